@@ -1,0 +1,210 @@
+import { z } from "zod";
+import { GatewayError } from "./core/errors.ts";
+
+/** Everything that can be set, from the environment. Pure: reads nothing but its argument. */
+
+const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** `90s`, `5m`, `24h`, `30d`; to milliseconds. */
+const duration = (fallback: string, min = 1) =>
+  z
+    .string()
+    .default(fallback)
+    .transform((text, context) => {
+      const match = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text.trim());
+      const value = match
+        ? Number(match[1]) * units[match[2] as keyof typeof units]
+        : NaN;
+      if (value >= min) return value;
+      context.addIssue(
+        `must be a duration such as 500ms, 90s, 5m, 24h or 30d${min > 1 ? `, at least ${min} ms` : ""}`,
+      );
+      return z.NEVER;
+    });
+
+const integer = (fallback: number, min: number, max: number) =>
+  z
+    .string()
+    .default(String(fallback))
+    .transform((text, context) => {
+      const value = /^\d+$/.test(text.trim()) ? Number(text) : NaN;
+      if (value >= min && value <= max) return value;
+      context.addIssue(`must be a whole number from ${min} to ${max}`);
+      return z.NEVER;
+    });
+
+const toggle = (fallback: boolean) =>
+  z
+    .string()
+    .default(String(fallback))
+    .transform((text, context) => {
+      if (/^(true|1|on|yes)$/i.test(text)) return true;
+      if (/^(false|0|off|no)$/i.test(text)) return false;
+      context.addIssue("must be true or false");
+      return z.NEVER;
+    });
+
+const list = z
+  .string()
+  .default("")
+  .transform((text) =>
+    text
+      .split(",")
+      .map((part) => part.trim())
+      .filter((part) => part !== ""),
+  );
+
+const httpUrl = z.string().transform((text, context) => {
+  const url = URL.parse(text);
+  if (
+    url &&
+    /^https?:$/.test(url.protocol) &&
+    !url.username &&
+    !url.search &&
+    !url.hash
+  ) {
+    return url.href.replace(/\/$/, "");
+  }
+  context.addIssue(
+    "must be an http(s) URL without credentials, query or fragment",
+  );
+  return z.NEVER;
+});
+
+const origins = list.transform((values, context) =>
+  values.map((value) => {
+    const url = URL.parse(value);
+    if (url && url.origin !== "null" && url.origin === value) return value;
+    context.addIssue(
+      `${value} is not an origin such as https://app.example.com`,
+    );
+    return z.NEVER;
+  }),
+);
+
+const schema = z
+  .object({
+    PORT: integer(3000, 0, 65535),
+    HOST: z.string().min(1).default("127.0.0.1"),
+    PUBLIC_URL: httpUrl.optional(),
+    ALLOWED_ORIGINS: origins,
+    ALLOWED_HOSTS: list,
+    TRUSTED_PROXIES: list,
+    DATA_DIR: z.string().min(1).default("./data"),
+    MEMBRANE_API_URI: httpUrl.default("https://api.getmembrane.com"),
+    MEMBRANE_WORKSPACE_KEY: z.string().min(1).max(256).optional(),
+    MEMBRANE_WORKSPACE_SECRET: z.string().min(1).optional(),
+    MEMBRANE_PUBLIC_KEY: z.string().min(1).optional(),
+    MEMBRANE_JWKS_URL: httpUrl.optional(),
+    TOKEN_IN_QUERY: toggle(true),
+    ALLOW_NON_EXPIRING_TOKENS: toggle(false),
+    ALLOW_SHORT_SECRET: toggle(false),
+    CALL_TIMEOUT: duration("65s", 100),
+    CATALOG_TTL: duration("1m", 100),
+    CATALOG_POLL: duration("5m", 100),
+    CATALOG_CACHE_BYTES: integer(134_217_728, 1_048_576, 2 ** 40),
+    TOOLS_PAGE_SIZE: integer(1500, 1, 100_000),
+    PROGRESS_INTERVAL: duration("5s", 10),
+    SESSION_TTL: duration("30d", 1000),
+    SESSION_CACHE: integer(2000, 1, 1_000_000),
+    SESSION_MAX_EVENTS: integer(1000, 10, 1_000_000),
+    SESSION_MAX_BYTES: integer(8_388_608, 65_536, 2 ** 40),
+    EVENT_TTL: duration("24h", 1000),
+    MAX_BODY_BYTES: integer(4_194_304, 1024, 2 ** 30),
+    MAX_JSON_DEPTH: integer(64, 8, 1000),
+    DRAIN_TIMEOUT: duration("25s"),
+    LOG_LEVEL: z
+      .enum(["debug", "info", "warn", "error", "silent"])
+      .default("info"),
+    LOG_FORMAT: z.enum(["json", "pretty"]).optional(),
+  })
+  .check(({ value, issues }) => {
+    const fault = (name: string, message: string) =>
+      issues.push({ code: "custom", path: [name], message, input: value });
+    const keys = [
+      "MEMBRANE_WORKSPACE_SECRET",
+      "MEMBRANE_PUBLIC_KEY",
+      "MEMBRANE_JWKS_URL",
+    ] as const;
+    const set = keys.filter((name) => value[name] !== undefined);
+    if (set.length > 1) {
+      fault(set[1]!, `cannot be combined with ${set[0]}; choose one`);
+    }
+    if (set.length > 0 && value.MEMBRANE_WORKSPACE_KEY === undefined) {
+      fault(
+        "MEMBRANE_WORKSPACE_KEY",
+        `is needed beside ${set[0]}: tokens of other workspaces are refused`,
+      );
+    }
+    const secret = value.MEMBRANE_WORKSPACE_SECRET;
+    if (
+      secret !== undefined &&
+      Buffer.byteLength(secret) < 32 &&
+      !value.ALLOW_SHORT_SECRET
+    ) {
+      fault(
+        "MEMBRANE_WORKSPACE_SECRET",
+        "is shorter than 32 bytes and could be guessed; set ALLOW_SHORT_SECRET=true to use it all the same",
+      );
+    }
+  });
+
+export type Config = z.output<typeof schema>;
+
+/** Names of all settings, in the order they are shown. */
+export const settingNames = Object.keys(schema.shape) as (keyof Config)[];
+
+const secretNames: ReadonlySet<string> = new Set(["MEMBRANE_WORKSPACE_SECRET"]);
+
+/**
+ * Reads the environment. An empty variable counts as unset. Throws `invalid`, naming every fault at
+ * once and never a value, which may be a secret in the wrong place.
+ */
+export function readConfig(
+  env: Readonly<Record<string, string | undefined>>,
+): Config {
+  const given = Object.fromEntries(
+    settingNames
+      .map((name) => [name, env[name]] as const)
+      .filter(([, value]) => value !== undefined && value !== ""),
+  );
+  const read = schema.safeParse(given);
+  if (read.success) return read.data;
+  const faults = read.error.issues.map(
+    (issue) => `  ${issue.path[0]?.toString()}: ${issue.message}`,
+  );
+  throw new GatewayError(
+    "invalid",
+    `The configuration has ${faults.length === 1 ? "a fault" : `${faults.length} faults`}:\n${faults.join("\n")}`,
+  );
+}
+
+/** The configuration as `NAME=value` lines, secrets as `(set)`. */
+export function describeConfig(config: Config): string {
+  return settingNames
+    .map((name) => {
+      const value = config[name];
+      if (value === undefined) return `${name}=`;
+      if (secretNames.has(name)) return `${name}=(set)`;
+      if (Array.isArray(value)) return `${name}=${value.join(",")}`;
+      return `${name}=${durationNames.has(name) ? describeDuration(Number(value)) : String(value)}`;
+    })
+    .join("\n");
+}
+
+const durationNames: ReadonlySet<string> = new Set([
+  "CALL_TIMEOUT",
+  "CATALOG_TTL",
+  "CATALOG_POLL",
+  "PROGRESS_INTERVAL",
+  "SESSION_TTL",
+  "EVENT_TTL",
+  "DRAIN_TIMEOUT",
+]);
+
+function describeDuration(ms: number): string {
+  const unit = (["d", "h", "m", "s"] as const).find(
+    (name) => ms % units[name] === 0,
+  );
+  return unit ? `${ms / units[unit]}${unit}` : `${ms}ms`;
+}

@@ -1,0 +1,63 @@
+/**
+ * The event log: every SSE event, on disk before its bytes leave.
+ *
+ * A stream is a number. The events of a stream are numbered from 1; 0 is the priming event,
+ * which has no content and so no row. Streams, sessions and their owners are checked together:
+ * an event is found only under the session it was written for.
+ */
+export type StreamEvent = {
+  seq: number;
+  /** One JSON-RPC message, serialised. */
+  data: string;
+};
+
+export type StreamRef = { sessionPk: number; streamId: number };
+
+/** `running`: the answer is still to come; `done`: answered, all of it is on record; `unknown`: no such stream in this session (any more). */
+export type StreamState = "running" | "done" | "unknown";
+
+export type RunningCall = StreamRef & {
+  /** Its own number; equals `streamId` when the call has a stream of its own. */
+  callId: number;
+  /** The JSON-RPC id, serialised. */
+  requestId: string;
+};
+
+/** What a call has said up to a commit. */
+export type Outcome = {
+  messages: readonly string[];
+  /** True when the last message is the answer. */
+  answered: boolean;
+};
+
+export type Recorded = { events: StreamEvent[]; answered: boolean };
+
+export type EventLog = {
+  /** A number that no stream has ever had. */
+  nextStream(): number;
+  /**
+   * Records one tool call. When the commit comes, `outcome()` is asked what has been said so far;
+   * that is written, and unless it is all of it the call is put on record as running. Resolves with
+   * what was written. Throws `not_found` when the session has ended.
+   */
+  record(call: RunningCall, outcome: () => Outcome): Promise<Recorded>;
+  /** Appends to a stream. Resolves with the event's number, or null when the session has ended. */
+  append(ref: StreamRef, data: string): Promise<number | null>;
+  /** Ends a running call: its answer (null: it was cancelled) and the end of its record, in one transaction. */
+  finish(call: RunningCall, answer: string | null): Promise<number | null>;
+  /** The events after `after`, in order, at most `limit`. */
+  read(ref: StreamRef, after: number, limit: number): StreamEvent[];
+  state(ref: StreamRef): StreamState;
+  /** The first number still on record after `after`, or null: tells a gap left by retention. */
+  firstAfter(ref: StreamRef, after: number): number | null;
+  /** The highest number ever given out that is still on record; 0 for none. */
+  last(ref: StreamRef): number;
+  /** For the start: answers every call that a crash cut off, with `message(requestId)`. Returns how many. */
+  interrupt(message: (requestId: string) => string): Promise<number>;
+  /** Removes up to `limit` events written before `before`, and those beyond a session's caps, oldest first. */
+  prune(
+    before: number,
+    caps: { events: number; bytes: number },
+    limit: number,
+  ): Promise<number>;
+};

@@ -1,0 +1,45 @@
+import { z } from "zod";
+
+/** Whose things these are: sessions, chats, events and catalogues belong to exactly one identity. */
+export type Identity = {
+  workspace: string;
+  subject: string;
+};
+
+/** Who is asking, verified, for the duration of one request. Never stored; a session outlives many of them. */
+export type Principal = Identity & {
+  /** Display name from the token, for logs and the demo. */
+  name: string | null;
+  /** The credential to use toward Membrane. Never logged, never stored. */
+  token: string;
+  /** Milliseconds since the epoch, or null for a credential without expiry. */
+  expiresAt: number | null;
+};
+
+/** Verifies a bearer token and says whose it is. */
+export type Authenticator = {
+  /**
+   * Throws `unauthenticated` for a token that does not verify, `upstream_failed` or `timeout`
+   * when who it belongs to cannot be learned at present (fail closed), `rate_limited` when
+   * `address` has presented too many bad ones.
+   */
+  verify(token: string, address: string | null): Promise<Principal>;
+};
+
+/** A subject or workspace key: 1–256 printable characters. */
+export const identityPart = z
+  .string()
+  .min(1)
+  .max(256)
+  // Control characters, and the bidirectional overrides that make a log line lie.
+  .regex(/^[^\p{Cc}\u202a-\u202e\u2066-\u2069]+$/u);
+
+/** A key for maps and caches. The separator cannot occur in either part. */
+export function identityKey(who: Identity): string {
+  return `${who.workspace}\u0000${who.subject}`;
+}
+
+/** True when both are the same identity. */
+export function sameIdentity(a: Identity, b: Identity): boolean {
+  return a.workspace === b.workspace && a.subject === b.subject;
+}

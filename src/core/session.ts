@@ -1,0 +1,95 @@
+import { z } from "zod";
+import type { Identity } from "./principal.ts";
+
+export const modes = ["static", "dynamic"] as const;
+export type Mode = (typeof modes)[number];
+
+/** What a session or chat shows of the catalogue. Belongs to the chat when there is one. */
+export type View = {
+  mode: Mode;
+  /** Keys of the apps to show; null for all. */
+  apps: string[] | null;
+  /** Names enabled in dynamic mode, in the order given. */
+  enabled: string[];
+};
+
+export type ClientInfo = { name: string; version: string; title?: string };
+
+/** One row. Everything a session needs to go on after a restart; what is in memory is a copy. */
+export type Session = Identity & {
+  /**
+   * Row number; internal, never shown. Also the number of the session's own stream, the one for
+   * messages that answer no POST: the GET stream, or all of an HTTP+SSE session.
+   */
+  pk: number;
+  /** The `Mcp-Session-Id`. */
+  id: string;
+  chat: string | null;
+  /** Negotiated revision. */
+  protocolVersion: string;
+  client: ClientInfo | null;
+  capabilities: Record<string, unknown>;
+  view: View;
+  /** Digest of the tool list this session was last told of; null until it asked. */
+  listed: string | null;
+  createdAt: number;
+  lastSeenAt: number;
+};
+
+/** A chat id is opaque to us: any 1–256 characters. */
+export const chatId = z.string().min(1).max(256);
+
+export type SessionOpening = Identity &
+  Pick<Session, "id" | "protocolVersion" | "client" | "capabilities"> & {
+    chat: string | null;
+    /** For a new session or chat. */
+    view: View;
+    /** Applied over what a continued chat has kept; only what the caller asked for explicitly. */
+    viewChanges: Partial<Pick<View, "mode" | "apps">>;
+    /** SHA-256 of the HTTP+SSE ticket. */
+    ticketHash: string | null;
+    at: number;
+  };
+
+/**
+ * Sessions and chats. Each method is one transaction and resolves after it is on disk.
+ * Lookups take the identity: somebody else's session is not found.
+ */
+export type SessionStore = {
+  /** Opens a session, or continues the live session of the chat under its old id. One live session per (identity, chat). */
+  open(
+    opening: SessionOpening,
+  ): Promise<{ session: Session; resumed: boolean }>;
+  find(who: Identity, id: string): Session | null;
+  findByChat(who: Identity, chat: string): Session | null;
+  findByPk(who: Identity, pk: number): Session | null;
+  /** The session that a ticket (by its hash) and an id together name, whoever asks. */
+  findByTicket(id: string, ticketHash: string): Session | null;
+  /** The view a chat has kept, also when its session is gone. */
+  findChatView(who: Identity, chat: string): View | null;
+  /** Chat id → session id, newest first. */
+  chats(who: Identity): { chat: string; sessionId: string }[];
+  /**
+   * Applies a pure, synchronous rule to the session and stores what it returns.
+   * Returns null when the session is gone.
+   */
+  edit(pk: number, rule: SessionRule): Promise<Session | null>;
+  /** Ends a session: row, chat entry, events and running calls. */
+  end(pk: number): Promise<void>;
+  count(): number;
+  /** Removes up to `limit` sessions last seen before `before`. Returns their row numbers. */
+  expire(before: number, limit: number): Promise<number[]>;
+};
+
+export type SessionEdit = Partial<
+  Pick<
+    Session,
+    | "protocolVersion"
+    | "client"
+    | "capabilities"
+    | "view"
+    | "listed"
+    | "lastSeenAt"
+  > & { ticketHash: string }
+>;
+export type SessionRule = (current: Session) => SessionEdit | null;

@@ -1,0 +1,16 @@
+import type { EventLog } from "./event.ts";
+import type { NameStore } from "./name.ts";
+import type { SessionStore } from "./session.ts";
+
+/** Everything that outlives the process. */
+export type Store = AsyncDisposable & {
+  sessions: SessionStore;
+  events: EventLog;
+  names: NameStore;
+  /** A random secret that this database keeps under `name`; made at first use. 32 bytes. */
+  secret(name: string): Uint8Array;
+  /** Throws when the database does not answer or cannot be written. For health checks. */
+  check(): void;
+  /** Waits for what is queued, checkpoints and closes. */
+  close(): Promise<void>;
+};

@@ -1,0 +1,109 @@
+import { randomBytes } from "node:crypto";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { mintToken } from "./token.ts";
+import { openDemoWorkspace } from "./workspace.ts";
+import { demoWorld } from "./world.ts";
+
+/** The embedded workspace of the `demo` command, and what a newcomer is told about it. */
+export type Demo = AsyncDisposable & {
+  /** Settings that point the server at this workspace. */
+  settings: {
+    MEMBRANE_API_URI: string;
+    MEMBRANE_WORKSPACE_KEY: string;
+    MEMBRANE_WORKSPACE_SECRET: string;
+    MEMBRANE_PUBLIC_KEY: undefined;
+    MEMBRANE_JWKS_URL: undefined;
+  };
+  /** Address, token and ready-to-paste configuration. */
+  welcome(url: string): string;
+};
+
+const WORKSPACE = "demo";
+const USER = "ada";
+const TOKEN_SECONDS = 30 * 24 * 3600;
+
+/** Opens the workspace on loopback. What its apps keep is `demo.db` in the data directory; its secret lives as long as the process. */
+export async function openDemo(dataDir: string): Promise<Demo> {
+  const secret = randomBytes(32).toString("hex");
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  const workspace = await openDemoWorkspace({
+    workspaceKey: WORKSPACE,
+    secret,
+    database: join(dataDir, "demo.db"),
+    world: demoWorld(),
+  });
+  const token = await mintToken({
+    workspaceKey: WORKSPACE,
+    secret,
+    user: USER,
+    name: "Ada Lovelace",
+    ttlSeconds: TOKEN_SECONDS,
+  });
+  return {
+    settings: {
+      MEMBRANE_API_URI: workspace.url,
+      MEMBRANE_WORKSPACE_KEY: WORKSPACE,
+      MEMBRANE_WORKSPACE_SECRET: secret,
+      MEMBRANE_PUBLIC_KEY: undefined,
+      MEMBRANE_JWKS_URL: undefined,
+    },
+    welcome: (url) => welcome(url, token),
+    [Symbol.asyncDispose]: () => workspace.close(),
+  };
+}
+
+function welcome(url: string, token: string): string {
+  const server = {
+    url: `${url}/mcp`,
+    headers: { Authorization: `Bearer ${token}` },
+  };
+  return `
+membrane-mcp demo: notes, a calendar and contacts of a made-up user, Ada.
+
+  URL    ${url}/mcp
+  Token  ${token}
+         (good until this process ends)
+
+Cursor: put into ~/.cursor/mcp.json
+
+${JSON.stringify({ mcpServers: { "membrane-demo": server } }, null, 2)}
+
+Claude Code: run
+
+  claude mcp add --transport http membrane-demo ${url}/mcp --header "Authorization: Bearer ${token}"
+
+Claude Desktop: put into Settings > Developer > Edit Config
+
+${JSON.stringify(
+  {
+    mcpServers: {
+      "membrane-demo": {
+        command: "npx",
+        args: [
+          "mcp-remote",
+          `${url}/mcp`,
+          "--header",
+          `Authorization: Bearer ${token}`,
+        ],
+      },
+    },
+  },
+  null,
+  2,
+)}
+
+TypeScript SDK (@modelcontextprotocol/sdk):
+
+  import { Client } from "@modelcontextprotocol/sdk/client/index.js";
+  import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
+
+  const client = new Client({ name: "my-app", version: "1.0.0" });
+  await client.connect(
+    new StreamableHTTPClientTransport(new URL("${url}/mcp"), {
+      requestInit: { headers: { Authorization: "Bearer ${token}" } },
+    }),
+  );
+  console.log((await client.listTools()).tools.map((tool) => tool.name));
+`;
+}

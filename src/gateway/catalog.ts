@@ -1,0 +1,279 @@
+import { createHash } from "node:crypto";
+import { LRUCache } from "lru-cache";
+import { asGatewayError, describeError } from "../core/errors.ts";
+import type { NameStore } from "../core/name.ts";
+import type { Identity, Principal } from "../core/principal.ts";
+import { identityKey } from "../core/principal.ts";
+import type { Clock, Log } from "../core/runtime.ts";
+import type { View } from "../core/session.ts";
+import type { Tool, ToolSource, WireTool } from "../core/tool.ts";
+import { ENABLE_TOOLS } from "../core/tool.ts";
+import type { SourcedOffer } from "./naming.ts";
+import { nameTools } from "./naming.ts";
+
+/** Everything one identity can use, under its names, as it was at one moment. */
+export type Catalog = {
+  /** In the order of their names. */
+  tools: ReadonlyMap<string, Tool>;
+  /** What a session with this view is shown. */
+  show(view: View): Shown;
+  /** Name by name, `-` and `_` alike; null when there is none. */
+  resolve(name: string): string | null;
+  loadedAt: number;
+};
+
+/** The tools of one view, ready to be sent. */
+export type Shown = {
+  /** Changes exactly when something in the list does. */
+  digest: string;
+  /** In order; each with its definition serialised once. */
+  entries: readonly { name: string; json: string }[];
+  /** The tool behind a shown name; null for unknown ones and for those of the gateway itself. */
+  find(name: string): Tool | null;
+};
+
+export type Catalogs = {
+  /** The last known catalogue, loaded first when there is none; one flight at a time for each identity. */
+  get(principal: Principal): Promise<Catalog>;
+  /** What is in memory, or null. Never waits. */
+  peek(who: Identity): Catalog | null;
+  /** Loads in the background when there is none or it is older than `maxAgeMs`. */
+  warm(principal: Principal, maxAgeMs: number): void;
+  /** How the last attempt to list each source went, by source id. Whose credential was refused says nothing. */
+  health(): Readonly<Record<string, "ok" | "failing" | "unknown">>;
+  /** Called after each load, also one that changed nothing. */
+  onLoad(listener: (who: Identity, catalog: Catalog) => void): void;
+};
+
+/** Definition of the one tool that dynamic mode begins with. */
+const enableTools: WireTool = {
+  name: ENABLE_TOOLS,
+  title: "Enable tools",
+  description: "Enable a list of tools for the session",
+  inputSchema: {
+    type: "object",
+    properties: {
+      tools: {
+        type: "array",
+        items: { type: "string" },
+        description:
+          "Names of the tools to enable. Replaces the set enabled before.",
+      },
+    },
+    required: ["tools"],
+  },
+};
+
+/** Background loads at once, so that a restart with thousands of open sessions does not flood Membrane. */
+const BACKGROUND_LOADS = 8;
+
+/**
+ * The catalogues of all identities, each every source's offers under one set of names. They are
+ * kept for `ttlMs`, then served once more while the next one is loaded, and for as long as loading
+ * fails. One source or app that fails keeps its last known tools and takes nobody else's.
+ */
+export function createCatalogs(wiring: {
+  sources: readonly ToolSource[];
+  names: NameStore;
+  clock: Clock;
+  log: Log;
+  ttlMs: number;
+  /** All catalogues in memory together, in bytes of serialised definitions. */
+  maxBytes: number;
+  loadTimeoutMs: number;
+}): Catalogs {
+  const { sources, names, clock, log } = wiring;
+  const listeners: ((who: Identity, catalog: Catalog) => void)[] = [];
+
+  const health: Record<string, "ok" | "failing" | "unknown"> =
+    Object.fromEntries(sources.map(({ id }) => [id, "unknown"]));
+
+  type Loaded = { catalog: Catalog; offers: SourcedOffer[]; bytes: number };
+
+  const cache = new LRUCache<string, Loaded, Principal>({
+    maxSize: wiring.maxBytes,
+    sizeCalculation: (loaded) => loaded.bytes,
+    ttl: wiring.ttlMs,
+    ttlResolution: 0,
+    perf: { now: () => clock.monotonic() },
+    allowStale: true,
+    allowStaleOnFetchRejection: true,
+    noDeleteOnFetchRejection: true,
+    noDeleteOnStaleGet: true,
+    fetchMethod: async (_key, previous, { context: principal }) => {
+      const loaded = await load(principal, previous?.offers ?? []);
+      // After it is in the cache, so that listeners find it there.
+      queueMicrotask(() => {
+        for (const listener of listeners) listener(principal, loaded.catalog);
+      });
+      return loaded;
+    },
+  });
+
+  async function load(
+    principal: Principal,
+    previous: SourcedOffer[],
+  ): Promise<Loaded> {
+    const startedAt = clock.monotonic();
+    const offers: SourcedOffer[] = [];
+    let lastError: unknown;
+    let listed = 0;
+    await Promise.all(
+      sources.map(async (source) => {
+        const mine = previous.filter((sourced) => sourced.source === source.id);
+        try {
+          const { offers: found, failed } = await source.list(
+            principal,
+            AbortSignal.timeout(wiring.loadTimeoutMs),
+          );
+          listed++;
+          health[source.id] = "ok";
+          for (const offer of found) offers.push({ source: source.id, offer });
+          for (const { appRef, appKey, message } of failed) {
+            log.warn("app could not be listed", {
+              source: source.id,
+              app: appKey,
+              workspace: principal.workspace,
+              user: principal.subject,
+              reason: message,
+            });
+            offers.push(
+              ...mine.filter(({ offer }) => offer.app.ref === appRef),
+            );
+          }
+        } catch (error) {
+          lastError = error;
+          if (asGatewayError(error).code !== "unauthenticated") {
+            health[source.id] = "failing";
+          }
+          log.warn("source could not be listed", {
+            source: source.id,
+            workspace: principal.workspace,
+            user: principal.subject,
+            reason: describeError(error),
+          });
+          offers.push(...mine);
+        }
+      }),
+    );
+    if (listed === 0 && sources.length > 0) throw lastError;
+
+    const { tools, give } = nameTools(offers, names.list(principal));
+    // A name must be on record before a caller sees it.
+    if (give.length > 0) await names.give(principal, give);
+    const { catalog, bytes } = createCatalog(tools, clock.now());
+    log.debug("catalogue loaded", {
+      workspace: principal.workspace,
+      user: principal.subject,
+      tools: tools.length,
+      ms: Math.round(clock.monotonic() - startedAt),
+    });
+    return { catalog, offers, bytes };
+  }
+
+  let running = 0;
+  const waiting = new Map<string, Principal>();
+  function warmNext(): void {
+    const [next] = waiting;
+    if (next === undefined || running >= BACKGROUND_LOADS) return;
+    waiting.delete(next[0]);
+    running++;
+    cache
+      .fetch(next[0], { context: next[1], forceRefresh: true })
+      // The failure is in the log; whoever asks for the catalogue gets it again.
+      .catch(() => {})
+      .finally(() => {
+        running--;
+        warmNext();
+      });
+    warmNext();
+  }
+
+  return {
+    async get(principal) {
+      const loaded = await cache.forceFetch(identityKey(principal), {
+        context: principal,
+      });
+      return loaded.catalog;
+    },
+    peek: (who) =>
+      cache.peek(identityKey(who), { allowStale: true })?.catalog ?? null,
+    warm(principal, maxAgeMs) {
+      const key = identityKey(principal);
+      const known = cache.peek(key, { allowStale: true });
+      if (known && clock.now() - known.catalog.loadedAt < maxAgeMs) return;
+      waiting.set(key, principal);
+      warmNext();
+    },
+    health: () => health,
+    onLoad: (listener) => void listeners.push(listener),
+  };
+}
+
+function createCatalog(
+  list: readonly Tool[],
+  loadedAt: number,
+): { catalog: Catalog; bytes: number } {
+  const tools = new Map(list.map((tool) => [tool.name, tool]));
+  const json = new Map(
+    list.map(({ name, offer }) => [
+      name,
+      JSON.stringify({ name, ...offer.tool }),
+    ]),
+  );
+  const folded = new Map<string, string>();
+  for (const { name } of list) {
+    const loose = fold(name);
+    if (!folded.has(loose)) folded.set(loose, name);
+  }
+  // Views repeat: nearly all sessions of an identity share one or two.
+  const shown = new LRUCache<string, Shown>({ max: 16 });
+
+  function compute(view: View): Shown {
+    const apps = view.apps && new Set(view.apps);
+    const visible = (name: string) => {
+      const tool = tools.get(name);
+      return tool !== undefined && (!apps || apps.has(tool.offer.app.key));
+    };
+    const names =
+      view.mode === "static"
+        ? list.map(({ name }) => name).filter(visible)
+        : [...new Set(view.enabled)].filter(visible).sort();
+    const entries = names.map((name) => ({ name, json: json.get(name)! }));
+    if (view.mode === "dynamic") {
+      entries.unshift({
+        name: ENABLE_TOOLS,
+        json: JSON.stringify(enableTools),
+      });
+    }
+    const allowed = new Set(names);
+    const hash = createHash("sha256");
+    for (const entry of entries) hash.update(entry.json).update("\n");
+    return {
+      entries,
+      digest: hash.digest("base64url").slice(0, 16),
+      find: (name) => (allowed.has(name) ? tools.get(name)! : null),
+    };
+  }
+
+  const catalog: Catalog = {
+    tools,
+    loadedAt,
+    resolve: (name) =>
+      tools.has(name) ? name : (folded.get(fold(name)) ?? null),
+    show(view) {
+      const key = JSON.stringify([view.mode, view.apps, view.enabled]);
+      let known = shown.get(key);
+      if (!known) shown.set(key, (known = compute(view)));
+      return known;
+    },
+  };
+  let bytes = 1;
+  for (const definition of json.values()) bytes += definition.length * 3;
+  return { catalog, bytes };
+}
+
+/** `-` and `_` are interchangeable where a person or a model writes a name. */
+function fold(name: string): string {
+  return name.replaceAll("-", "_");
+}

@@ -1,0 +1,181 @@
+import { GatewayError } from "../core/errors.ts";
+import type { Principal } from "../core/principal.ts";
+import type { View } from "../core/session.ts";
+import type { CallContext, CallToolResult, ToolSource } from "../core/tool.ts";
+import { ENABLE_TOOLS } from "../core/tool.ts";
+import type { Catalogs } from "./catalog.ts";
+
+/** Whoever asks for tools: a verified caller and what it has chosen to see. */
+export type Customer = {
+  principal: Principal;
+  view: View;
+  /** Keeps a new set of enabled tools; null when there is no session or chat to keep it in. */
+  enable: ((names: string[]) => Promise<void>) | null;
+};
+
+export type ToolPage = {
+  /** Serialised definitions, in order. */
+  definitions: string[];
+  /** Where the next page begins, or null. */
+  nextCursor: string | null;
+  /** Of the whole list, not of the page. */
+  digest: string;
+};
+
+export type Toolbox = {
+  /** Throws `invalid` for a cursor that is not ours. */
+  list(customer: Customer, cursor: string | null): Promise<ToolPage>;
+  /**
+   * Calls one shown tool, once. Throws `not_found` for a name the caller is not shown, `timeout`
+   * when the deadline passes, and what the source throws; a tool that failed is an `isError` result.
+   */
+  call(
+    customer: Customer,
+    name: string,
+    args: Record<string, unknown>,
+    context: Omit<CallContext, "timeoutMs">,
+  ): Promise<CallToolResult>;
+};
+
+/** Lists and calls tools out of the caller's own catalogue. */
+export function createToolbox(wiring: {
+  catalogs: Catalogs;
+  sources: readonly ToolSource[];
+  pageSize: number;
+  callTimeoutMs: number;
+}): Toolbox {
+  const { catalogs, pageSize, callTimeoutMs } = wiring;
+  const sources = new Map(wiring.sources.map((source) => [source.id, source]));
+
+  async function enableTools(
+    { principal, enable, view }: Customer,
+    args: Record<string, unknown>,
+  ): Promise<CallToolResult> {
+    const wanted = args["tools"];
+    if (
+      !Array.isArray(wanted) ||
+      !wanted.every((name) => typeof name === "string")
+    ) {
+      throw new GatewayError(
+        "invalid",
+        `${ENABLE_TOOLS} takes {"tools": [names]}.`,
+      );
+    }
+    if (enable === null) {
+      throw new GatewayError(
+        "invalid",
+        `${ENABLE_TOOLS} needs a session or a chat to keep the choice in. Send initialize first, or an x-chat-id header.`,
+      );
+    }
+    const catalog = await catalogs.get(principal);
+    const all = catalog.show({ mode: "static", apps: view.apps, enabled: [] });
+    const enabled: string[] = [];
+    const unknown: string[] = [];
+    for (const name of new Set<string>(wanted)) {
+      const found = catalog.resolve(name);
+      if (found === null || !all.find(found)) unknown.push(name);
+      else if (!enabled.includes(found)) enabled.push(found);
+    }
+    await enable(enabled);
+    return {
+      content: [{ type: "text", text: "Tools enabled" }],
+      structuredContent: { enabled, unknown },
+    };
+  }
+
+  return {
+    async list({ principal, view }, cursor) {
+      const { entries, digest } = (await catalogs.get(principal)).show(view);
+      let start = 0;
+      if (cursor !== null) {
+        const after = decodeCursor(cursor);
+        // The tool itself may be gone by now; the list is in order of names but for its first entry.
+        start = entries.findIndex(({ name }) => name === after) + 1;
+        if (start === 0) {
+          start = entries.findIndex(
+            ({ name }) => name !== ENABLE_TOOLS && name > after,
+          );
+          if (start < 0) start = entries.length;
+        }
+      }
+      const page = entries.slice(start, start + pageSize);
+      const last = page.at(-1);
+      return {
+        definitions: page.map(({ json }) => json),
+        nextCursor:
+          last && start + pageSize < entries.length
+            ? encodeCursor(last.name)
+            : null,
+        digest,
+      };
+    },
+
+    async call(customer, name, args, context) {
+      if (name === ENABLE_TOOLS && customer.view.mode === "dynamic") {
+        return enableTools(customer, args);
+      }
+      const catalog = await catalogs.get(customer.principal);
+      const tool = catalog.show(customer.view).find(name);
+      const source = tool && sources.get(tool.source);
+      if (!tool || !source) {
+        throw new GatewayError("not_found", `Unknown tool: ${name}`);
+      }
+      return withDeadline(context.signal, callTimeoutMs, name, (signal) =>
+        source.call(customer.principal, tool.offer, args, {
+          ...context,
+          signal,
+          timeoutMs: callTimeoutMs,
+        }),
+      );
+    },
+  };
+}
+
+/**
+ * Runs until it settles, is aborted, or its time is up. A source that ignores the signal does not keep
+ * the caller waiting.
+ */
+function withDeadline<T>(
+  outer: AbortSignal,
+  ms: number,
+  name: string,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const inner = new AbortController();
+    const stop = (reason: unknown) => {
+      inner.abort(reason);
+      reject(reason as Error);
+    };
+    const cancel = () => stop(outer.reason);
+    const timer = setTimeout(
+      () =>
+        stop(
+          new GatewayError(
+            "timeout",
+            `${name} did not answer within ${Math.round(ms / 1000)} s. Whether it took effect is unknown.`,
+          ),
+        ),
+      ms,
+    );
+    outer.addEventListener("abort", cancel);
+    work(inner.signal)
+      .then(resolve, reject)
+      .finally(() => {
+        clearTimeout(timer);
+        outer.removeEventListener("abort", cancel);
+      });
+  });
+}
+
+function encodeCursor(name: string): string {
+  return Buffer.from(name).toString("base64url");
+}
+
+function decodeCursor(cursor: string): string {
+  const name = Buffer.from(cursor, "base64url").toString();
+  if (name === "" || encodeCursor(name) !== cursor) {
+    throw new GatewayError("invalid", "Invalid cursor");
+  }
+  return name;
+}

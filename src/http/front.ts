@@ -1,0 +1,262 @@
+import { BlockList, isIP } from "node:net";
+import type { ErrorCode, GatewayError } from "../core/errors.ts";
+import { asGatewayError, describeError } from "../core/errors.ts";
+import type { Clock, Ids, Log, LogFields } from "../core/runtime.ts";
+
+/** What every request passes before a route sees it, and what every answer gets. */
+
+/** What the routes are given beside the request. */
+export type Env = {
+  Bindings: {
+    requestId: string;
+    /** Fields of this request's log line. */
+    log: LogFields;
+    /** The caller's address, behind trusted proxies the one they name; null when unknown. */
+    address: string | null;
+    /** Scheme, host and port under which the caller sees us. */
+    origin: string;
+    /** Lifts the idle limit of this connection. */
+    holdOpen: () => void;
+  };
+};
+
+/** The part of Bun's server that the front door needs. */
+export type Connection = {
+  address: string | null;
+  setIdleTimeout(seconds: number): void;
+};
+
+export type FrontOptions = {
+  clock: Clock;
+  ids: Ids;
+  log: Log;
+  /** Host names, with a port where it matters, that this server answers to. Others are refused. */
+  hosts: readonly string[];
+  /** Origins of web pages that may call, beside our own. */
+  origins: readonly string[];
+  /** Our own address as users see it; null to take it from the request. */
+  publicUrl: string | null;
+  trustedProxies: readonly string[];
+  maxBodyBytes: number;
+  draining: () => boolean;
+};
+
+export const httpStatus = {
+  invalid: 400,
+  unauthenticated: 401,
+  forbidden: 403,
+  not_found: 404,
+  conflict: 409,
+  rate_limited: 429,
+  needs_authorization: 403,
+  upstream_failed: 502,
+  timeout: 504,
+  internal: 500,
+} satisfies Record<ErrorCode, number>;
+
+const loopbackHosts = ["localhost", "127.0.0.1", "[::1]"];
+
+/** Host names that a server bound to `host` answers to. */
+export function allowedHosts(
+  host: string,
+  publicUrl: string | null,
+  configured: readonly string[],
+): string[] {
+  const bound = isIP(host) === 6 ? `[${host}]` : host;
+  const published = publicUrl === null ? [] : [new URL(publicUrl).host];
+  return [...new Set([...loopbackHosts, bound, ...published, ...configured])];
+}
+
+/** Wraps the routes. What they throw becomes an answer here, and one line goes to the log. */
+export function createFront(
+  options: FrontOptions,
+  routes: (
+    request: Request,
+    bindings: Env["Bindings"],
+  ) => Response | Promise<Response>,
+): (request: Request, connection: Connection) => Promise<Response> {
+  const { clock, ids, log } = options;
+  const hosts = new Set(options.hosts.map((host) => host.toLowerCase()));
+  const origins = new Set(options.origins);
+  const proxies = new BlockList();
+  for (const entry of options.trustedProxies) {
+    const [net, bits] = entry.split("/");
+    const family = isIP(net!) === 6 ? "ipv6" : "ipv4";
+    if (bits === undefined) proxies.addAddress(net!, family);
+    else proxies.addSubnet(net!, Number(bits), family);
+  }
+  const trusted = (address: string) =>
+    proxies.check(address, isIP(address) === 6 ? "ipv6" : "ipv4");
+
+  /** The nearest address that is not one of our proxies. */
+  function callerAddress(request: Request, connection: Connection) {
+    const direct = connection.address;
+    if (direct === null || !trusted(direct)) return direct;
+    const hops = (request.headers.get("x-forwarded-for") ?? "").split(",");
+    for (const hop of hops.toReversed()) {
+      const address = hop.trim();
+      if (isIP(address) !== 0 && !trusted(address)) return address;
+    }
+    return direct;
+  }
+
+  function hostAllowed(host: string): boolean {
+    const name = host.toLowerCase();
+    return hosts.has(name) || hosts.has(name.replace(/:\d{1,5}$/, ""));
+  }
+
+  async function answer(
+    request: Request,
+    connection: Connection,
+    bindings: Env["Bindings"],
+  ): Promise<Response> {
+    const host = request.headers.get("host") ?? "";
+    // Bun hands over requests without a usable Host too, with a relative URL.
+    if (!/^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$/.test(host)) {
+      return plain(400, "Bad Request: exactly one valid Host is required.");
+    }
+    if (!hostAllowed(host)) {
+      return plain(
+        403,
+        "Forbidden: this server does not answer to that Host. Set PUBLIC_URL or ALLOWED_HOSTS to allow it.",
+      );
+    }
+    bindings.origin = options.publicUrl
+      ? new URL(options.publicUrl).origin
+      : `http://${host}`;
+    const origin = request.headers.get("origin");
+    const sameOrigin =
+      origin === bindings.origin || origin === `http://${host}`;
+    if (origin !== null && !sameOrigin && !origins.has(origin)) {
+      return plain(
+        403,
+        "Forbidden: pages of that Origin may not call this server. Set ALLOWED_ORIGINS to allow them.",
+      );
+    }
+    if (request.method === "OPTIONS") return preflight(request);
+    if (options.draining()) {
+      const response = plain(503, "The server is restarting. Try again.");
+      response.headers.set("retry-after", "2");
+      response.headers.set("connection", "close");
+      return response;
+    }
+    if (Number(request.headers.get("content-length")) > options.maxBodyBytes) {
+      const response = plain(
+        413,
+        `Content Too Large: a body has at most ${options.maxBodyBytes} bytes (MAX_BODY_BYTES).`,
+      );
+      response.headers.set("connection", "close");
+      return response;
+    }
+    bindings.address = callerAddress(request, connection);
+    return routes(request, bindings);
+  }
+
+  return async (request, connection) => {
+    const startedAt = clock.monotonic();
+    const bindings: Env["Bindings"] = {
+      requestId: ids.request(),
+      log: {},
+      address: null,
+      origin: "",
+      holdOpen: () => connection.setIdleTimeout(0),
+    };
+    let response: Response;
+    try {
+      response = await answer(request, connection, bindings);
+    } catch (thrown) {
+      response = problem(thrown, bindings.requestId);
+      bindings.log["reason"] = describeError(thrown);
+    }
+    const { headers, status } = response;
+    headers.set("x-request-id", bindings.requestId);
+    headers.set("x-content-type-options", "nosniff");
+    // The URL of a request may carry a token.
+    headers.set("referrer-policy", "no-referrer");
+    if (!headers.has("cache-control")) headers.set("cache-control", "no-store");
+    const origin = request.headers.get("origin");
+    if (origin !== null && status !== 403) {
+      headers.set("access-control-allow-origin", origin);
+      headers.set("vary", "Origin");
+      headers.set(
+        "access-control-expose-headers",
+        "Mcp-Session-Id, Mcp-Protocol-Version, WWW-Authenticate, X-Request-Id, Retry-After",
+      );
+    }
+    log[status >= 500 ? "error" : "info"]("request", {
+      id: bindings.requestId,
+      method: request.method,
+      // The path alone: a query may carry a token.
+      path: pathOf(request).slice(0, 200),
+      status,
+      ms: Math.round((clock.monotonic() - startedAt) * 100) / 100,
+      ...bindings.log,
+    });
+    return response;
+  };
+}
+
+function preflight(request: Request): Response {
+  return new Response(null, {
+    status: 204,
+    headers: {
+      "access-control-allow-methods": "GET, POST, PUT, PATCH, DELETE, OPTIONS",
+      "access-control-allow-headers":
+        request.headers.get("access-control-request-headers") ?? "",
+      "access-control-max-age": "600",
+    },
+  });
+}
+
+/** Any refusal before a route: one sentence and the request id in the headers. */
+function plain(status: number, error: string): Response {
+  return Response.json({ error }, { status });
+}
+
+/** What a route threw, as `application/problem+json` (RFC 9457). */
+export function problem(thrown: unknown, requestId: string): Response {
+  const error = asGatewayError(thrown);
+  const response = Response.json(
+    {
+      title: error.code,
+      status: statusOf(error),
+      detail: error.message,
+      code: error.code,
+      requestId,
+      ...error.data,
+    },
+    {
+      status: statusOf(error),
+      headers: { "content-type": "application/problem+json" },
+    },
+  );
+  addRetryAfter(response, error);
+  return response;
+}
+
+/** A failure that is expected to pass says so with 503 and `Retry-After`. */
+export function statusOf(error: GatewayError): number {
+  const passes = error.retryAfterMs !== undefined;
+  const status = httpStatus[error.code];
+  return passes && status >= 500 ? 503 : status;
+}
+
+export function addRetryAfter(response: Response, error: GatewayError): void {
+  if (error.retryAfterMs === undefined) return;
+  response.headers.set(
+    "retry-after",
+    String(Math.max(1, Math.ceil(error.retryAfterMs / 1000))),
+  );
+}
+
+/**
+ * The path of a request, without its query. `/mcp&integrationKey=gmail` is a published spelling of
+ * `/mcp?integrationKey=gmail`, so an ampersand ends it too.
+ */
+export function pathOf(request: Request): string {
+  const { url } = request;
+  const start = url.indexOf("/", url.indexOf("://") + 3);
+  if (start < 0) return "/";
+  const end = url.slice(start).search(/[?#&]/);
+  return end < 0 ? url.slice(start) : url.slice(start, start + end);
+}

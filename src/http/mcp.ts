@@ -1,0 +1,258 @@
+import type { Context, Hono } from "hono";
+import { z } from "zod";
+import { GatewayError, asGatewayError } from "../core/errors.ts";
+import type { Exchange } from "../core/exchange.ts";
+import type { Authenticator, Principal } from "../core/principal.ts";
+import { chatId, modes } from "../core/session.ts";
+import type { Mode, SessionStore } from "../core/session.ts";
+import type { Env } from "./front.ts";
+import { addRetryAfter, statusOf } from "./front.ts";
+
+/**
+ * POST GET DELETE /mcp            Streamable HTTP
+ * GET             /mcp/sessions   the caller's chats
+ * GET             /sse            HTTP+SSE: the stream
+ * POST            /sse/messages   HTTP+SSE: what the client says
+ */
+
+/** The MCP door, as far as HTTP knows it. */
+export type McpHandlers = {
+  http: {
+    post(exchange: Exchange): Promise<Response>;
+    get(exchange: Exchange): Promise<Response>;
+    delete(exchange: Exchange): Promise<Response>;
+  };
+  sse: {
+    open(exchange: Exchange): Promise<Response>;
+    post(exchange: Exchange, sessionId: string): Promise<Response>;
+    principalOf(sessionId: string, ticket: string): Principal;
+  };
+};
+
+export type McpRouteOptions = {
+  mcp: McpHandlers;
+  authenticator: Authenticator;
+  sessions: SessionStore;
+  tokenInQuery: boolean;
+};
+
+type Ctx = Context<Env>;
+
+/** Adds the routes. Returns whether a path is one of this door, whose failures look like MCP's. */
+export function mcpRoutes(
+  app: Hono<Env>,
+  options: McpRouteOptions,
+): (path: string) => boolean {
+  const { mcp, authenticator, sessions } = options;
+
+  async function authenticate(c: Ctx): Promise<Principal> {
+    const token = readToken(c, options.tokenInQuery);
+    if (token === null) {
+      throw new GatewayError("unauthenticated", "No token provided");
+    }
+    const principal = await authenticator.verify(token, c.env.address);
+    const { log } = c.env;
+    log["workspace"] = principal.workspace;
+    log["user"] = principal.subject;
+    return principal;
+  }
+
+  function exchange(
+    c: Ctx,
+    principal: Principal,
+    body: Uint8Array | null,
+  ): Exchange {
+    return {
+      request: c.req.raw,
+      body,
+      principal,
+      chat: readChat(c),
+      asked: readAsked(c),
+      log: c.env.log,
+      holdOpen: c.env.holdOpen,
+      stillValid: () =>
+        authenticator.verify(principal.token, c.env.address).then(
+          () => true,
+          (error: unknown) => {
+            if (asGatewayError(error).code === "unauthenticated") return false;
+            throw error;
+          },
+        ),
+    };
+  }
+
+  /** Refuses what a web page could send without asking, before it costs anything. */
+  function checkMedia(c: Ctx): Response | null {
+    const type = c.req.header("content-type") ?? "";
+    if (/^application\/json\s*(;[^,]*)?$/i.test(type)) return null;
+    return c.json(
+      {
+        error: "Unsupported Media Type: Content-Type must be application/json.",
+      },
+      415,
+    );
+  }
+
+  async function readBody(c: Ctx): Promise<Uint8Array> {
+    return new Uint8Array(await c.req.raw.arrayBuffer());
+  }
+
+  app.post("/mcp", async (c) => {
+    const refused = checkMedia(c);
+    if (refused) return refused;
+    const principal = await authenticate(c);
+    return mcp.http.post(exchange(c, principal, await readBody(c)));
+  });
+  app.get("/mcp", async (c) => {
+    refuseHead(c);
+    return mcp.http.get(exchange(c, await authenticate(c), null));
+  });
+  app.delete("/mcp", async (c) =>
+    mcp.http.delete(exchange(c, await authenticate(c), null)),
+  );
+  app.get("/mcp/sessions", async (c) => {
+    const principal = await authenticate(c);
+    // Not an object literal: a chat may be called __proto__.
+    return c.json(
+      Object.fromEntries(
+        sessions.chats(principal).map((row) => [row.chat, row.sessionId]),
+      ),
+    );
+  });
+  app.get("/sse", async (c) => {
+    refuseHead(c);
+    return mcp.sse.open(exchange(c, await authenticate(c), null));
+  });
+  app.post("/sse/messages", async (c) => {
+    const refused = checkMedia(c);
+    if (refused) return refused;
+    const id = c.req.query("sessionId") ?? "";
+    const ticket = c.req.query("ticket");
+    const principal =
+      ticket !== undefined && readToken(c, options.tokenInQuery) === null
+        ? mcp.sse.principalOf(id, ticket)
+        : await authenticate(c);
+    c.env.log["user"] = principal.subject;
+    return mcp.sse.post(exchange(c, principal, await readBody(c)), id);
+  });
+
+  return (path) => /^\/(mcp|sse)(\/|$)/.test(path);
+}
+
+/** Hono answers HEAD by way of GET; here that would open a stream. */
+function refuseHead(c: Ctx): void {
+  if (c.req.raw.method === "HEAD") {
+    throw new GatewayError("invalid", "HEAD is not supported here.");
+  }
+}
+
+/** The one credential of a request, or null. Two at once are refused: which of them counts would be a guess. */
+function readToken(c: Ctx, inQuery: boolean): string | null {
+  const header = c.req.header("authorization");
+  const query = inQuery ? c.req.query("token") : undefined;
+  if (header === undefined)
+    return query === undefined || query === "" ? null : query;
+  if (query !== undefined) {
+    throw new GatewayError(
+      "invalid",
+      "Send one credential: an Authorization header or ?token=, not both.",
+    );
+  }
+  const match = /^bearer +([^\s,]+) *$/i.exec(header);
+  if (!match) {
+    throw new GatewayError(
+      "unauthenticated",
+      "The Authorization header must be: Bearer <token>",
+    );
+  }
+  return match[1]!;
+}
+
+function readChat(c: Ctx): string | null {
+  const asked = c.req.header("x-chat-id") ?? c.req.query("chat");
+  if (asked === undefined) return null;
+  const read = chatId.safeParse(asked);
+  if (read.success) return read.data;
+  throw new GatewayError("invalid", "A chat id has 1 to 256 characters.");
+}
+
+/** `mode` and `apps`, or its older name `integrationKey`. */
+function readAsked(c: Ctx): { mode?: Mode; apps?: string[] } {
+  const query = readQuery(c.req.url);
+  if (query === null) return {};
+  const asked: { mode?: Mode; apps?: string[] } = {};
+  const mode = query.get("mode");
+  if (mode !== null) {
+    const read = z.enum(modes).safeParse(mode);
+    if (!read.success) {
+      throw new GatewayError(
+        "invalid",
+        `Unknown mode. Valid modes are: ${modes.join(", ")}.`,
+      );
+    }
+    asked.mode = read.data;
+  }
+  const apps = query.get("apps") ?? query.get("integrationKey");
+  if (apps !== null) {
+    asked.apps = apps
+      .split(",")
+      .map((app) => app.trim())
+      .filter((app) => app !== "");
+  }
+  return asked;
+}
+
+/** A published client writes `/mcp&integrationKey=gmail`. */
+function readQuery(text: string): URLSearchParams | null {
+  if (!/[?&]/.test(text)) return null;
+  const { pathname, searchParams } = new URL(text);
+  const ampersand = pathname.indexOf("&");
+  if (ampersand >= 0) {
+    const late = new URLSearchParams(pathname.slice(ampersand + 1));
+    for (const [name, value] of late) searchParams.append(name, value);
+  }
+  return searchParams;
+}
+
+/** Failures of the MCP door: 401 as its clients know it, the rest as JSON-RPC errors. */
+export function mcpError(
+  thrown: unknown,
+  env: Env["Bindings"],
+  resourceMetadata: string,
+): Response {
+  const error = asGatewayError(thrown);
+  const status = statusOf(error);
+  if (error.code === "unauthenticated") {
+    const given = error.message !== "No token provided";
+    const challenge = [
+      ...(given
+        ? [
+            'error="invalid_token"',
+            `error_description="${error.message.replace(/["\\\n]/g, "'")}"`,
+          ]
+        : []),
+      `resource_metadata="${resourceMetadata}"`,
+    ];
+    return Response.json(
+      { error: `Unauthorized: ${error.message}` },
+      {
+        status,
+        headers: { "www-authenticate": `Bearer ${challenge.join(", ")}` },
+      },
+    );
+  }
+  const response = Response.json(
+    {
+      jsonrpc: "2.0",
+      error: {
+        code: error.code === "internal" ? -32603 : -32000,
+        message: error.message,
+        data: { ...error.data, requestId: env.requestId },
+      },
+      id: null,
+    },
+    { status },
+  );
+  addRetryAfter(response, error);
+  return response;
+}

@@ -1,0 +1,267 @@
+import { GatewayError, describeError } from "../core/errors.ts";
+import type { EventLog, Recorded, RunningCall } from "../core/event.ts";
+import type { Log } from "../core/runtime.ts";
+import type { Session, SessionStore } from "../core/session.ts";
+import type { Customer } from "../gateway/toolbox.ts";
+import type { RequestId, RpcRequest } from "./jsonrpc.ts";
+import {
+  RpcError,
+  isRecord,
+  notificationText,
+  resultText,
+  thrownText,
+} from "./jsonrpc.ts";
+import type { Method } from "./methods.ts";
+import type { Streams } from "./stream.ts";
+
+/**
+ * Calls in flight. A call runs once. What it says is in the log before it is on the wire; from the first
+ * commit until its answer it is on record as running, so that a crash cannot leave a caller waiting.
+ */
+export type Calls = {
+  /** Starts a method whose messages go to a stream. Rejects when it cannot be put on record; it is then aborted. */
+  onStream(
+    call: CallStart & { streamId: number; callId: number },
+  ): Promise<Recorded>;
+  /** Starts a method whose answer is the body of the response. Never rejects. */
+  asBody(call: CallStart): Promise<string>;
+  cancel(sessionPk: number, requestId: RequestId): void;
+  /** Aborts what a session has running; nothing more is said. */
+  abort(sessionPk: number): void;
+  /** Resolves when nothing is running. */
+  idle(): Promise<void>;
+  count(): number;
+};
+
+export type CallStart = {
+  session: Session | null;
+  customer: Omit<Customer, "enable">;
+  request: RpcRequest;
+  method: Method;
+};
+
+export function createCalls(wiring: {
+  events: EventLog;
+  sessions: SessionStore;
+  streams: Streams;
+  log: Log;
+  /** How often a running call that asked for progress is told that it still runs. */
+  progressMs: number;
+}): Calls {
+  const { events, sessions, streams, log } = wiring;
+
+  type Running = { sessionPk: number | null; id: RequestId; stop: () => void };
+  const running = new Set<Running>();
+  let waiters: (() => void)[] = [];
+
+  function settle(entry: Running): void {
+    running.delete(entry);
+    if (running.size > 0) return;
+    for (const done of waiters) done();
+    waiters = [];
+  }
+
+  /** Runs the method. `say` takes notifications; the outcome is the answer, or null when it was cancelled. */
+  function run(start: CallStart, say: ((text: string) => void) | null) {
+    const { session, request } = start;
+    const controller = new AbortController();
+    let cancelled = false;
+    const entry: Running = {
+      sessionPk: session?.pk ?? null,
+      id: request.id,
+      stop: () => {
+        cancelled = true;
+        controller.abort(
+          new GatewayError("conflict", "The call was cancelled."),
+        );
+      },
+    };
+    running.add(entry);
+    const progress = say && createProgress(request, say, wiring.progressMs);
+    const outcome = (async () => {
+      try {
+        const result = await start.method(request.params, {
+          customer: {
+            ...start.customer,
+            enable: session && ((names) => enable(session, names, say)),
+          },
+          signal: controller.signal,
+          progress: progress?.report ?? null,
+          listed: (digest) => session && rememberListed(session, digest),
+        });
+        return cancelled ? null : resultText(request.id, result);
+      } catch (error) {
+        if (cancelled) return null;
+        if (!(error instanceof GatewayError || error instanceof RpcError)) {
+          log.error("call failed", { reason: describeError(error) });
+        }
+        return thrownText(request.id, error);
+      } finally {
+        progress?.stop();
+        settle(entry);
+      }
+    })();
+    return { outcome, stop: entry.stop };
+  }
+
+  async function enable(
+    session: Session,
+    names: string[],
+    say: ((text: string) => void) | null,
+  ): Promise<void> {
+    await sessions.edit(session.pk, ({ view }) => ({
+      view: { ...view, enabled: names },
+      // The list it was told of is out of date, and it is being told.
+      listed: null,
+    }));
+    const changed = notificationText("notifications/tools/list_changed");
+    // On the session's own stream when somebody listens there; else it would wait for a GET that may never come.
+    if (say && streams.reader(session.pk) === null) return say(changed);
+    const own = { sessionPk: session.pk, streamId: session.pk };
+    await events.append(own, changed);
+    streams.wake(session.pk);
+  }
+
+  function rememberListed(session: Session, digest: string): void {
+    if (session.listed === digest) return;
+    sessions
+      .edit(session.pk, () => ({ listed: digest }))
+      .catch((error: unknown) =>
+        log.warn("session could not be updated", {
+          reason: describeError(error),
+        }),
+      );
+  }
+
+  return {
+    async onStream({ streamId, callId, ...start }) {
+      const call: RunningCall = {
+        callId,
+        streamId,
+        sessionPk: start.session!.pk,
+        requestId: JSON.stringify(start.request.id),
+      };
+      // Until the first commit messages gather here; after it they go to the log one by one.
+      const messages: string[] = [];
+      let answered = false;
+      let onRecord = false;
+      const publish = (text: string) =>
+        void events
+          .append(call, text)
+          .then(() => streams.wake(streamId))
+          .catch(storageFailed);
+      const storageFailed = (error: unknown) => {
+        // Its reader must not wait for what cannot be stored; after a restart the call reads as interrupted.
+        log.error("event could not be stored", {
+          reason: describeError(error),
+        });
+        streams.close(streamId);
+      };
+      const finish = (answer: string | null) =>
+        void events
+          .finish(call, answer)
+          .then(() => streams.wake(streamId))
+          .catch(storageFailed);
+
+      const { outcome, stop } = run(start, (text) => {
+        if (onRecord) publish(text);
+        else messages.push(text);
+      });
+      void outcome.then((answer) => {
+        if (onRecord) return finish(answer);
+        answered = true;
+        if (answer !== null) messages.push(answer);
+      });
+      let recorded: Recorded;
+      try {
+        recorded = await events.record(call, () => ({ messages, answered }));
+      } catch (error) {
+        stop();
+        throw error;
+      }
+      onRecord = true;
+      if (!recorded.answered) {
+        // What was said between the commit and now.
+        const late = messages.slice(recorded.events.length);
+        const answer = answered ? (late.pop() ?? null) : null;
+        for (const text of late) publish(text);
+        if (answered) finish(answer);
+      }
+      return recorded;
+    },
+
+    async asBody(start) {
+      const answer = await run(start, null).outcome;
+      return (
+        answer ??
+        thrownText(
+          start.request.id,
+          new GatewayError("conflict", "The call was cancelled."),
+        )
+      );
+    },
+
+    cancel(sessionPk, requestId) {
+      for (const entry of running) {
+        if (entry.sessionPk === sessionPk && entry.id === requestId)
+          entry.stop();
+      }
+    },
+
+    abort(sessionPk) {
+      for (const entry of running) {
+        if (entry.sessionPk === sessionPk) entry.stop();
+      }
+    },
+
+    idle: () =>
+      running.size === 0
+        ? Promise.resolve()
+        : new Promise((resolve) => waiters.push(resolve)),
+
+    count: () => running.size,
+  };
+}
+
+/**
+ * Progress for a caller that sent a token: what the tool reports, or, while it reports nothing, that it
+ * still runs. Values only rise (MCP 2025-11-25, basic/utilities/progress).
+ */
+function createProgress(
+  request: RpcRequest,
+  say: (text: string) => void,
+  intervalMs: number,
+) {
+  const meta = request.params["_meta"];
+  const token = isRecord(meta) ? meta["progressToken"] : undefined;
+  if (typeof token !== "string" && typeof token !== "number") return null;
+  let highest = -1;
+  let reports = false;
+  let elapsed = 0;
+  const send = (progress: number, total?: number, message?: string) => {
+    if (!(progress > highest)) return;
+    highest = progress;
+    say(
+      notificationText("notifications/progress", {
+        progressToken: token,
+        progress,
+        total,
+        message,
+      }),
+    );
+  };
+  const timer = setInterval(() => {
+    elapsed += intervalMs;
+    if (!reports) {
+      send(elapsed / 1000, undefined, `Running for ${elapsed / 1000} s`);
+    }
+  }, intervalMs);
+  return {
+    report: (progress: number, total?: number, message?: string) => {
+      if (!reports) highest = -1;
+      reports = true;
+      send(progress, total, message);
+    },
+    stop: () => clearInterval(timer),
+  };
+}

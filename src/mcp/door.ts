@@ -1,0 +1,112 @@
+import type { Store } from "../core/store.ts";
+import type { Clock, Ids, Log } from "../core/runtime.ts";
+import type { Catalogs } from "../gateway/catalog.ts";
+import type { Toolbox } from "../gateway/toolbox.ts";
+import { createCalls } from "./calls.ts";
+import { createEventIds } from "./event-id.ts";
+import type { ServerInfo } from "./initialize.ts";
+import type { ParseLimits } from "./jsonrpc.ts";
+import { errorText, SERVER_ERROR } from "./jsonrpc.ts";
+import type { StreamableHttp } from "./legacy.ts";
+import { createStreamableHttp } from "./legacy.ts";
+import { createMethods } from "./methods.ts";
+import { createSessions } from "./sessions.ts";
+import type { HttpSse } from "./sse.ts";
+import { createHttpSse } from "./sse.ts";
+import { createStreams } from "./stream.ts";
+
+/** MCP in all its transports, over one store and one toolbox. */
+export type McpDoor = {
+  http: StreamableHttp;
+  sse: HttpSse;
+  /** Live streams and running calls. */
+  activity(): { streams: number; calls: number };
+  /** Answers what a crash cut off. Once, before the first request. */
+  recover(): Promise<number>;
+  /** Heartbeats and the like; every {@link HEARTBEAT_MS}. */
+  tick(): void;
+  /**
+   * Stops: lets running calls finish for up to `graceMs`, then tells every stream to reconnect. What has
+   * not finished stays on record and is answered as interrupted at the next start.
+   */
+  drain(graceMs: number): Promise<void>;
+};
+
+/** Proxies and Bun close what is silent for longer. */
+export const HEARTBEAT_MS = 15_000;
+
+export function createMcpDoor(wiring: {
+  server: ServerInfo;
+  store: Store;
+  toolbox: Toolbox;
+  catalogs: Catalogs;
+  clock: Clock;
+  ids: Ids;
+  log: Log;
+  limits: ParseLimits;
+  progressMs: number;
+  pollMs: number;
+  basePath: string;
+}): McpDoor {
+  const { store, clock, ids, log, catalogs, server, limits } = wiring;
+  const { sessions, events } = store;
+  const eventIds = createEventIds(store.secret("event-ids"));
+  const methods = createMethods(wiring.toolbox);
+  const streams = createStreams({ events, eventIds, clock, log });
+  const calls = createCalls({
+    events,
+    sessions,
+    streams,
+    log,
+    progressMs: wiring.progressMs,
+  });
+  const lifecycle = createSessions({
+    sessions,
+    events,
+    streams,
+    calls,
+    catalogs,
+    clock,
+    ids,
+    log,
+    pollMs: wiring.pollMs,
+  });
+  const shared = {
+    server,
+    methods,
+    sessions,
+    lifecycle,
+    events,
+    eventIds,
+    streams,
+    calls,
+    ids,
+    limits,
+  };
+  return {
+    http: createStreamableHttp(shared),
+    sse: createHttpSse({ ...shared, basePath: wiring.basePath }),
+    activity: () => ({ streams: streams.count(), calls: calls.count() }),
+    recover: () =>
+      events.interrupt((requestId) =>
+        errorText(
+          JSON.parse(requestId) as string | number,
+          SERVER_ERROR,
+          "The call was interrupted by a restart of the server; its outcome is unknown. It has not been run again.",
+        ),
+      ),
+    tick() {
+      streams.beat();
+      lifecycle.poll();
+    },
+    async drain(graceMs) {
+      let timer: Timer | undefined;
+      const grace = new Promise((resolve) => {
+        timer = setTimeout(resolve, graceMs);
+      });
+      await Promise.race([calls.idle(), grace]);
+      clearTimeout(timer);
+      streams.closeAll();
+    },
+  };
+}

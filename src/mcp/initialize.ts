@@ -1,0 +1,67 @@
+import { z } from "zod";
+import type { ClientInfo, View } from "../core/session.ts";
+import { INVALID_PARAMS, RpcError, type RpcRequest } from "./jsonrpc.ts";
+import { negotiate } from "./versions.ts";
+
+/** `initialize` of the eras with sessions (MCP 2025-11-25, basic/lifecycle). */
+
+export type ServerInfo = { name: string; title: string; version: string };
+
+const params = z.object({
+  protocolVersion: z.string().max(64),
+  capabilities: z.record(z.string(), z.unknown()).default({}),
+  clientInfo: z
+    .object({
+      name: z.string().max(256),
+      version: z.string().max(256),
+      title: z.string().max(256).optional(),
+    })
+    .optional(),
+});
+
+export type Handshake = {
+  protocolVersion: string;
+  client: ClientInfo | null;
+  capabilities: Record<string, unknown>;
+};
+
+/** Throws {@link RpcError} -32602 for parameters that are not those of `initialize`. */
+export function readInitialize(request: RpcRequest): Handshake {
+  const read = params.safeParse(request.params);
+  if (!read.success) {
+    const [issue] = read.error.issues;
+    throw new RpcError(
+      INVALID_PARAMS,
+      `Invalid initialize: ${issue?.path.join(".")}: ${issue?.message}`,
+      { id: request.id },
+    );
+  }
+  const { protocolVersion, capabilities, clientInfo } = read.data;
+  const { title, ...client } = clientInfo ?? {};
+  return {
+    protocolVersion: negotiate(protocolVersion),
+    capabilities,
+    client: clientInfo
+      ? ({ ...client, ...(title ? { title } : {}) } as ClientInfo)
+      : null,
+  };
+}
+
+/** The result, serialised. */
+export function initializeResult(
+  server: ServerInfo,
+  protocolVersion: string,
+  view: View,
+): string {
+  return JSON.stringify({
+    protocolVersion,
+    capabilities: { tools: { listChanged: true } },
+    serverInfo: server,
+    ...(view.mode === "dynamic"
+      ? {
+          instructions:
+            "Only enable-tools is offered at first. Call it with the names of the tools you need; the tool list then changes.",
+        }
+      : {}),
+  });
+}

@@ -1,0 +1,220 @@
+import type { ErrorCode } from "../core/errors.ts";
+import { asGatewayError } from "../core/errors.ts";
+
+/** JSON-RPC 2.0 envelopes: reading them within limits, and writing them. */
+
+export type RequestId = string | number;
+
+export type RpcRequest = {
+  kind: "request";
+  id: RequestId;
+  method: string;
+  params: Record<string, unknown>;
+};
+export type RpcNotification = {
+  kind: "notification";
+  method: string;
+  params: Record<string, unknown>;
+};
+/** The answer to a request of ours. */
+export type RpcResponse = { kind: "response"; id: RequestId | null };
+export type RpcMessage = RpcRequest | RpcNotification | RpcResponse;
+
+export const PARSE_ERROR = -32700;
+export const INVALID_REQUEST = -32600;
+export const METHOD_NOT_FOUND = -32601;
+export const INVALID_PARAMS = -32602;
+export const INTERNAL_ERROR = -32603;
+/** What a client may retry, with back-off; also "Session not found", as published clients expect. */
+export const SERVER_ERROR = -32000;
+
+/** A fault in the envelope itself or in what it is addressed to: the whole HTTP request is refused. */
+export class RpcError extends Error {
+  readonly code: number;
+  readonly id: RequestId | null;
+  readonly data: Record<string, unknown> | undefined;
+  /** HTTP status. */
+  readonly status: number;
+  constructor(
+    code: number,
+    message: string,
+    details: {
+      id?: RequestId | null;
+      data?: Record<string, unknown>;
+      status?: number;
+    } = {},
+  ) {
+    super(message);
+    this.code = code;
+    this.id = details.id ?? null;
+    this.data = details.data;
+    this.status = details.status ?? 400;
+  }
+}
+
+export type ParseLimits = { maxDepth: number; maxBatch: number };
+
+const decoder = new TextDecoder("utf-8", { fatal: true });
+
+/**
+ * Reads one message or a batch. Throws {@link RpcError}: -32700 for what is not JSON (or not UTF-8),
+ * -32600 for what is not JSON-RPC, is nested deeper than the limit or carries an id that could not be
+ * echoed exactly.
+ */
+export function parseBody(
+  bytes: Uint8Array,
+  limits: ParseLimits,
+): { messages: RpcMessage[]; batch: boolean } {
+  // JSON.parse takes a million levels, and what walks the value afterwards does not.
+  if (deeperThan(bytes, limits.maxDepth)) {
+    throw new RpcError(
+      INVALID_REQUEST,
+      `The message is nested more than ${limits.maxDepth} levels deep.`,
+    );
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(decoder.decode(bytes));
+  } catch {
+    throw new RpcError(PARSE_ERROR, "Parse error: the body is not valid JSON.");
+  }
+  if (!Array.isArray(value)) {
+    return { messages: [parseMessage(value)], batch: false };
+  }
+  if (value.length === 0 || value.length > limits.maxBatch) {
+    throw new RpcError(
+      INVALID_REQUEST,
+      `A batch has 1 to ${limits.maxBatch} messages.`,
+    );
+  }
+  return { messages: value.map(parseMessage), batch: true };
+}
+
+/** Counts brackets outside strings, on the bytes: every structural character is ASCII. */
+function deeperThan(bytes: Uint8Array, max: number): boolean {
+  let depth = 0;
+  let inString = false;
+  for (let i = 0; i < bytes.length; i++) {
+    const byte = bytes[i]!;
+    if (inString) {
+      if (byte === 0x5c) i++;
+      else if (byte === 0x22) inString = false;
+    } else if (byte === 0x22) {
+      inString = true;
+    } else if (byte === 0x7b || byte === 0x5b) {
+      if (++depth > max) return true;
+    } else if (byte === 0x7d || byte === 0x5d) {
+      depth--;
+    }
+  }
+  return false;
+}
+
+function parseMessage(value: unknown): RpcMessage {
+  if (!isRecord(value) || value["jsonrpc"] !== "2.0") {
+    throw new RpcError(
+      INVALID_REQUEST,
+      'Invalid Request: a message is an object with "jsonrpc": "2.0".',
+    );
+  }
+  const { id, method, params } = value;
+  if (method === undefined && ("result" in value || "error" in value)) {
+    return { kind: "response", id: id === null ? null : parseId(id) };
+  }
+  if (typeof method !== "string" || method.length > 256) {
+    throw new RpcError(
+      INVALID_REQUEST,
+      'Invalid Request: "method" must be a string.',
+      { id: safeId(id) },
+    );
+  }
+  if (params !== undefined && !isRecord(params)) {
+    throw new RpcError(
+      INVALID_REQUEST,
+      'Invalid Request: "params" must be an object.',
+      { id: safeId(id) },
+    );
+  }
+  if (!("id" in value)) {
+    return { kind: "notification", method, params: params ?? {} };
+  }
+  return { kind: "request", id: parseId(id), method, params: params ?? {} };
+}
+
+/** MCP: a string or an integer, never null. Larger numbers would be echoed as others. */
+function parseId(id: unknown): RequestId {
+  const fine =
+    typeof id === "string" ? id.length <= 256 : Number.isSafeInteger(id);
+  if (!fine) {
+    throw new RpcError(
+      INVALID_REQUEST,
+      'Invalid Request: "id" must be a string of at most 256 characters or an integer below 2^53.',
+    );
+  }
+  return id as RequestId;
+}
+
+function safeId(id: unknown): RequestId | null {
+  return typeof id === "string" || Number.isSafeInteger(id)
+    ? (id as RequestId)
+    : null;
+}
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** `result` is already serialised. */
+export function resultText(id: RequestId, result: string): string {
+  return `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":${result}}`;
+}
+
+export function errorText(
+  id: RequestId | null,
+  code: number,
+  message: string,
+  data?: Record<string, unknown>,
+): string {
+  // Members in the order that the published agent example compares with.
+  return JSON.stringify({ jsonrpc: "2.0", error: { code, message, data }, id });
+}
+
+export function notificationText(
+  method: string,
+  params?: Record<string, unknown>,
+): string {
+  return JSON.stringify({ jsonrpc: "2.0", method, params });
+}
+
+/** What each code is as a JSON-RPC error. Inside `tools/call` most become an `isError` result instead. */
+export const rpcCodes = {
+  invalid: INVALID_PARAMS,
+  unauthenticated: SERVER_ERROR,
+  forbidden: INVALID_REQUEST,
+  not_found: INVALID_PARAMS,
+  conflict: INVALID_REQUEST,
+  rate_limited: SERVER_ERROR,
+  needs_authorization: INVALID_REQUEST,
+  upstream_failed: SERVER_ERROR,
+  timeout: SERVER_ERROR,
+  internal: INTERNAL_ERROR,
+} satisfies Record<ErrorCode, number>;
+
+/** Anything thrown, as a JSON-RPC error. What is not a GatewayError shows nothing of itself. */
+export function thrownText(id: RequestId | null, thrown: unknown): string {
+  if (thrown instanceof RpcError) {
+    return errorText(id ?? thrown.id, thrown.code, thrown.message, thrown.data);
+  }
+  const error = asGatewayError(thrown);
+  const retryAfter =
+    error.retryAfterMs === undefined
+      ? {}
+      : { retryAfterMs: error.retryAfterMs };
+  const data = { ...error.data, ...retryAfter };
+  return errorText(
+    id,
+    rpcCodes[error.code],
+    error.message,
+    Object.keys(data).length > 0 ? data : undefined,
+  );
+}

@@ -1,0 +1,403 @@
+import { GatewayError } from "../core/errors.ts";
+import type { EventLog } from "../core/event.ts";
+import type { Exchange } from "../core/exchange.ts";
+import type { Session, SessionStore, View } from "../core/session.ts";
+import type { Calls } from "./calls.ts";
+import type { EventIds } from "./event-id.ts";
+import type { ServerInfo } from "./initialize.ts";
+import { initializeResult, readInitialize } from "./initialize.ts";
+import type { ParseLimits, RpcMessage, RpcRequest } from "./jsonrpc.ts";
+import {
+  INVALID_REQUEST,
+  METHOD_NOT_FOUND,
+  RpcError,
+  SERVER_ERROR,
+  errorText,
+  parseBody,
+  resultText,
+} from "./jsonrpc.ts";
+import type { Method, Methods } from "./methods.ts";
+import type { Sessions } from "./sessions.ts";
+import type { StreamOpening, Streams } from "./stream.ts";
+import { eventText, preludeText } from "./stream.ts";
+import { BATCHES, legacyVersions, primes } from "./versions.ts";
+
+/**
+ * Streamable HTTP with sessions, revisions 2025-03-26 to 2025-11-25 (basic/transports), and callers
+ * without a session or a stream. Answers every MCP-level fault itself; throws GatewayError for the rest.
+ */
+export type StreamableHttp = {
+  post(exchange: Exchange): Promise<Response>;
+  get(exchange: Exchange): Promise<Response>;
+  delete(exchange: Exchange): Promise<Response>;
+};
+
+const JSON_HEADERS = { "content-type": "application/json" };
+export const STREAM_HEADERS = {
+  "content-type": "text/event-stream",
+  "cache-control": "no-cache, no-transform",
+  "x-accel-buffering": "no",
+};
+
+export function createStreamableHttp(wiring: {
+  server: ServerInfo;
+  methods: Methods;
+  sessions: SessionStore;
+  lifecycle: Sessions;
+  events: EventLog;
+  eventIds: EventIds;
+  streams: Streams;
+  calls: Calls;
+  limits: ParseLimits;
+}): StreamableHttp {
+  const { methods, sessions, events, eventIds, streams, calls } = wiring;
+
+  /** The session a request belongs to, by its header or by its chat; null when it names neither. */
+  function findSession(exchange: Exchange): Session | null {
+    const id = exchange.request.headers.get("mcp-session-id");
+    const { principal, chat } = exchange;
+    if (id === null) {
+      return chat === null ? null : sessions.findByChat(principal, chat);
+    }
+    const session = sessions.find(principal, id);
+    if (!session) throw sessionNotFound();
+    return session;
+  }
+
+  async function initialize(
+    exchange: Exchange,
+    request: RpcRequest,
+  ): Promise<Response> {
+    if (exchange.request.headers.has("mcp-session-id")) {
+      findSession(exchange);
+      throw new RpcError(
+        INVALID_REQUEST,
+        "Invalid Request: this session is initialized already. Send initialize without Mcp-Session-Id to open another.",
+        { id: request.id },
+      );
+    }
+    const handshake = readInitialize(request);
+    const session = await wiring.lifecycle.open(exchange, handshake, null);
+    const result = initializeResult(
+      wiring.server,
+      session.protocolVersion,
+      session.view,
+    );
+    return new Response(resultText(request.id, result), {
+      headers: { ...JSON_HEADERS, "mcp-session-id": session.id },
+    });
+  }
+
+  function method(request: RpcRequest): Method {
+    return (
+      methods.reads.get(request.method) ??
+      methods.calls.get(request.method) ??
+      (() => {
+        throw new RpcError(
+          METHOD_NOT_FOUND,
+          `Method not found: ${request.method}`,
+        );
+      })
+    );
+  }
+
+  /** One request on a stream of its own. */
+  async function callOnStream(
+    exchange: Exchange,
+    session: Session,
+    request: RpcRequest,
+  ): Promise<Response> {
+    const streamId = events.nextStream();
+    const prelude = preludeText(
+      eventIds.encode(streamId, 0),
+      primes(session.protocolVersion),
+    );
+    const recorded = await calls.onStream({
+      ...start(exchange, session, request),
+      streamId,
+      callId: streamId,
+    });
+    if (!recorded.answered) {
+      return streamResponse(exchange, session, streamId, prelude);
+    }
+    let text = prelude;
+    for (const { seq, data } of recorded.events) {
+      text += eventText(eventIds.encode(streamId, seq), data);
+    }
+    return new Response(text, { headers: STREAM_HEADERS });
+  }
+
+  /** Several requests on one stream (2025-03-26 only). */
+  async function batchOnStream(
+    exchange: Exchange,
+    session: Session,
+    requests: RpcRequest[],
+  ): Promise<Response> {
+    const streamId = events.nextStream();
+    await Promise.all(
+      requests.map((request) =>
+        calls.onStream({
+          ...start(exchange, session, request),
+          streamId,
+          callId: events.nextStream(),
+        }),
+      ),
+    );
+    const prelude = preludeText(eventIds.encode(streamId, 0), false);
+    return streamResponse(exchange, session, streamId, prelude);
+  }
+
+  function start(
+    exchange: Exchange,
+    session: Session | null,
+    request: RpcRequest,
+  ) {
+    const { principal, asked } = exchange;
+    const view: View = session?.view ?? {
+      mode: asked.mode ?? "static",
+      apps: asked.apps ?? null,
+      enabled: [],
+    };
+    return {
+      session,
+      customer: { principal, view },
+      request,
+      method: method(request),
+    };
+  }
+
+  function streamResponse(
+    exchange: Exchange,
+    session: Session,
+    streamId: number,
+    prelude: string,
+    after = 0,
+  ): Response {
+    const opening: StreamOpening = {
+      ref: { sessionPk: session.pk, streamId },
+      after,
+      prelude,
+      principal: exchange.principal,
+      stillValid: exchange.stillValid,
+    };
+    exchange.holdOpen();
+    const readable = streams.open(opening);
+    if (!readable) {
+      throw new RpcError(
+        SERVER_ERROR,
+        "Conflict: this stream has just been opened by another request.",
+        { status: 409 },
+      );
+    }
+    return new Response(readable, { headers: STREAM_HEADERS });
+  }
+
+  function handleNotifications(
+    session: Session | null,
+    messages: RpcMessage[],
+  ) {
+    for (const message of messages) {
+      if (message.kind !== "notification" || !session) continue;
+      const { requestId } = message.params;
+      if (
+        message.method === "notifications/cancelled" &&
+        (typeof requestId === "string" || typeof requestId === "number")
+      ) {
+        calls.cancel(session.pk, requestId);
+      }
+    }
+  }
+
+  async function post(exchange: Exchange): Promise<Response> {
+    const accepts = readAccept(exchange.request);
+    if (!accepts.json) {
+      return refuse(
+        406,
+        "Not Acceptable: the client must accept application/json and text/event-stream.",
+      );
+    }
+    checkVersion(exchange.request);
+    const { messages, batch } = parseBody(exchange.body!, wiring.limits);
+    const requests = messages.filter((message) => message.kind === "request");
+    const { log } = exchange;
+    log["rpc"] = batch ? `batch of ${messages.length}` : rpcName(messages[0]!);
+
+    if (requests.some(({ method }) => method === "initialize")) {
+      if (batch) {
+        throw new RpcError(
+          INVALID_REQUEST,
+          "Invalid Request: initialize must not be part of a batch.",
+        );
+      }
+      return initialize(exchange, requests[0]!);
+    }
+
+    const session = findSession(exchange);
+    if (!session && accepts.stream) {
+      // An MCP client that has lost its header; a caller that expects streams must have a session.
+      return refuse(
+        400,
+        "Bad Request: No valid session ID provided. Send initialize first, then its Mcp-Session-Id with every request.",
+      );
+    }
+    if (session) wiring.lifecycle.seen(session, log);
+    if (batch && session?.protocolVersion !== BATCHES) {
+      throw new RpcError(
+        INVALID_REQUEST,
+        `Invalid Request: batches exist in revision ${BATCHES} only.`,
+      );
+    }
+    handleNotifications(session, messages);
+    const [first] = requests;
+    if (!first) return new Response(null, { status: 202 });
+    log["tool"] = toolName(first);
+
+    if (session && accepts.stream) {
+      if (batch) return batchOnStream(exchange, session, requests);
+      if (methods.calls.has(first.method)) {
+        return callOnStream(exchange, session, first);
+      }
+    }
+    exchange.holdOpen();
+    const answers = await Promise.all(
+      requests.map((request) =>
+        calls.asBody(start(exchange, session, request)),
+      ),
+    );
+    return new Response(batch ? `[${answers.join(",")}]` : answers[0]!, {
+      headers: JSON_HEADERS,
+    });
+  }
+
+  async function get(exchange: Exchange): Promise<Response> {
+    if (!readAccept(exchange.request).stream) {
+      return refuse(
+        406,
+        "Not Acceptable: this URL speaks MCP. A GET opens an event stream and must accept text/event-stream.",
+      );
+    }
+    checkVersion(exchange.request);
+    const session = findSession(exchange);
+    if (!session) {
+      return refuse(400, "Bad Request: No valid session ID provided");
+    }
+    wiring.lifecycle.seen(session, exchange.log);
+    const lastEventId = exchange.request.headers.get("last-event-id");
+    const own = { sessionPk: session.pk, streamId: session.pk };
+    const cursor =
+      lastEventId === null
+        ? { streamId: session.pk, seq: events.last(own) }
+        : eventIds.decode(lastEventId);
+    if (!cursor) return refuse(400, "Invalid event ID");
+    const ref = { sessionPk: session.pk, streamId: cursor.streamId };
+    const endless = cursor.streamId === session.pk;
+    if (
+      endless ? cursor.seq > events.last(ref) : events.state(ref) === "unknown"
+    ) {
+      return refuse(400, "Invalid event ID");
+    }
+    if (!endless && isFinished(ref, cursor.seq)) {
+      return new Response(null, { status: 204 });
+    }
+    const response = streamResponse(
+      exchange,
+      session,
+      cursor.streamId,
+      preludeText(
+        eventIds.encode(cursor.streamId, cursor.seq),
+        primes(session.protocolVersion),
+      ),
+      cursor.seq,
+    );
+    if (endless) {
+      // What retention has removed were notifications that the tools changed; one more says the same.
+      const first = events.firstAfter(ref, cursor.seq);
+      const lost = first !== null && first > cursor.seq + 1;
+      wiring.lifecycle.attached(session, exchange.principal, lost);
+    }
+    return response;
+  }
+
+  function isFinished(
+    ref: { sessionPk: number; streamId: number },
+    after: number,
+  ): boolean {
+    return (
+      events.state(ref) === "done" && events.firstAfter(ref, after) === null
+    );
+  }
+
+  return {
+    post: (exchange) => answering(() => post(exchange)),
+    get: (exchange) => answering(() => get(exchange)),
+    delete: (exchange) =>
+      answering(async () => {
+        const session = findSession(exchange);
+        if (!session) {
+          return refuse(400, "Bad Request: No valid session ID provided");
+        }
+        await wiring.lifecycle.end(session);
+        return new Response(null, { status: 200 });
+      }),
+  };
+}
+
+/** Somebody else's session and one that never was are answered alike, to the byte. */
+export function sessionNotFound(): RpcError {
+  return new RpcError(SERVER_ERROR, "Session not found", { status: 404 });
+}
+
+/** Turns envelope faults into their HTTP answers. */
+export async function answering(
+  answer: () => Promise<Response>,
+): Promise<Response> {
+  try {
+    return await answer();
+  } catch (thrown) {
+    // A session that ended while it was being used.
+    const gone = thrown instanceof GatewayError && thrown.code === "not_found";
+    const error = gone ? sessionNotFound() : thrown;
+    if (!(error instanceof RpcError)) throw error;
+    return new Response(
+      errorText(error.id, error.code, error.message, error.data),
+      { status: error.status, headers: JSON_HEADERS },
+    );
+  }
+}
+
+/** An HTTP-level refusal in the shape of MCP: an error for no request in particular. */
+export function refuse(status: number, message: string): Response {
+  return new Response(errorText(null, SERVER_ERROR, message), {
+    status,
+    headers: JSON_HEADERS,
+  });
+}
+
+function readAccept(request: Request): { json: boolean; stream: boolean } {
+  const accept = request.headers.get("accept")?.toLowerCase() ?? "*/*";
+  return {
+    json: /application\/(json|\*)|\*\/\*/.test(accept),
+    stream: accept.includes("text/event-stream"),
+  };
+}
+
+/** The header is absent before and on `initialize`, and from clients older than 2025-06-18. */
+function checkVersion(request: Request): void {
+  const version = request.headers.get("mcp-protocol-version");
+  if (version === null || legacyVersions.includes(version)) return;
+  throw new RpcError(
+    SERVER_ERROR,
+    `Bad Request: Unsupported protocol version (supported versions: ${legacyVersions.join(", ")})`,
+    { data: { supported: legacyVersions, requested: version.slice(0, 64) } },
+  );
+}
+
+export function rpcName(message: RpcMessage): string {
+  return message.kind === "response" ? "response" : message.method;
+}
+
+export function toolName(request: RpcRequest): string | undefined {
+  const name =
+    request.method === "tools/call" ? request.params["name"] : undefined;
+  return typeof name === "string" ? name.slice(0, 128) : undefined;
+}

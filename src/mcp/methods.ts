@@ -1,0 +1,107 @@
+import type { Customer, Toolbox } from "../gateway/toolbox.ts";
+import { GatewayError, asGatewayError } from "../core/errors.ts";
+import type { ErrorCode } from "../core/errors.ts";
+import type { CallToolResult } from "../core/tool.ts";
+import { isRecord } from "./jsonrpc.ts";
+
+/** What each method does, whatever era or transport carries it. */
+
+export type MethodContext = {
+  customer: Customer;
+  /** Aborted by the caller, or when its session ends. */
+  signal: AbortSignal;
+  /** Sends a progress notification; null when the caller asked for none. */
+  progress:
+    ((progress: number, total?: number, message?: string) => void) | null;
+  /** Told of the digest of every tool list that is sent. */
+  listed(digest: string): void;
+};
+
+type Params = Record<string, unknown>;
+
+/** Returns the result, serialised. Throws GatewayError. */
+export type Method = (
+  params: Params,
+  context: MethodContext,
+) => string | Promise<string>;
+
+export type Methods = {
+  /** Answered as one JSON body and stored nowhere: asking again is their resumption. */
+  reads: ReadonlyMap<string, Method>;
+  /** Answered on a stream, each on record from its start to its answer. */
+  calls: ReadonlyMap<string, Method>;
+};
+
+export function createMethods(toolbox: Toolbox): Methods {
+  const listTools: Method = async (params, { customer, listed }) => {
+    const cursor = params["cursor"] ?? null;
+    if (cursor !== null && typeof cursor !== "string") {
+      throw new GatewayError("invalid", '"cursor" must be a string.');
+    }
+    const page = await toolbox.list(customer, cursor);
+    listed(page.digest);
+    const next =
+      page.nextCursor === null
+        ? ""
+        : `,"nextCursor":${JSON.stringify(page.nextCursor)}`;
+    return `{"tools":[${page.definitions.join(",")}]${next}}`;
+  };
+
+  const callTool: Method = async (params, context) => {
+    const { name, arguments: args = {} } = params;
+    if (typeof name !== "string" || !isRecord(args)) {
+      throw new GatewayError(
+        "invalid",
+        'tools/call takes a "name" and an object of "arguments".',
+      );
+    }
+    try {
+      const result = await toolbox.call(context.customer, name, args, {
+        signal: context.signal,
+        progress: context.progress ?? (() => {}),
+      });
+      return JSON.stringify(result);
+    } catch (thrown) {
+      const error = asGatewayError(thrown);
+      if (!shownToModel[error.code]) throw thrown;
+      return JSON.stringify(failedResult(error));
+    }
+  };
+
+  return {
+    reads: new Map<string, Method>([
+      ["ping", () => "{}"],
+      ["tools/list", listTools],
+    ]),
+    calls: new Map<string, Method>([["tools/call", callTool]]),
+  };
+}
+
+/**
+ * Inside a tool call, what a model can read and act on is an `isError` result; what the client itself
+ * has to deal with is a JSON-RPC error (MCP 2025-11-25, server/tools, "Error handling").
+ */
+const shownToModel = {
+  invalid: false,
+  unauthenticated: false,
+  forbidden: true,
+  not_found: false,
+  conflict: true,
+  rate_limited: true,
+  needs_authorization: true,
+  upstream_failed: true,
+  timeout: true,
+  internal: false,
+} satisfies Record<ErrorCode, boolean>;
+
+function failedResult(error: GatewayError): CallToolResult {
+  const retry =
+    error.retryAfterMs === undefined
+      ? ""
+      : ` Try again in ${Math.ceil(error.retryAfterMs / 1000)} s.`;
+  return {
+    content: [{ type: "text", text: error.message + retry }],
+    isError: true,
+    ...(error.data ? { _meta: { "membrane-mcp/error": error.data } } : {}),
+  };
+}

@@ -1,0 +1,128 @@
+import { describeError } from "../core/errors.ts";
+import type { EventLog } from "../core/event.ts";
+import type { Exchange } from "../core/exchange.ts";
+import type { Principal } from "../core/principal.ts";
+import type { Clock, Ids, Log, LogFields } from "../core/runtime.ts";
+import type { Session, SessionStore } from "../core/session.ts";
+import type { Catalog, Catalogs } from "../gateway/catalog.ts";
+import type { Calls } from "./calls.ts";
+import type { Handshake } from "./initialize.ts";
+import { notificationText } from "./jsonrpc.ts";
+import type { Streams } from "./stream.ts";
+
+/** What happens in the life of a session, whichever transport carries it. */
+export type Sessions = {
+  /** Opens a session, or continues that of the caller's chat. */
+  open(
+    exchange: Exchange,
+    handshake: Handshake,
+    ticketHash: string | null,
+  ): Promise<Session>;
+  /** A request has come for it. */
+  seen(session: Session, log: LogFields): void;
+  /** Somebody reads its own stream now; `lost` when notifications before that are gone. */
+  attached(session: Session, principal: Principal, lost: boolean): void;
+  end(session: Session): Promise<void>;
+  /** Looks for changes of the catalogue on behalf of all who read a stream. */
+  poll(): void;
+};
+
+/** How exact `lastSeenAt` is: expiry counts in days, and each update is a commit. */
+const SEEN_MS = 60_000;
+
+export function createSessions(wiring: {
+  sessions: SessionStore;
+  events: EventLog;
+  streams: Streams;
+  calls: Calls;
+  catalogs: Catalogs;
+  clock: Clock;
+  ids: Ids;
+  log: Log;
+  /** How old a catalogue may be while somebody listens for its changes. */
+  pollMs: number;
+}): Sessions {
+  const { sessions, events, streams, calls, catalogs, clock, ids, log } =
+    wiring;
+
+  const inBackground = (work: Promise<unknown>) =>
+    void work.catch((error: unknown) =>
+      log.warn("session could not be updated", {
+        reason: describeError(error),
+      }),
+    );
+
+  /** Tells a session once that its tools are not those it was last told of. */
+  function tellChange(session: Session, catalog: Catalog | null): void {
+    if (session.listed === null) return;
+    const digest = catalog && catalog.show(session.view).digest;
+    if (session.listed === digest) return;
+    const own = { sessionPk: session.pk, streamId: session.pk };
+    const changed = notificationText("notifications/tools/list_changed");
+    // Queued in the same turn, so both are in one transaction.
+    inBackground(sessions.edit(session.pk, () => ({ listed: digest })));
+    inBackground(
+      events.append(own, changed).then(() => streams.wake(session.pk)),
+    );
+  }
+
+  catalogs.onLoad((who, catalog) => {
+    for (const sessionPk of streams.sessionsRead(who)) {
+      const session = sessions.findByPk(who, sessionPk);
+      if (session) tellChange(session, catalog);
+    }
+  });
+
+  return {
+    async open(exchange, handshake, ticketHash) {
+      const { principal, asked, chat } = exchange;
+      const { session, resumed } = await sessions.open({
+        workspace: principal.workspace,
+        subject: principal.subject,
+        id: ids.session(),
+        chat,
+        ...handshake,
+        view: {
+          mode: asked.mode ?? "static",
+          apps: asked.apps ?? null,
+          enabled: [],
+        },
+        viewChanges: asked,
+        ticketHash,
+        at: clock.now(),
+      });
+      // So that the first tools/list need not wait for Membrane, or less.
+      catalogs.warm(principal, Infinity);
+      exchange.log["session"] = session.id;
+      exchange.log["resumed"] = resumed || undefined;
+      return session;
+    },
+
+    seen(session, fields) {
+      fields["session"] = session.id;
+      fields["chat"] = session.chat ?? undefined;
+      const now = clock.now();
+      if (now - session.lastSeenAt < SEEN_MS) return;
+      inBackground(sessions.edit(session.pk, () => ({ lastSeenAt: now })));
+    },
+
+    attached(session, principal, lost) {
+      const catalog = catalogs.peek(principal);
+      if (lost) tellChange(session, null);
+      else if (catalog) tellChange(session, catalog);
+      else if (session.listed !== null) catalogs.warm(principal, Infinity);
+    },
+
+    async end(session) {
+      calls.abort(session.pk);
+      await sessions.end(session.pk);
+      streams.close(session.pk);
+    },
+
+    poll() {
+      for (const principal of streams.readers()) {
+        catalogs.warm(principal, wiring.pollMs);
+      }
+    },
+  };
+}

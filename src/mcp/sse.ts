@@ -1,0 +1,191 @@
+import { createHash } from "node:crypto";
+import { GatewayError } from "../core/errors.ts";
+import type { EventLog } from "../core/event.ts";
+import type { Exchange } from "../core/exchange.ts";
+import type { Principal } from "../core/principal.ts";
+import type { Ids } from "../core/runtime.ts";
+import type { Session, SessionStore } from "../core/session.ts";
+import type { Calls } from "./calls.ts";
+import type { EventIds } from "./event-id.ts";
+import type { ServerInfo } from "./initialize.ts";
+import { initializeResult, readInitialize } from "./initialize.ts";
+import type { ParseLimits, RpcRequest } from "./jsonrpc.ts";
+import { METHOD_NOT_FOUND, RpcError, parseBody } from "./jsonrpc.ts";
+import {
+  STREAM_HEADERS,
+  answering,
+  refuse,
+  rpcName,
+  sessionNotFound,
+  toolName,
+} from "./legacy.ts";
+import type { Method, Methods } from "./methods.ts";
+import type { Sessions } from "./sessions.ts";
+import type { Streams } from "./stream.ts";
+import { RETRY_MS } from "./stream.ts";
+import { HTTP_SSE } from "./versions.ts";
+
+/**
+ * HTTP+SSE of revision 2024-11-05 (basic/transports): one long stream, and a URL to post to. Everything
+ * the server says, answers included, goes over the session's own stream, so a client that reconnects with
+ * `Last-Event-ID` gets its session and what it missed.
+ */
+export type HttpSse = {
+  /** Opens the stream, or resumes it. */
+  open(exchange: Exchange): Promise<Response>;
+  /** Takes a message for a session. */
+  post(exchange: Exchange, sessionId: string): Promise<Response>;
+  /**
+   * Whose session this is, for a post that carries the ticket of the `endpoint` event instead of a
+   * credential: the caller who reads the stream at present. Throws `unauthenticated` when there is none.
+   */
+  principalOf(sessionId: string, ticket: string): Principal;
+};
+
+export function createHttpSse(wiring: {
+  server: ServerInfo;
+  methods: Methods;
+  sessions: SessionStore;
+  lifecycle: Sessions;
+  events: EventLog;
+  eventIds: EventIds;
+  streams: Streams;
+  calls: Calls;
+  ids: Ids;
+  limits: ParseLimits;
+  /** Where `/sse/messages` is seen by clients, without a trailing slash; may be empty. */
+  basePath: string;
+}): HttpSse {
+  const { methods, sessions, events, eventIds, streams, calls, ids } = wiring;
+
+  async function open(exchange: Exchange): Promise<Response> {
+    const ticket = ids.secret();
+    const lastEventId = exchange.request.headers.get("last-event-id");
+    const cursor = lastEventId === null ? null : eventIds.decode(lastEventId);
+    const resumed =
+      cursor && (await resume(exchange, cursor.streamId, hash(ticket)));
+    // An id that is not known any more begins a new session: an EventSource would try it for ever.
+    const session =
+      resumed ??
+      (await wiring.lifecycle.open(
+        exchange,
+        { protocolVersion: HTTP_SSE, client: null, capabilities: {} },
+        hash(ticket),
+      ));
+    const own = { sessionPk: session.pk, streamId: session.pk };
+    const last = events.last(own);
+    const after = resumed && cursor ? Math.min(cursor.seq, last) : last;
+    exchange.holdOpen();
+    const endpoint = `${wiring.basePath}/sse/messages?sessionId=${session.id}&ticket=${ticket}`;
+    const readable = streams.open({
+      ref: own,
+      after,
+      prelude: `retry: ${RETRY_MS}\nid: ${eventIds.encode(session.pk, after)}\nevent: endpoint\ndata: ${endpoint}\n\n`,
+      principal: exchange.principal,
+      stillValid: exchange.stillValid,
+    });
+    if (!readable) {
+      return refuse(
+        409,
+        "Conflict: this stream has just been opened by another request.",
+      );
+    }
+    wiring.lifecycle.attached(session, exchange.principal, false);
+    return new Response(readable, { headers: STREAM_HEADERS });
+  }
+
+  async function resume(
+    exchange: Exchange,
+    pk: number,
+    ticketHash: string,
+  ): Promise<Session | null> {
+    const session = sessions.findByPk(exchange.principal, pk);
+    if (!session) return null;
+    wiring.lifecycle.seen(session, exchange.log);
+    return sessions.edit(pk, () => ({ ticketHash }));
+  }
+
+  async function post(
+    exchange: Exchange,
+    sessionId: string,
+  ): Promise<Response> {
+    const session = sessions.find(exchange.principal, sessionId);
+    if (!session) throw sessionNotFound();
+    wiring.lifecycle.seen(session, exchange.log);
+    const { messages } = parseBody(exchange.body!, wiring.limits);
+    exchange.log["rpc"] = rpcName(messages[0]!);
+    for (const message of messages) {
+      if (message.kind === "request") {
+        exchange.log["tool"] = toolName(message);
+        await startRequest(exchange, session, message);
+      } else if (
+        message.kind === "notification" &&
+        message.method === "notifications/cancelled"
+      ) {
+        const { requestId } = message.params;
+        if (typeof requestId === "string" || typeof requestId === "number") {
+          calls.cancel(session.pk, requestId);
+        }
+      }
+    }
+    return new Response("Accepted", { status: 202 });
+  }
+
+  async function startRequest(
+    exchange: Exchange,
+    session: Session,
+    request: RpcRequest,
+  ): Promise<void> {
+    const { principal } = exchange;
+    await calls.onStream({
+      session,
+      customer: { principal, view: session.view },
+      request,
+      method: method(session, request),
+      streamId: session.pk,
+      callId: events.nextStream(),
+    });
+    streams.wake(session.pk);
+  }
+
+  function method(session: Session, request: RpcRequest): Method {
+    if (request.method === "initialize") {
+      return async () => {
+        const handshake = readInitialize(request);
+        await sessions.edit(session.pk, () => handshake);
+        const { protocolVersion } = handshake;
+        return initializeResult(wiring.server, protocolVersion, session.view);
+      };
+    }
+    return (
+      methods.reads.get(request.method) ??
+      methods.calls.get(request.method) ??
+      (() => {
+        throw new RpcError(
+          METHOD_NOT_FOUND,
+          `Method not found: ${request.method}`,
+        );
+      })
+    );
+  }
+
+  return {
+    open: (exchange) => answering(() => open(exchange)),
+    post: (exchange, sessionId) => answering(() => post(exchange, sessionId)),
+    principalOf(sessionId, ticket) {
+      const session = sessions.findByTicket(sessionId, hash(ticket));
+      const reader = session && streams.reader(session.pk);
+      if (!reader) {
+        throw new GatewayError(
+          "unauthenticated",
+          "No token provided, and the ticket is not that of an open stream",
+        );
+      }
+      return reader;
+    },
+  };
+}
+
+function hash(ticket: string): string {
+  return createHash("sha256").update(ticket).digest("base64url");
+}

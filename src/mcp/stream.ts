@@ -1,0 +1,229 @@
+import { describeError } from "../core/errors.ts";
+import type { EventLog, StreamRef } from "../core/event.ts";
+import type { Identity, Principal } from "../core/principal.ts";
+import { identityKey } from "../core/principal.ts";
+import type { Clock, Log } from "../core/runtime.ts";
+import type { EventIds } from "./event-id.ts";
+
+/**
+ * SSE streams over the event log. A stream is a cursor into the log and nothing else: its reader asks
+ * for more when its socket has room, gets what is on record after the cursor, and otherwise waits to be
+ * woken. Backfill, cut-over and live delivery are therefore one thing, without a gap or a duplicate, and
+ * a reader that stalls costs no memory.
+ */
+export type Streams = {
+  /**
+   * Opens a stream after `after`. A stream has one reader: a newcomer takes over from one that has been
+   * there for more than {@link TAKEOVER_GRACE_MS}; returns null when there is one younger than that.
+   */
+  open(opening: StreamOpening): ReadableStream<string> | null;
+  /** There is something new on record, or the stream has ended. */
+  wake(streamId: number): void;
+  /** The caller who reads this stream at present, or null. */
+  reader(streamId: number): Principal | null;
+  /** The sessions of this identity whose own stream is being read. */
+  sessionsRead(who: Identity): number[];
+  /** One caller for each identity that reads the own stream of a session. */
+  readers(): Principal[];
+  /** Closes the reader of a stream; its client may come back and resume. */
+  close(streamId: number): void;
+  /** Tells every client to reconnect, and closes. */
+  closeAll(): void;
+  count(): number;
+  /** Sends the heartbeats that are due and closes what has stalled or lost its right to read. */
+  beat(): void;
+};
+
+export type StreamOpening = {
+  ref: StreamRef;
+  after: number;
+  /** First bytes, so that the response headers leave at once. */
+  prelude: string;
+  principal: Principal;
+  /** Whether the credential that opened the stream is still good; asked at every heartbeat. */
+  stillValid: () => Promise<boolean>;
+};
+
+/** Clients of both official SDKs give up after two attempts this far apart, so a restart has twice this long. */
+export const RETRY_MS = 3000;
+const TAKEOVER_GRACE_MS = 2000;
+/** A reader whose socket takes nothing for this long is cut off; it resumes from the log. */
+const STALL_MS = 60_000;
+const PAGE = 64;
+
+type Live = {
+  ref: StreamRef;
+  principal: Principal;
+  openedAt: number;
+  /** Since when there is something to send that the socket has not taken; null while it keeps up. */
+  behindSince: number | null;
+  wake: () => void;
+  heartbeat: () => void;
+  close: () => void;
+  abort: () => void;
+  stillValid: () => Promise<boolean>;
+};
+
+export function createStreams(wiring: {
+  events: EventLog;
+  eventIds: EventIds;
+  clock: Clock;
+  log: Log;
+}): Streams {
+  const { events, eventIds, clock, log } = wiring;
+  const live = new Map<number, Live>();
+  const sessionStreams = new Map<string, Set<Live>>();
+
+  function add(stream: Live): void {
+    live.set(stream.ref.streamId, stream);
+    if (stream.ref.streamId !== stream.ref.sessionPk) return;
+    const key = identityKey(stream.principal);
+    const mine = sessionStreams.get(key) ?? new Set();
+    sessionStreams.set(key, mine.add(stream));
+  }
+
+  function remove(stream: Live): void {
+    if (live.get(stream.ref.streamId) === stream) {
+      live.delete(stream.ref.streamId);
+    }
+    const key = identityKey(stream.principal);
+    const mine = sessionStreams.get(key);
+    if (mine?.delete(stream) && mine.size === 0) sessionStreams.delete(key);
+  }
+
+  function open(opening: StreamOpening): ReadableStream<string> | null {
+    const { ref, prelude, principal, stillValid } = opening;
+    const before = live.get(ref.streamId);
+    if (before) {
+      if (clock.monotonic() - before.openedAt < TAKEOVER_GRACE_MS) return null;
+      before.close();
+    }
+    const endless = ref.streamId === ref.sessionPk;
+    let cursor = opening.after;
+    let ended = false;
+    let beatDue = false;
+    // Resolves the wait of `pull`; replaced by each wait.
+    let awake = () => {};
+
+    const finish = (how: (controller: Controller) => void) => {
+      if (ended) return;
+      ended = true;
+      remove(stream);
+      how(controller);
+      awake();
+    };
+    let controller!: Controller;
+    const stream: Live = {
+      ref,
+      principal,
+      stillValid,
+      openedAt: clock.monotonic(),
+      behindSince: null,
+      wake: () => {
+        stream.behindSince ??= clock.monotonic();
+        awake();
+      },
+      heartbeat: () => {
+        beatDue = true;
+        stream.wake();
+      },
+      close: () => finish((c) => c.close()),
+      abort: () => finish((c) => c.error(new Error("The reader has stalled."))),
+    };
+
+    /** Sends what there is to send; false when there was nothing. */
+    function send(): boolean {
+      const page = events.read(ref, cursor, PAGE);
+      let text = "";
+      for (const { seq, data } of page) {
+        text += eventText(eventIds.encode(ref.streamId, seq), data);
+        cursor = seq;
+      }
+      if (text === "" && beatDue) text = ": heartbeat\n\n";
+      beatDue = false;
+      stream.behindSince = page.length === PAGE ? clock.monotonic() : null;
+      if (text === "") return false;
+      controller.enqueue(text);
+      return true;
+    }
+
+    const readable = new ReadableStream<string>({
+      start(c) {
+        controller = c;
+        c.enqueue(prelude);
+      },
+      async pull() {
+        try {
+          while (!ended) {
+            if (send()) return;
+            if (!endless && events.state(ref) !== "running") {
+              return finish((c) => c.close());
+            }
+            await new Promise<void>((resolve) => (awake = resolve));
+          }
+        } catch (error) {
+          log.error("stream failed", { reason: describeError(error) });
+          stream.abort();
+        }
+      },
+      cancel() {
+        ended = true;
+        remove(stream);
+        awake();
+      },
+    });
+    add(stream);
+    return readable;
+  }
+
+  return {
+    open,
+    wake: (streamId) => live.get(streamId)?.wake(),
+    reader: (streamId) => live.get(streamId)?.principal ?? null,
+    sessionsRead: (who) =>
+      [...(sessionStreams.get(identityKey(who)) ?? [])].map(
+        (stream) => stream.ref.sessionPk,
+      ),
+    readers: () =>
+      [...sessionStreams.values()].map((mine) => [...mine].at(-1)!.principal),
+    close: (streamId) => live.get(streamId)?.close(),
+    closeAll() {
+      for (const stream of live.values()) stream.close();
+    },
+    count: () => live.size,
+    beat() {
+      const now = clock.monotonic();
+      for (const stream of live.values()) {
+        if (
+          stream.behindSince !== null &&
+          now - stream.behindSince > STALL_MS
+        ) {
+          stream.abort();
+          continue;
+        }
+        stream.heartbeat();
+        stream.stillValid().then(
+          (valid) => valid || stream.close(),
+          // Who is asking cannot be learned just now; asked again at the next heartbeat.
+          () => {},
+        );
+      }
+    },
+  };
+}
+
+type Controller = ReadableStreamDefaultController<string>;
+
+/** One event. JSON has no line breaks, so one `data:` line carries the message whatever it contains. */
+export function eventText(id: string, data: string): string {
+  return `id: ${id}\nevent: message\ndata: ${data}\n\n`;
+}
+
+/**
+ * The first bytes of a stream. From 2025-11-25 on they are a priming event (an id and empty data), so
+ * that a client can resume a stream that has not said anything yet; older clients would take that for a
+ * message, and get the id alone.
+ */
+export function preludeText(id: string, primes: boolean): string {
+  return `: open\nretry: ${RETRY_MS}\nid: ${id}\n${primes ? "data: \n" : ""}\n`;
+}

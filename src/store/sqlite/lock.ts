@@ -1,0 +1,43 @@
+import { Database } from "bun:sqlite";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { GatewayError } from "../../core/errors.ts";
+import type { Clock } from "../../core/runtime.ts";
+
+/**
+ * Holds the data directory for one process. The lock is an exclusive SQLite transaction on a file
+ * of its own, which the kernel releases when the process dies, however it dies; the database itself
+ * stays open to backups and readers. Throws `conflict`, naming the holder.
+ */
+export function lockDirectory(directory: string, clock: Clock): Disposable {
+  const holder = join(directory, "instance.json");
+  const lock = new Database(join(directory, "instance.lock"), { create: true });
+  try {
+    lock.run("PRAGMA busy_timeout = 0");
+    lock.run("BEGIN EXCLUSIVE");
+  } catch (cause) {
+    lock.close();
+    throw new GatewayError(
+      "conflict",
+      `${directory} is in use by ${describeHolder(holder)}. Stop that process, or set DATA_DIR to another directory.`,
+      { cause },
+    );
+  }
+  writeFileSync(
+    holder,
+    JSON.stringify({ pid: process.pid, startedAt: new Date(clock.now()).toISOString() }),
+  );
+  return { [Symbol.dispose]: () => lock.close() };
+}
+
+function describeHolder(file: string): string {
+  try {
+    const { pid, startedAt } = JSON.parse(readFileSync(file, "utf8")) as {
+      pid: number;
+      startedAt: string;
+    };
+    return `process ${pid}, started ${startedAt}`;
+  } catch {
+    return "another process";
+  }
+}

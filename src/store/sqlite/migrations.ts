@@ -1,0 +1,54 @@
+import type { Database } from "bun:sqlite";
+import init from "../../../drizzle/sqlite/0000_init.sql" with { type: "text" };
+import { GatewayError } from "../../core/errors.ts";
+
+/**
+ * The generated migrations, in the order of `drizzle/sqlite/meta/_journal.json` (a test compares
+ * them), imported as text so that the executable carries them. Number n brings `user_version` to n.
+ */
+export const migrations: readonly string[] = [init];
+
+/** Marks a file as ours: "MCPd" as a big-endian integer. */
+const APPLICATION_ID = 0x4d435064;
+
+function pragma(db: Database, name: string): number {
+  const row = db.query(`PRAGMA ${name}`).get() as Record<string, number>;
+  return Number(Object.values(row)[0]);
+}
+
+/**
+ * Brings the database to the newest schema, one transaction per step. Throws `conflict` for a file
+ * of another application or of a newer version; the file is then untouched.
+ */
+export function migrate(
+  db: Database,
+  file: string,
+  steps: readonly string[] = migrations,
+): void {
+  const application = pragma(db, "application_id");
+  const version = pragma(db, "user_version");
+  const empty =
+    version === 0 &&
+    db.query("SELECT 1 FROM sqlite_schema LIMIT 1").get() === null;
+  if (application !== APPLICATION_ID && !(application === 0 && empty)) {
+    throw new GatewayError(
+      "conflict",
+      `${file} is an SQLite database of another application. Set DATA_DIR to a directory of its own.`,
+    );
+  }
+  if (version > steps.length) {
+    throw new GatewayError(
+      "conflict",
+      `${file} was written by a newer version of membrane-mcp (schema ${version}, this one knows ${steps.length}). Start the newer version, or restore a backup.`,
+    );
+  }
+  for (let step = version; step < steps.length; step++) {
+    db.transaction(() => {
+      for (const statement of steps[step]!.split("--> statement-breakpoint")) {
+        db.run(statement);
+      }
+      db.run(`PRAGMA application_id = ${APPLICATION_ID}`);
+      db.run(`PRAGMA user_version = ${step + 1}`);
+    }).immediate();
+  }
+}

@@ -1,0 +1,338 @@
+import { and, asc, count, desc, eq, lt, sql } from "drizzle-orm";
+import type { BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
+import { LRUCache } from "lru-cache";
+import type { Identity } from "../../core/principal.ts";
+import { sameIdentity } from "../../core/principal.ts";
+import type {
+  Mode,
+  Session,
+  SessionEdit,
+  SessionStore,
+  View,
+} from "../../core/session.ts";
+import { calls, chats, events, sessions } from "./schema.ts";
+import type { Writer } from "./writer.ts";
+
+/** A session's row beside that of its chat, which keeps the view when there is one. */
+const row = {
+  pk: sessions.pk,
+  id: sessions.id,
+  workspace: sessions.workspace,
+  subject: sessions.subject,
+  chatPk: sessions.chatPk,
+  chat: chats.chat,
+  protocolVersion: sessions.protocolVersion,
+  client: sessions.client,
+  capabilities: sessions.capabilities,
+  mode: sql<string>`coalesce(${chats.mode}, ${sessions.mode})`,
+  apps: sql<
+    string | null
+  >`iif(${chats.pk} IS NULL, ${sessions.apps}, ${chats.apps})`,
+  enabled: sql<string>`coalesce(${chats.enabled}, ${sessions.enabled})`,
+  listed: sessions.listed,
+  ticketHash: sessions.ticketHash,
+  createdAt: sessions.createdAt,
+  lastSeenAt: sessions.lastSeenAt,
+};
+
+type StoredView = { mode: string; apps: string | null; enabled: string };
+
+type Row = StoredView & {
+  pk: number;
+  id: string;
+  workspace: string;
+  subject: string;
+  chatPk: number | null;
+  chat: string | null;
+  protocolVersion: string;
+  client: string | null;
+  capabilities: string;
+  listed: string | null;
+  ticketHash: string | null;
+  createdAt: number;
+  lastSeenAt: number;
+};
+
+/** What the cache holds: the session, and what only the store needs to know of it. */
+type Entry = {
+  session: Session;
+  chatPk: number | null;
+  ticketHash: string | null;
+};
+
+function toView(stored: StoredView): View {
+  return {
+    mode: stored.mode as Mode,
+    apps: stored.apps === null ? null : JSON.parse(stored.apps),
+    enabled: JSON.parse(stored.enabled),
+  };
+}
+
+function fromView(view: View): StoredView {
+  return {
+    mode: view.mode,
+    apps: view.apps === null ? null : JSON.stringify(view.apps),
+    enabled: JSON.stringify(view.enabled),
+  };
+}
+
+function toEntry(stored: Row): Entry {
+  const { chatPk, ticketHash, mode, apps, enabled, ...rest } = stored;
+  return {
+    chatPk,
+    ticketHash,
+    session: {
+      ...rest,
+      client: rest.client === null ? null : JSON.parse(rest.client),
+      capabilities: JSON.parse(rest.capabilities),
+      view: toView({ mode, apps, enabled }),
+    },
+  };
+}
+
+/** {@link SessionStore} over the `sessions` and `chats` tables, with the rows last used kept in memory. */
+export function createSessionStore(wiring: {
+  db: BunSQLiteDatabase;
+  writer: Writer;
+  takeStream: () => number;
+  cacheSize: number;
+}): SessionStore {
+  const { db, writer, takeStream } = wiring;
+  const cache = new LRUCache<string, Entry>({ max: wiring.cacheSize });
+
+  const select = () =>
+    db
+      .select(row)
+      .from(sessions)
+      .leftJoin(chats, eq(chats.pk, sessions.chatPk));
+  const byId = select()
+    .where(eq(sessions.id, sql.placeholder("id")))
+    .prepare();
+  const byPk = select()
+    .where(eq(sessions.pk, sql.placeholder("pk")))
+    .prepare();
+  const byChat = db
+    .select()
+    .from(chats)
+    .where(
+      and(
+        eq(chats.workspace, sql.placeholder("workspace")),
+        eq(chats.subject, sql.placeholder("subject")),
+        eq(chats.chat, sql.placeholder("chat")),
+      ),
+    )
+    .prepare();
+  const byChatPk = select()
+    .where(eq(sessions.chatPk, sql.placeholder("chatPk")))
+    .prepare();
+  const insertSession = db
+    .insert(sessions)
+    .values({
+      pk: sql.placeholder("pk"),
+      id: sql.placeholder("id"),
+      workspace: sql.placeholder("workspace"),
+      subject: sql.placeholder("subject"),
+      chatPk: sql.placeholder("chatPk"),
+      protocolVersion: sql.placeholder("protocolVersion"),
+      client: sql.placeholder("client"),
+      capabilities: sql.placeholder("capabilities"),
+      mode: sql.placeholder("mode"),
+      apps: sql.placeholder("apps"),
+      enabled: sql.placeholder("enabled"),
+      ticketHash: sql.placeholder("ticketHash"),
+      createdAt: sql.placeholder("at"),
+      lastSeenAt: sql.placeholder("at"),
+    })
+    .prepare();
+
+  function remember(stored: Row): Entry {
+    const entry = toEntry(stored);
+    cache.set(entry.session.id, entry);
+    return entry;
+  }
+
+  function load(id: string): Entry | null {
+    const cached = cache.get(id);
+    if (cached) return cached;
+    const stored = byId.get({ id });
+    return stored ? remember(stored) : null;
+  }
+
+  function findChat(who: Identity, chat: string) {
+    return byChat.get({ workspace: who.workspace, subject: who.subject, chat });
+  }
+
+  /** Inside a transaction: writes the edit and returns the session as it is now. */
+  function applyEdit(current: Entry, edit: SessionEdit): Entry {
+    const { view, client, capabilities, ...plain } = edit;
+    const { pk } = current.session;
+    const stored = view ? fromView(view) : {};
+    if (view && current.chatPk !== null) {
+      db.update(chats).set(stored).where(eq(chats.pk, current.chatPk)).run();
+    }
+    if (edit.lastSeenAt !== undefined && current.chatPk !== null) {
+      db.update(chats)
+        .set({ lastSeenAt: edit.lastSeenAt })
+        .where(eq(chats.pk, current.chatPk))
+        .run();
+    }
+    db.update(sessions)
+      .set({
+        ...plain,
+        ...(current.chatPk === null ? stored : {}),
+        ...(client === undefined
+          ? {}
+          : { client: client && JSON.stringify(client) }),
+        ...(capabilities === undefined
+          ? {}
+          : { capabilities: JSON.stringify(capabilities) }),
+        // An edit of the chat alone must still be a statement.
+        pk,
+      })
+      .where(eq(sessions.pk, pk))
+      .run();
+    return toEntry(byPk.get({ pk })!);
+  }
+
+  function remove(pk: number): void {
+    const stored = byPk.get({ pk });
+    if (!stored) return;
+    db.delete(events).where(eq(events.sessionPk, pk)).run();
+    db.delete(calls).where(eq(calls.sessionPk, pk)).run();
+    db.delete(sessions).where(eq(sessions.pk, pk)).run();
+    if (stored.chatPk !== null) {
+      db.delete(chats).where(eq(chats.pk, stored.chatPk)).run();
+    }
+    cache.delete(stored.id);
+  }
+
+  return {
+    async open(opening) {
+      const { chat, view, viewChanges, at, ticketHash, ...rest } = opening;
+      const result = await writer.write(() => {
+        const kept = chat === null ? null : findChat(opening, chat);
+        const live = kept ? byChatPk.get({ chatPk: kept.pk }) : undefined;
+        if (kept && live) {
+          return {
+            resumed: true,
+            entry: applyEdit(toEntry(live), {
+              protocolVersion: rest.protocolVersion,
+              client: rest.client,
+              capabilities: rest.capabilities,
+              view: { ...toView(kept), ...viewChanges },
+              lastSeenAt: at,
+              ...(ticketHash === null ? {} : { ticketHash }),
+            }),
+          };
+        }
+        const chatPk =
+          chat === null
+            ? null
+            : (kept?.pk ??
+              db
+                .insert(chats)
+                .values({
+                  workspace: rest.workspace,
+                  subject: rest.subject,
+                  chat,
+                  ...fromView(view),
+                  createdAt: at,
+                  lastSeenAt: at,
+                })
+                .returning({ pk: chats.pk })
+                .get().pk);
+        const pk = takeStream();
+        insertSession.run({
+          pk,
+          id: rest.id,
+          workspace: rest.workspace,
+          subject: rest.subject,
+          chatPk,
+          protocolVersion: rest.protocolVersion,
+          client: rest.client && JSON.stringify(rest.client),
+          capabilities: JSON.stringify(rest.capabilities),
+          ...fromView(view),
+          ticketHash,
+          at,
+        });
+        return { resumed: false, entry: toEntry(byPk.get({ pk })!) };
+      });
+      cache.set(result.entry.session.id, result.entry);
+      return { session: result.entry.session, resumed: result.resumed };
+    },
+
+    find(who, id) {
+      const entry = load(id);
+      return entry && sameIdentity(entry.session, who) ? entry.session : null;
+    },
+
+    findByPk(who, pk) {
+      const stored = byPk.get({ pk });
+      return stored && sameIdentity(stored, who)
+        ? (load(stored.id)?.session ?? null)
+        : null;
+    },
+
+    findByChat(who, chat) {
+      const kept = findChat(who, chat);
+      const stored = kept ? byChatPk.get({ chatPk: kept.pk }) : undefined;
+      return stored ? (load(stored.id)?.session ?? null) : null;
+    },
+
+    findByTicket(id, ticketHash) {
+      const entry = load(id);
+      return entry !== null && entry.ticketHash === ticketHash
+        ? entry.session
+        : null;
+    },
+
+    findChatView(who, chat) {
+      const kept = findChat(who, chat);
+      return kept ? toView(kept) : null;
+    },
+
+    chats: (who) =>
+      db
+        .select({ chat: chats.chat, sessionId: sessions.id })
+        .from(chats)
+        .innerJoin(sessions, eq(sessions.chatPk, chats.pk))
+        .where(
+          and(
+            eq(chats.workspace, who.workspace),
+            eq(chats.subject, who.subject),
+          ),
+        )
+        .orderBy(desc(chats.lastSeenAt), desc(chats.pk))
+        .all(),
+
+    async edit(pk, rule) {
+      const entry = await writer.write(() => {
+        const stored = byPk.get({ pk });
+        if (!stored) return null;
+        const current = toEntry(stored);
+        const edit = rule(current.session);
+        return edit === null ? current : applyEdit(current, edit);
+      });
+      if (entry) cache.set(entry.session.id, entry);
+      return entry?.session ?? null;
+    },
+
+    end: (pk) => writer.write(() => remove(pk)),
+
+    count: () => db.select({ n: count() }).from(sessions).get()?.n ?? 0,
+
+    expire: (before, limit) =>
+      writer.write(() => {
+        const gone = db
+          .select({ pk: sessions.pk })
+          .from(sessions)
+          .where(lt(sessions.lastSeenAt, before))
+          .orderBy(asc(sessions.lastSeenAt))
+          .limit(limit)
+          .all()
+          .map(({ pk }) => pk);
+        for (const pk of gone) remove(pk);
+        return gone;
+      }),
+  };
+}

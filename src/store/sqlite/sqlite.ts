@@ -1,0 +1,141 @@
+import { Database } from "bun:sqlite";
+import { chmodSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { eq, sql } from "drizzle-orm";
+import { drizzle } from "drizzle-orm/bun-sqlite";
+import type { Clock } from "../../core/runtime.ts";
+import type { Store } from "../../core/store.ts";
+import { createEventLog } from "./events.ts";
+import { lockDirectory } from "./lock.ts";
+import { migrate } from "./migrations.ts";
+import { createNameStore } from "./names.ts";
+import { meta } from "./schema.ts";
+import { createSessionStore } from "./sessions.ts";
+import { createWriter } from "./writer.ts";
+
+export type SqliteOptions = {
+  /** Made with mode 0700 when missing; the database is `membrane-mcp.db` in it. */
+  directory: string;
+  clock: Clock;
+  /** Sessions kept in memory. */
+  sessionCache: number;
+};
+
+/** Stream numbers are reserved in blocks of this many, so that a crash skips some and repeats none. */
+const STREAM_BLOCK = 1_000_000;
+
+/**
+ * Opens the store, alone: throws `conflict` when another process holds the directory, when the
+ * database is of a newer version or of another application.
+ */
+export function openSqlite(options: SqliteOptions): Store {
+  mkdirSync(options.directory, { recursive: true, mode: 0o700 });
+  const previousMask = process.umask(0o077);
+  let lock: Disposable;
+  try {
+    lock = lockDirectory(options.directory, options.clock);
+  } finally {
+    process.umask(previousMask);
+  }
+  try {
+    return openLocked(options, lock);
+  } catch (error) {
+    lock[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function openLocked(options: SqliteOptions, lock: Disposable): Store {
+  const file = join(options.directory, "membrane-mcp.db");
+  const client = openDatabase(file);
+  migrate(client, file);
+  chmodSync(file, 0o600);
+  const db = drizzle(client, { casing: "snake_case" });
+  const writer = createWriter(client);
+
+  const read = (key: string) =>
+    db.select().from(meta).where(eq(meta.key, key)).get()?.value ?? null;
+  const put = (key: string, value: string) =>
+    db
+      .insert(meta)
+      .values({ key, value })
+      .onConflictDoUpdate({ target: meta.key, set: { value } })
+      .run();
+
+  let nextStream = Number(read("next_stream") ?? 1);
+  let reserved = nextStream + STREAM_BLOCK;
+  put("next_stream", String(reserved));
+  const takeStream = () => {
+    if (nextStream === reserved) {
+      // Unreachable in practice: the block below is on disk long before this one is used up.
+      reserved += STREAM_BLOCK;
+      put("next_stream", String(reserved));
+    } else if (nextStream === reserved - STREAM_BLOCK / 2) {
+      reserved += STREAM_BLOCK;
+      void writer.write(() => put("next_stream", String(reserved)));
+    }
+    return nextStream++;
+  };
+
+  let closed = false;
+  const close = async () => {
+    if (closed) return;
+    closed = true;
+    writer.flush();
+    client.run("PRAGMA wal_checkpoint(TRUNCATE)");
+    client.close();
+    lock[Symbol.dispose]();
+  };
+  return {
+    sessions: createSessionStore({
+      db,
+      writer,
+      takeStream,
+      cacheSize: options.sessionCache,
+    }),
+    events: createEventLog({ db, writer, takeStream, clock: options.clock }),
+    names: createNameStore({ db, writer }),
+    secret(name) {
+      const key = `secret:${name}`;
+      let value = read(key);
+      if (value === null) {
+        value = crypto.getRandomValues(new Uint8Array(32)).toHex();
+        put(key, value);
+      }
+      return Uint8Array.fromHex(value);
+    },
+    check() {
+      // Takes the write lock and gives it back: proves more than a read, and changes nothing.
+      client.run("BEGIN IMMEDIATE");
+      client.run("ROLLBACK");
+      db.get(sql`SELECT 1`);
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+/** A connection with the settings of the house. `synchronous=FULL`: what is committed survives a power cut. */
+function openDatabase(file: string): Database {
+  const previousMask = process.umask(0o077);
+  try {
+    const db = new Database(file, { create: true, strict: true });
+    // One process per directory, so a lock is held for moments only, by a backup or a reader.
+    db.run("PRAGMA busy_timeout = 250");
+    db.run("PRAGMA auto_vacuum = INCREMENTAL");
+    db.run("PRAGMA journal_mode = WAL");
+    db.run("PRAGMA synchronous = FULL");
+    db.run("PRAGMA foreign_keys = ON");
+    db.run("PRAGMA journal_size_limit = 67108864");
+    // 32 MB between checkpoints: under load each one costs two more fsyncs and every page again.
+    db.run("PRAGMA wal_autocheckpoint = 8000");
+    db.run("PRAGMA cache_size = -32000");
+    db.run("PRAGMA temp_store = MEMORY");
+    db.run("PRAGMA trusted_schema = OFF");
+    db.run("PRAGMA cell_size_check = ON");
+    db.run("PRAGMA secure_delete = FAST");
+    return db;
+  } finally {
+    process.umask(previousMask);
+  }
+}

@@ -1,0 +1,87 @@
+import type { Database } from "bun:sqlite";
+import { GatewayError } from "../../core/errors.ts";
+
+/**
+ * Group commit. Everything queued in one turn of the event loop becomes one transaction, and every
+ * promise resolves after it is on disk: durability costs one fsync per turn, not one per write.
+ */
+export type Writer = {
+  /**
+   * Queues a synchronous operation on the database. It may run a second time when another of its
+   * group failed, so it must change nothing but the database. Rejects with what it threw; its own
+   * changes are then undone and nobody else's.
+   */
+  write<T>(operation: () => T): Promise<T>;
+  /** Commits what is queued now. */
+  flush(): void;
+};
+
+type Queued = {
+  operation: () => unknown;
+  resolve: (value: never) => void;
+  reject: (reason: unknown) => void;
+};
+
+export function createWriter(db: Database): Writer {
+  const begin = db.prepare("BEGIN IMMEDIATE");
+  const end = db.prepare("COMMIT");
+  let queue: Queued[] = [];
+
+  /** Runs the operations in one transaction; throws, with nothing changed, when any of them does. */
+  function commit(group: Queued[]): unknown[] {
+    begin.run();
+    try {
+      const results = group.map((queued) => queued.operation());
+      end.run();
+      return results;
+    } catch (error) {
+      // SQLite has already rolled back after some errors (disk full, I/O).
+      if (db.inTransaction) db.run("ROLLBACK");
+      throw error;
+    }
+  }
+
+  function flush(): void {
+    const group = queue;
+    queue = [];
+    if (group.length === 0) return;
+    try {
+      const results = commit(group);
+      group.forEach((queued, i) => queued.resolve(results[i] as never));
+    } catch (error) {
+      if (group.length === 1) return group[0]!.reject(asStoreError(error));
+      for (const queued of group) {
+        try {
+          queued.resolve(commit([queued])[0] as never);
+        } catch (own) {
+          queued.reject(asStoreError(own));
+        }
+      }
+    }
+  }
+
+  return {
+    write: (operation) =>
+      new Promise((resolve, reject) => {
+        if (queue.length === 0) setImmediate(flush);
+        queue.push({ operation, resolve, reject });
+      }),
+    flush,
+  };
+}
+
+/** A full or failing disk passes, or is mended by the operator: callers are told to come back. */
+function asStoreError(error: unknown): unknown {
+  const code =
+    error instanceof Error && "code" in error ? String(error.code) : "";
+  if (!/^SQLITE_(FULL|IOERR|READONLY|BUSY|CANTOPEN)/.test(code)) return error;
+  return new GatewayError(
+    "internal",
+    "The server cannot store anything at present. Nothing was changed.",
+    {
+      retryAfterMs: 5000,
+      cause: error,
+      data: { reason: "storage_unavailable" },
+    },
+  );
+}

@@ -1,0 +1,4 @@
+import { version } from "../package.json";
+
+/** Ours, from package.json. */
+export { version };

@@ -1,0 +1,203 @@
+import { describe, expect, test } from "bun:test";
+import type { RunningCall, StreamRef } from "../../src/core/event.ts";
+import type { Store } from "../../src/core/store.ts";
+import type { FakeClock } from "../support/clock.ts";
+
+/** What every {@link Store} promises of events. */
+export function eventLogContract(
+  name: string,
+  open: () => AsyncDisposable & {
+    store: Store;
+    clock: FakeClock;
+    reopen(): Promise<Store>;
+  },
+): void {
+  let opened = 0;
+  async function openSession(store: Store): Promise<StreamRef> {
+    const { session } = await store.sessions.open({
+      workspace: "w",
+      subject: "ada",
+      id: `s${++opened}`,
+      protocolVersion: "2025-11-25",
+      client: null,
+      capabilities: {},
+      chat: null,
+      view: { mode: "static", apps: null, enabled: [] },
+      viewChanges: {},
+      ticketHash: null,
+      at: 0,
+    });
+    return { sessionPk: session.pk, streamId: session.pk };
+  }
+  function newCall(store: Store, own: StreamRef, requestId = "1"): RunningCall {
+    const streamId = store.events.nextStream();
+    return { sessionPk: own.sessionPk, streamId, callId: streamId, requestId };
+  }
+  const data = (events: { data: string }[]) =>
+    events.map((event) => event.data);
+  const noCaps = { events: Infinity, bytes: Infinity };
+
+  describe(`${name}: events`, () => {
+    test("a call answered before its commit is done, with its messages in order", async () => {
+      await using rig = open();
+      const { events } = rig.store;
+      const call = newCall(rig.store, await openSession(rig.store));
+      const recorded = await events.record(call, () => ({
+        messages: ["progress", "answer"],
+        answered: true,
+      }));
+      expect(recorded).toEqual({
+        answered: true,
+        events: [
+          { seq: 1, data: "progress" },
+          { seq: 2, data: "answer" },
+        ],
+      });
+      expect(events.state(call)).toBe("done");
+      expect(data(events.read(call, 0, 10))).toEqual(["progress", "answer"]);
+      expect(data(events.read(call, 1, 10))).toEqual(["answer"]);
+    });
+
+    test("a running call is on record until it is finished", async () => {
+      await using rig = open();
+      const { events } = rig.store;
+      const call = newCall(rig.store, await openSession(rig.store));
+      await events.record(call, () => ({ messages: [], answered: false }));
+      expect(events.state(call)).toBe("running");
+      expect(await events.append(call, "note")).toBe(1);
+      expect(await events.finish(call, "answer")).toBe(2);
+      expect(events.state(call)).toBe("done");
+      expect(data(events.read(call, 0, 10))).toEqual(["note", "answer"]);
+    });
+
+    test("a cancelled call leaves no record of itself", async () => {
+      await using rig = open();
+      const { events } = rig.store;
+      const call = newCall(rig.store, await openSession(rig.store));
+      await events.record(call, () => ({ messages: [], answered: false }));
+      expect(await events.finish(call, null)).toBeNull();
+      expect(events.state(call)).toBe("unknown");
+    });
+
+    test("a restart answers each running call once, and no other", async () => {
+      await using rig = open();
+      const own = await openSession(rig.store);
+      const [fast, slow] = [
+        newCall(rig.store, own),
+        newCall(rig.store, own, '"x"'),
+      ];
+      await rig.store.events.record(fast, () => ({
+        messages: ["answer"],
+        answered: true,
+      }));
+      await rig.store.events.record(slow, () => ({
+        messages: ["note"],
+        answered: false,
+      }));
+      const store = await rig.reopen();
+      const interrupt = () => store.events.interrupt((id) => `cut ${id}`);
+      expect(await interrupt()).toBe(1);
+      expect(await interrupt()).toBe(0);
+      expect(store.events.state(slow)).toBe("done");
+      expect(data(store.events.read(slow, 0, 10))).toEqual(["note", 'cut "x"']);
+      expect(data(store.events.read(fast, 0, 10))).toEqual(["answer"]);
+    });
+
+    test("events are found under their own session only", async () => {
+      await using rig = open();
+      const { events } = rig.store;
+      const [mine, theirs] = [
+        await openSession(rig.store),
+        await openSession(rig.store),
+      ];
+      const call = newCall(rig.store, mine);
+      await events.record(call, () => ({ messages: ["a"], answered: true }));
+      const stolen = { sessionPk: theirs.sessionPk, streamId: call.streamId };
+      expect(events.read(stolen, 0, 10)).toEqual([]);
+      expect(events.state(stolen)).toBe("unknown");
+      expect(events.last(stolen)).toBe(0);
+      expect(events.firstAfter(stolen, 0)).toBeNull();
+    });
+
+    test("nothing is written to a session that has ended", async () => {
+      await using rig = open();
+      const { events, sessions } = rig.store;
+      const own = await openSession(rig.store);
+      const call = newCall(rig.store, own);
+      await sessions.end(own.sessionPk);
+      expect(await events.append(own, "late")).toBeNull();
+      expect(
+        events.record(call, () => ({ messages: ["a"], answered: true })),
+      ).rejects.toThrow("Session not found");
+      expect(events.read(own, 0, 10)).toEqual([]);
+    });
+
+    test("numbers of streams never come again, not even after a restart", async () => {
+      await using rig = open();
+      const before = [
+        rig.store.events.nextStream(),
+        rig.store.events.nextStream(),
+      ];
+      const store = await rig.reopen();
+      const after = store.events.nextStream();
+      expect(before[1]).toBeGreaterThan(before[0]!);
+      expect(after).toBeGreaterThan(before[1]!);
+    });
+
+    test("appends of one turn keep their order and are numbered without a gap", async () => {
+      await using rig = open();
+      const own = await openSession(rig.store);
+      const texts = Array.from({ length: 200 }, (_, i) => `n${i}`);
+      const numbers = await Promise.all(
+        texts.map((text) => rig.store.events.append(own, text)),
+      );
+      expect(numbers).toEqual(texts.map((_, i) => i + 1));
+      expect(data(rig.store.events.read(own, 0, 1000))).toEqual(texts);
+    });
+
+    test("old events go, in slices, but the newest of an open stream stays so that its number does not come again", async () => {
+      await using rig = open();
+      const { events } = rig.store;
+      const own = await openSession(rig.store);
+      const call = newCall(rig.store, own);
+      for (const text of ["a", "b", "c"]) await events.append(own, text);
+      await events.record(call, () => ({ messages: ["x"], answered: true }));
+      rig.clock.advance(1000);
+      const before = rig.clock.now();
+      const late = newCall(rig.store, own);
+      await events.record(late, () => ({ messages: ["y"], answered: true }));
+      expect(await events.prune(before, noCaps, 2)).toBe(2);
+      expect(await events.prune(before, noCaps, 2)).toBe(1);
+      expect(await events.prune(before, noCaps, 2)).toBe(0);
+      expect(events.state(call)).toBe("unknown");
+      expect(data(events.read(late, 0, 10))).toEqual(["y"]);
+      expect(events.read(own, 0, 10)).toEqual([{ seq: 3, data: "c" }]);
+      expect(await events.append(own, "d")).toBe(4);
+      expect(events.firstAfter(own, 1)).toBe(3);
+    });
+
+    test("a session over its caps loses its oldest events, and only it does", async () => {
+      await using rig = open();
+      const { events } = rig.store;
+      const [greedy, modest] = [
+        await openSession(rig.store),
+        await openSession(rig.store),
+      ];
+      await events.append(modest, "kept");
+      for (let i = 1; i <= 20; i++) await events.append(greedy, `n${i}`);
+      const removed = await events.prune(0, { events: 5, bytes: 1e9 }, 100);
+      expect(removed).toBe(15);
+      expect(data(events.read(greedy, 0, 100))).toEqual([
+        "n16",
+        "n17",
+        "n18",
+        "n19",
+        "n20",
+      ]);
+      expect(data(events.read(modest, 0, 10))).toEqual(["kept"]);
+      await events.append(greedy, "x".repeat(1000));
+      await events.prune(0, { events: 100, bytes: 500 }, 100);
+      expect(events.read(greedy, 0, 10).map(({ seq }) => seq)).toEqual([21]);
+    });
+  });
+}

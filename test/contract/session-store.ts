@@ -1,0 +1,251 @@
+import { describe, expect, test } from "bun:test";
+import type { SessionOpening } from "../../src/core/session.ts";
+import type { Store } from "../../src/core/store.ts";
+
+const ada = { workspace: "w1", subject: "ada" };
+const bob = { workspace: "w1", subject: "bob" };
+
+let opened = 0;
+function opening(changes: Partial<SessionOpening> = {}): SessionOpening {
+  return {
+    ...ada,
+    id: `session-${++opened}`,
+    protocolVersion: "2025-11-25",
+    client: { name: "test", version: "1" },
+    capabilities: { sampling: {} },
+    chat: null,
+    view: { mode: "static", apps: null, enabled: [] },
+    viewChanges: {},
+    ticketHash: null,
+    at: 1000,
+    ...changes,
+  };
+}
+
+/** What every {@link Store} promises of sessions and chats. `reopen` closes the store and opens it again. */
+export function sessionStoreContract(
+  name: string,
+  open: () => AsyncDisposable & { store: Store; reopen(): Promise<Store> },
+): void {
+  describe(`${name}: sessions`, () => {
+    test("a session is found again with everything it was opened with, also after a restart", async () => {
+      await using rig = open();
+      const asked = opening({
+        view: { mode: "dynamic", apps: ["gmail"], enabled: [] },
+      });
+      const { session, resumed } = await rig.store.sessions.open(asked);
+      expect(resumed).toBe(false);
+      const store = await rig.reopen();
+      const found = store.sessions.find(ada, asked.id);
+      expect(found).toEqual(session);
+      expect(found).toMatchObject({
+        id: asked.id,
+        workspace: "w1",
+        subject: "ada",
+        chat: null,
+        client: { name: "test", version: "1" },
+        capabilities: { sampling: {} },
+        view: { mode: "dynamic", apps: ["gmail"], enabled: [] },
+        createdAt: 1000,
+      });
+    });
+
+    test("another identity does not find a session, by id, number or chat", async () => {
+      await using rig = open();
+      const { sessions } = rig.store;
+      const { session } = await sessions.open(opening({ chat: "c" }));
+      for (const who of [bob, { workspace: "w2", subject: "ada" }]) {
+        expect(sessions.find(who, session.id)).toBeNull();
+        expect(sessions.findByPk(who, session.pk)).toBeNull();
+        expect(sessions.findByChat(who, "c")).toBeNull();
+        expect(sessions.chats(who)).toEqual([]);
+      }
+    });
+
+    test("fifty openings of one chat at once are one session", async () => {
+      await using rig = open();
+      const results = await Promise.all(
+        Array.from({ length: 50 }, () =>
+          rig.store.sessions.open(opening({ chat: "c" })),
+        ),
+      );
+      expect(new Set(results.map(({ session }) => session.id)).size).toBe(1);
+      expect(results.filter(({ resumed }) => !resumed)).toHaveLength(1);
+      expect(rig.store.sessions.count()).toBe(1);
+    });
+
+    test("the same chat id of two users is two chats", async () => {
+      await using rig = open();
+      const { sessions } = rig.store;
+      const a = await sessions.open(opening({ chat: "c" }));
+      const b = await sessions.open(opening({ ...bob, chat: "c" }));
+      expect(a.session.id).not.toBe(b.session.id);
+      expect(sessions.chats(ada)).toEqual([
+        { chat: "c", sessionId: a.session.id },
+      ]);
+    });
+
+    test("what a chat shows is kept by the chat when it is opened again, but for what is asked anew", async () => {
+      await using rig = open();
+      const { sessions } = rig.store;
+      const dynamic = {
+        mode: "dynamic",
+        apps: ["gmail"],
+        enabled: [],
+      } as const;
+      const first = await sessions.open(
+        opening({
+          chat: "c",
+          view: { ...dynamic, apps: ["gmail"], enabled: [] },
+        }),
+      );
+      await sessions.edit(first.session.pk, ({ view }) => ({
+        view: { ...view, enabled: ["gmail_send"] },
+      }));
+      const again = await sessions.open(
+        opening({ chat: "c", viewChanges: { apps: ["notes"] } }),
+      );
+      expect(again.resumed).toBe(true);
+      expect(again.session.view).toEqual({
+        mode: "dynamic",
+        apps: ["notes"],
+        enabled: ["gmail_send"],
+      });
+      expect(sessions.findChatView(ada, "c")).toEqual(again.session.view);
+    });
+
+    test("an edit is on disk when it resolves, and its rule sees what is there", async () => {
+      await using rig = open();
+      const { session } = await rig.store.sessions.open(opening());
+      await Promise.all(
+        ["a", "b", "c"].map((name) =>
+          rig.store.sessions.edit(session.pk, ({ view }) => ({
+            view: { ...view, enabled: [...view.enabled, name] },
+          })),
+        ),
+      );
+      const store = await rig.reopen();
+      expect(store.sessions.find(ada, session.id)?.view.enabled).toEqual([
+        "a",
+        "b",
+        "c",
+      ]);
+    });
+
+    test("a rule that throws changes nothing and disturbs no other edit", async () => {
+      await using rig = open();
+      const { sessions } = rig.store;
+      const { session } = await sessions.open(opening());
+      const results = await Promise.allSettled([
+        sessions.edit(session.pk, () => ({ listed: "one" })),
+        sessions.edit(session.pk, () => {
+          throw new Error("no");
+        }),
+        sessions.edit(session.pk, () => ({ lastSeenAt: 2000 })),
+      ]);
+      expect(results.map(({ status }) => status)).toEqual([
+        "fulfilled",
+        "rejected",
+        "fulfilled",
+      ]);
+      expect(sessions.find(ada, session.id)).toMatchObject({
+        listed: "one",
+        lastSeenAt: 2000,
+      });
+    });
+
+    test("an ended session takes its chat, events and running calls with it, for good", async () => {
+      await using rig = open();
+      const { sessions, events } = rig.store;
+      const { session } = await sessions.open(opening({ chat: "c" }));
+      const streamId = events.nextStream();
+      const ref = { sessionPk: session.pk, streamId };
+      await events.record({ ...ref, callId: streamId, requestId: "1" }, () => ({
+        messages: ["one"],
+        answered: false,
+      }));
+      await sessions.end(session.pk);
+      const store = await rig.reopen();
+      expect(store.sessions.find(ada, session.id)).toBeNull();
+      expect(store.sessions.chats(ada)).toEqual([]);
+      expect(store.sessions.findChatView(ada, "c")).toBeNull();
+      expect(store.events.read(ref, 0, 10)).toEqual([]);
+      expect(store.events.state(ref)).toBe("unknown");
+    });
+
+    test("sessions expire by when they were last seen, oldest first, in slices", async () => {
+      await using rig = open();
+      const { sessions } = rig.store;
+      const opened = [];
+      for (const at of [100, 200, 300]) {
+        opened.push((await sessions.open(opening({ at }))).session);
+      }
+      await sessions.edit(opened[0]!.pk, () => ({ lastSeenAt: 900 }));
+      expect(await sessions.expire(500, 1)).toEqual([opened[1]!.pk]);
+      expect(await sessions.expire(500, 10)).toEqual([opened[2]!.pk]);
+      expect(sessions.find(ada, opened[0]!.id)).not.toBeNull();
+      expect(sessions.count()).toBe(1);
+    });
+
+    test("a ticket opens the session it was made for, and only the newest one", async () => {
+      await using rig = open();
+      const { sessions } = rig.store;
+      const { session } = await sessions.open(opening({ ticketHash: "old" }));
+      expect(sessions.findByTicket(session.id, "old")?.pk).toBe(session.pk);
+      await sessions.edit(session.pk, () => ({ ticketHash: "new" }));
+      expect(sessions.findByTicket(session.id, "old")).toBeNull();
+      expect(sessions.findByTicket(session.id, "new")?.pk).toBe(session.pk);
+      expect(sessions.findByTicket("another", "new")).toBeNull();
+    });
+
+    test("names of chats such as __proto__ are ordinary", async () => {
+      await using rig = open();
+      const { sessions } = rig.store;
+      const hostile = [
+        "__proto__",
+        "constructor",
+        "'; DROP TABLE chats",
+        "🙂\r\n",
+      ];
+      for (const chat of hostile) await sessions.open(opening({ chat }));
+      expect(
+        sessions
+          .chats(ada)
+          .map(({ chat }) => chat)
+          .sort(),
+      ).toEqual(hostile.sort());
+    });
+  });
+
+  describe(`${name}: names`, () => {
+    test("names come back in the order they were given, per identity, and can change", async () => {
+      await using rig = open();
+      await rig.store.names.give(ada, [
+        { ref: "b", name: "gmail" },
+        { ref: "a", name: "gmail-2" },
+      ]);
+      await rig.store.names.give(ada, [
+        { ref: "b", name: "gmail-x" },
+        { ref: "c", name: "gmail" },
+      ]);
+      const store = await rig.reopen();
+      expect(store.names.list(ada)).toEqual([
+        { ref: "b", name: "gmail-x" },
+        { ref: "a", name: "gmail-2" },
+        { ref: "c", name: "gmail" },
+      ]);
+      expect(store.names.list(bob)).toEqual([]);
+    });
+  });
+
+  describe(`${name}: secrets`, () => {
+    test("a secret stays, and each name has its own", async () => {
+      await using rig = open();
+      const first = rig.store.secret("one");
+      expect(first).toHaveLength(32);
+      expect(rig.store.secret("two")).not.toEqual(first);
+      const store = await rig.reopen();
+      expect(store.secret("one")).toEqual(first);
+    });
+  });
+}

@@ -1,0 +1,28 @@
+import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
+import { fakeClock } from "../support/clock.ts";
+import { temporaryDirectory } from "../support/directory.ts";
+import { eventLogContract } from "./event-log.ts";
+import { sessionStoreContract } from "./session-store.ts";
+
+function openRig() {
+  const directory = temporaryDirectory();
+  const clock = fakeClock();
+  const open = () =>
+    openSqlite({ directory: directory.path, clock, sessionCache: 10 });
+  const rig = {
+    store: open(),
+    clock,
+    async reopen() {
+      await rig.store.close();
+      return (rig.store = open());
+    },
+    async [Symbol.asyncDispose]() {
+      await rig.store.close();
+      directory[Symbol.dispose]();
+    },
+  };
+  return rig;
+}
+
+sessionStoreContract("SQLite", openRig);
+eventLogContract("SQLite", openRig);

@@ -1,0 +1,29 @@
+import type { Clock, Ids, Log } from "../../src/core/runtime.ts";
+
+/** A clock that stands still until it is told to move. */
+export type FakeClock = Clock & { advance(ms: number): void };
+
+export function fakeClock(start = 1_800_000_000_000): FakeClock {
+  let elapsed = 0;
+  return {
+    now: () => start + elapsed,
+    monotonic: () => elapsed,
+    advance: (ms) => {
+      elapsed += ms;
+    },
+  };
+}
+
+/** Ids that count. */
+export function countingIds(): Ids {
+  let n = 0;
+  const next = () => (++n).toString(16).padStart(32, "0");
+  return { session: next, secret: next, request: next };
+}
+
+export const silentLog: Log = {
+  debug: () => {},
+  info: () => {},
+  warn: () => {},
+  error: () => {},
+};

@@ -1,0 +1,117 @@
+import { describe, expect, test } from "bun:test";
+import { describeConfig, readConfig } from "../../src/config.ts";
+
+const secret = "0123456789abcdef0123456789abcdef";
+
+function faults(env: Record<string, string>): string {
+  try {
+    readConfig(env);
+  } catch (error) {
+    return (error as Error).message;
+  }
+  return "";
+}
+
+describe("readConfig", () => {
+  test("an empty environment is a working configuration", () => {
+    expect(readConfig({})).toMatchObject({
+      PORT: 3000,
+      HOST: "127.0.0.1",
+      DATA_DIR: "./data",
+      MEMBRANE_API_URI: "https://api.getmembrane.com",
+      TOKEN_IN_QUERY: true,
+      SESSION_TTL: 30 * 24 * 3600 * 1000,
+      EVENT_TTL: 24 * 3600 * 1000,
+      TOOLS_PAGE_SIZE: 1500,
+    });
+  });
+
+  test("an empty variable is one that is not set", () => {
+    expect(readConfig({ PORT: "", PUBLIC_URL: "" }).PORT).toBe(3000);
+  });
+
+  test("every fault is named at once, and no value is shown", () => {
+    const message = faults({
+      PORT: "http",
+      PUBLIC_URL: "mcp.example.com",
+      ALLOWED_ORIGINS: "https://a.example/path",
+      SESSION_TTL: "forever",
+      TOKEN_IN_QUERY: "perhaps",
+      LOG_LEVEL: "loud",
+      MEMBRANE_WORKSPACE_SECRET: "hunter2",
+    });
+    for (const name of [
+      "PORT",
+      "PUBLIC_URL",
+      "ALLOWED_ORIGINS",
+      "SESSION_TTL",
+      "TOKEN_IN_QUERY",
+      "LOG_LEVEL",
+    ]) {
+      expect(message).toContain(`${name}: `);
+    }
+    expect(message).not.toContain("hunter2");
+  });
+
+  test("a key for tokens needs the workspace that it is for", () => {
+    expect(faults({ MEMBRANE_WORKSPACE_SECRET: secret })).toContain(
+      "MEMBRANE_WORKSPACE_KEY",
+    );
+  });
+
+  test("two kinds of keys at once are refused", () => {
+    expect(
+      faults({
+        MEMBRANE_WORKSPACE_KEY: "w",
+        MEMBRANE_WORKSPACE_SECRET: secret,
+        MEMBRANE_PUBLIC_KEY: "x",
+      }),
+    ).toContain("cannot be combined");
+  });
+
+  test("a secret that could be guessed is refused, unless that is asked for", () => {
+    const env = {
+      MEMBRANE_WORKSPACE_KEY: "w",
+      MEMBRANE_WORKSPACE_SECRET: "short",
+    };
+    expect(faults(env)).toContain("shorter than 32 bytes");
+    expect(
+      readConfig({ ...env, ALLOW_SHORT_SECRET: "true" })
+        .MEMBRANE_WORKSPACE_SECRET,
+    ).toBe("short");
+  });
+
+  test("durations are read with their unit", () => {
+    expect(readConfig({ CALL_TIMEOUT: "90s" }).CALL_TIMEOUT).toBe(90_000);
+    expect(readConfig({ EVENT_TTL: "36h" }).EVENT_TTL).toBe(36 * 3_600_000);
+  });
+});
+
+describe("describeConfig", () => {
+  test("shows what is in effect in a form that can be set again, and no secret", () => {
+    const text = describeConfig(
+      readConfig({
+        MEMBRANE_WORKSPACE_KEY: "w",
+        MEMBRANE_WORKSPACE_SECRET: secret,
+        ALLOWED_HOSTS: "a.example, b.example:8080",
+      }),
+    );
+    expect(text).not.toContain(secret);
+    expect(text).toContain("MEMBRANE_WORKSPACE_SECRET=(set)");
+    expect(text).toContain("ALLOWED_HOSTS=a.example,b.example:8080");
+    expect(text).toContain("SESSION_TTL=30d");
+    const again = Object.fromEntries(
+      text
+        .split("\n")
+        .map((line) => line.split(/=(.*)/s).slice(0, 2) as [string, string])
+        .filter(([name]) => name !== "MEMBRANE_WORKSPACE_SECRET"),
+    );
+    expect(readConfig({ ...again, MEMBRANE_WORKSPACE_SECRET: secret })).toEqual(
+      readConfig({
+        MEMBRANE_WORKSPACE_KEY: "w",
+        MEMBRANE_WORKSPACE_SECRET: secret,
+        ALLOWED_HOSTS: "a.example,b.example:8080",
+      }),
+    );
+  });
+});
