@@ -134,6 +134,7 @@ export function openDemoWorkspace(options: DemoOptions): DemoWorkspace {
     // Membrane's limit for a request.
     maxRequestBodySize: 10 * 1024 * 1024,
     development: false,
+    reusePort: false,
     async fetch(request) {
       const answer = Promise.resolve(app.fetch(request));
       running.add(answer);

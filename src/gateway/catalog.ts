@@ -97,7 +97,6 @@ export function createCatalogs(wiring: {
     ttlResolution: 0,
     perf: { now: () => clock.monotonic() },
     allowStale: true,
-    allowStaleOnFetchRejection: true,
     noDeleteOnFetchRejection: true,
     noDeleteOnStaleGet: true,
     fetchMethod: async (_key, previous, { context: principal }) => {

@@ -25,7 +25,10 @@ export function lockDirectory(directory: string, clock: Clock): Disposable {
   }
   writeFileSync(
     holder,
-    JSON.stringify({ pid: process.pid, startedAt: new Date(clock.now()).toISOString() }),
+    JSON.stringify({
+      pid: process.pid,
+      startedAt: new Date(clock.now()).toISOString(),
+    }),
   );
   return { [Symbol.dispose]: () => lock.close() };
 }

@@ -1,0 +1,215 @@
+import type { Server } from "bun";
+import type { Config } from "./config.ts";
+import type { Authenticator } from "./core/principal.ts";
+import { GatewayError } from "./core/errors.ts";
+import type { Clock, Ids, Log } from "./core/runtime.ts";
+import type { ToolSource } from "./core/tool.ts";
+import { createCatalogs } from "./gateway/catalog.ts";
+import { createRetention } from "./gateway/retention.ts";
+import { createToolbox } from "./gateway/toolbox.ts";
+import { allowedHosts } from "./http/front.ts";
+import { createHttp } from "./http/server.ts";
+import { HEARTBEAT_MS, createMcpDoor } from "./mcp/door.ts";
+import { randomIds, systemClock } from "./runtime/machine.ts";
+import { createAuthenticator } from "./sources/membrane/authenticator.ts";
+import type { MembraneApi } from "./sources/membrane/client.ts";
+import { createMembraneApi } from "./sources/membrane/client.ts";
+import { createMembraneSource } from "./sources/membrane/source.ts";
+import type { VerificationOptions } from "./sources/membrane/verification.ts";
+import { openSqlite } from "./store/sqlite/sqlite.ts";
+import { version } from "./version.ts";
+
+/** The whole product, wired and not yet listening. */
+export type App = AsyncDisposable & {
+  /** Listens, having first answered what a crash cut off. Resolves with the address. */
+  start(): Promise<string>;
+  /** Drains, writes what is left, closes. Safe to call twice; the second call does not wait for calls. */
+  close(): Promise<void>;
+};
+
+export type AppOptions = {
+  config: Config;
+  log: Log;
+  clock?: Clock;
+  ids?: Ids;
+  /** Where tools come from instead of Membrane. */
+  sources?: ToolSource[];
+};
+
+/** How often expired things are looked for. */
+const RETENTION_MS = 30_000;
+
+/** Wires the house. Throws `conflict` when the data directory cannot be had, or holds what is not ours. */
+export function createApp(options: AppOptions): App {
+  const { config, log, clock = systemClock, ids = randomIds } = options;
+  const publicUrl = config.PUBLIC_URL ?? null;
+  const store = openSqlite({
+    directory: config.DATA_DIR,
+    clock,
+    sessionCache: config.SESSION_CACHE,
+  });
+  const membrane = createMembraneApi({
+    apiUri: config.MEMBRANE_API_URI,
+    userAgent: `membrane-mcp/${version}`,
+  });
+  const sources = options.sources ?? [createMembraneSource({ api: membrane })];
+  const catalogs = createCatalogs({
+    sources,
+    names: store.names,
+    clock,
+    log,
+    ttlMs: config.CATALOG_TTL,
+    maxBytes: config.CATALOG_CACHE_BYTES,
+    loadTimeoutMs: 60_000,
+  });
+  const mcp = createMcpDoor({
+    server: { name: "membrane-mcp", title: "Membrane MCP", version },
+    store,
+    toolbox: createToolbox({
+      catalogs,
+      sources,
+      pageSize: config.TOOLS_PAGE_SIZE,
+      callTimeoutMs: config.CALL_TIMEOUT,
+    }),
+    catalogs,
+    clock,
+    ids,
+    log,
+    limits: { maxDepth: config.MAX_JSON_DEPTH, maxBatch: 100 },
+    progressMs: config.PROGRESS_INTERVAL,
+    pollMs: config.CATALOG_POLL,
+    basePath: publicUrl ? new URL(publicUrl).pathname.replace(/\/$/, "") : "",
+  });
+  const retain = createRetention({
+    sessions: store.sessions,
+    events: store.events,
+    clock,
+    log,
+    sessionTtlMs: config.SESSION_TTL,
+    eventTtlMs: config.EVENT_TTL,
+    maxEvents: config.SESSION_MAX_EVENTS,
+    maxBytes: config.SESSION_MAX_BYTES,
+  });
+
+  let draining = false;
+  const http = createHttp({
+    version,
+    store,
+    clock,
+    ids,
+    log,
+    hosts: allowedHosts(config.HOST, publicUrl, config.ALLOWED_HOSTS),
+    origins: config.ALLOWED_ORIGINS,
+    publicUrl,
+    trustedProxies: config.TRUSTED_PROXIES,
+    maxBodyBytes: config.MAX_BODY_BYTES,
+    draining: () => draining,
+    mcp,
+    authenticator: openAuthenticator(config, clock, membrane),
+    sessions: store.sessions,
+    tokenInQuery: config.TOKEN_IN_QUERY,
+    sourceHealth: catalogs.health,
+    // Membrane issues tokens for this resource; with a key of its own the operator's product does.
+    authorizationServers:
+      verificationKey(config) === null ? [config.MEMBRANE_API_URI] : [],
+  });
+
+  let server: Server<undefined> | null = null;
+  const timers: Timer[] = [];
+  let closing: Promise<void> | null = null;
+
+  async function start(): Promise<string> {
+    const interrupted = await mcp.recover();
+    if (interrupted > 0) {
+      log.warn("calls interrupted by the last stop", { calls: interrupted });
+    }
+    try {
+      server = Bun.serve({
+        hostname: config.HOST,
+        port: config.PORT,
+        development: false,
+        // On by default outside development: a second server would share the port unnoticed.
+        reusePort: false,
+        maxRequestBodySize: config.MAX_BODY_BYTES,
+        fetch: (request, bun) =>
+          http(request, {
+            address: bun.requestIP(request)?.address ?? null,
+            setIdleTimeout: (seconds) => bun.timeout(request, seconds),
+          }),
+        error: (error) => {
+          log.error("request failed", { reason: error.message });
+          return Response.json({ error: "internal" }, { status: 500 });
+        },
+      });
+    } catch (cause) {
+      throw new GatewayError(
+        "conflict",
+        `Cannot listen on ${config.HOST}:${config.PORT}: ${cause instanceof Error ? cause.message : "unknown"}. Set PORT or HOST.`,
+        { cause },
+      );
+    }
+    timers.push(
+      setInterval(() => mcp.tick(), HEARTBEAT_MS),
+      setInterval(async () => {
+        while (await retain()) await Bun.sleep(50);
+      }, RETENTION_MS),
+    );
+    const address = `http://${config.HOST.includes(":") ? `[${config.HOST}]` : config.HOST}:${server.port}`;
+    log.info("listening", { address, version });
+    return address;
+  }
+
+  async function shutDown(): Promise<void> {
+    draining = true;
+    for (const timer of timers) clearInterval(timer);
+    // Only the listener: open streams would keep it waiting.
+    void server?.stop();
+    await mcp.drain(config.DRAIN_TIMEOUT);
+    await server?.stop(true);
+    await store.close();
+    log.info("stopped");
+  }
+  const close = () => (closing ??= shutDown());
+
+  return { start, close, [Symbol.asyncDispose]: close };
+}
+
+/** How far the clocks of those who sign tokens may differ from ours. */
+const TOKEN_LEEWAY_MS = 30_000;
+
+/** With a key: verifies tokens here. Without: asks Membrane. */
+function openAuthenticator(
+  config: Config,
+  clock: Clock,
+  api: MembraneApi,
+): Authenticator {
+  const workspaceKey = config.MEMBRANE_WORKSPACE_KEY ?? null;
+  const key = verificationKey(config);
+  if (key === null || workspaceKey === null) {
+    return createAuthenticator({
+      verify: "membrane",
+      clock,
+      api,
+      workspaceKey,
+    });
+  }
+  return createAuthenticator({
+    verify: "keys",
+    clock,
+    workspaceKey,
+    key,
+    allowNonExpiring: config.ALLOW_NON_EXPIRING_TOKENS,
+    leewayMs: TOKEN_LEEWAY_MS,
+  });
+}
+
+function verificationKey(config: Config): VerificationOptions["key"] | null {
+  const {
+    MEMBRANE_WORKSPACE_SECRET: secret,
+    MEMBRANE_PUBLIC_KEY: text,
+    MEMBRANE_JWKS_URL: url,
+  } = config;
+  if (secret !== undefined) return { kind: "secret", secret };
+  if (text !== undefined) return { kind: "public", text };
+  return url === undefined ? null : { kind: "jwks", url };
+}

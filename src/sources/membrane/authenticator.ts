@@ -1,0 +1,62 @@
+import { LRUCache } from "lru-cache";
+import type { Authenticator, Principal } from "../../core/principal.ts";
+import type { Clock } from "../../core/runtime.ts";
+import { createIntrospection } from "./introspection.ts";
+import type { IntrospectionOptions } from "./introspection.ts";
+import { tokenKey } from "./token-key.ts";
+import { createVerification } from "./verification.ts";
+import type { VerificationOptions } from "./verification.ts";
+
+export type AuthenticatorOptions = {
+  clock: Clock;
+} & (
+  | ({ verify: "keys" } & VerificationOptions)
+  | ({ verify: "membrane" } & IntrospectionOptions)
+);
+
+/** A verified token is not verified again for this long; a key that is withdrawn counts after that. */
+const CACHE_MS = 5 * 60_000;
+const CACHE_SIZE = 20_000;
+
+/**
+ * Verifies Membrane tokens: with the workspace's secret or keys when they are configured, else by asking
+ * Membrane whose they are. Never by decoding alone.
+ */
+export function createAuthenticator(
+  options: AuthenticatorOptions,
+): Authenticator {
+  return options.verify === "keys"
+    ? withKeys(options)
+    : createIntrospection(options);
+}
+
+function withKeys(
+  options: VerificationOptions & { clock: Clock },
+): Authenticator {
+  const { clock } = options;
+  const verify = createVerification(options);
+  const verified = new LRUCache<string, Principal>({
+    max: CACHE_SIZE,
+    ttl: CACHE_MS,
+    ttlResolution: 0,
+    perf: { now: () => clock.monotonic() },
+  });
+  return {
+    async verify(token) {
+      const key = tokenKey(token);
+      const known = verified.get(key);
+      if (known && !isExpired(known, clock, options.leewayMs)) return known;
+      const principal = await verify(token);
+      verified.set(key, principal);
+      return principal;
+    },
+  };
+}
+
+function isExpired(
+  { expiresAt }: Principal,
+  clock: Clock,
+  leewayMs: number,
+): boolean {
+  return expiresAt !== null && clock.now() > expiresAt + leewayMs;
+}
