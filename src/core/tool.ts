@@ -41,6 +41,11 @@ export type CallContext = {
   timeoutMs: number;
   /** Tells the caller how far it is; dropped when the caller did not ask for progress. */
   progress(progress: number, total?: number, message?: string): void;
+  /**
+   * Closes the caller's connection while the call goes on; the caller comes back for the answer (SEP-1699).
+   * Does nothing for callers that could not.
+   */
+  hangUp(): void;
 };
 
 /** A place that tools come from. */

@@ -13,6 +13,7 @@ import {
 } from "./jsonrpc.ts";
 import type { Method } from "./methods.ts";
 import type { Streams } from "./stream.ts";
+import { primes } from "./versions.ts";
 
 /**
  * Calls in flight. A call runs once. What it says is in the log before it is on the wire; from the first
@@ -62,7 +63,11 @@ export function createCalls(wiring: {
   }
 
   /** Runs the method. `say` takes notifications; the outcome is the answer, or null when it was cancelled. */
-  function run(start: CallStart, say: ((text: string) => void) | null) {
+  function run(
+    start: CallStart,
+    say: ((text: string) => void) | null,
+    hangUp: () => void,
+  ) {
     const { session, request } = start;
     const controller = new AbortController();
     let cancelled = false;
@@ -87,6 +92,7 @@ export function createCalls(wiring: {
           },
           signal: controller.signal,
           progress: progress?.report ?? null,
+          hangUp,
           listed: (digest) => session && rememberListed(session, digest),
         });
         return cancelled ? null : resultText(request.id, result);
@@ -98,10 +104,9 @@ export function createCalls(wiring: {
         return thrownText(request.id, error);
       } finally {
         progress?.stop();
-        settle(entry);
       }
     })();
-    return { outcome, stop: entry.stop };
+    return { outcome, stop: entry.stop, settle: () => settle(entry) };
   }
 
   async function enable(
@@ -148,8 +153,7 @@ export function createCalls(wiring: {
       const publish = (text: string) =>
         void events
           .append(call, text)
-          .then(() => streams.wake(streamId))
-          .catch(storageFailed);
+          .then(() => streams.wake(streamId), storageFailed);
       const storageFailed = (error: unknown) => {
         // Its reader must not wait for what cannot be stored; after a restart the call reads as interrupted.
         log.error("event could not be stored", {
@@ -160,12 +164,16 @@ export function createCalls(wiring: {
       const finish = (answer: string | null) =>
         void events
           .finish(call, answer)
-          .then(() => streams.wake(streamId))
-          .catch(storageFailed);
-
-      const { outcome, stop } = run(start, (text) => {
+          .then(() => streams.wake(streamId), storageFailed)
+          .finally(() => settle());
+      const say = (text: string) => {
         if (onRecord) publish(text);
         else messages.push(text);
+      };
+      const resumable =
+        callId === streamId && primes(start.session!.protocolVersion);
+      const { outcome, stop, settle } = run(start, say, () => {
+        if (resumable) streams.close(streamId);
       });
       void outcome.then((answer) => {
         if (onRecord) return finish(answer);
@@ -177,10 +185,12 @@ export function createCalls(wiring: {
         recorded = await events.record(call, () => ({ messages, answered }));
       } catch (error) {
         stop();
+        settle();
         throw error;
       }
       onRecord = true;
-      if (!recorded.answered) {
+      if (recorded.answered) settle();
+      else {
         // What was said between the commit and now.
         const late = messages.slice(recorded.events.length);
         const answer = answered ? (late.pop() ?? null) : null;
@@ -191,7 +201,9 @@ export function createCalls(wiring: {
     },
 
     async asBody(start) {
-      const answer = await run(start, null).outcome;
+      const { outcome, settle } = run(start, null, () => {});
+      const answer = await outcome;
+      settle();
       return (
         answer ??
         thrownText(
@@ -236,7 +248,8 @@ function createProgress(
   const token = isRecord(meta) ? meta["progressToken"] : undefined;
   if (typeof token !== "string" && typeof token !== "number") return null;
   let highest = -1;
-  let reports = false;
+  // What we have said of our own; the tool's values go on from there.
+  let offset: number | null = null;
   let elapsed = 0;
   const send = (progress: number, total?: number, message?: string) => {
     if (!(progress > highest)) return;
@@ -252,15 +265,14 @@ function createProgress(
   };
   const timer = setInterval(() => {
     elapsed += intervalMs;
-    if (!reports) {
+    if (offset === null) {
       send(elapsed / 1000, undefined, `Running for ${elapsed / 1000} s`);
     }
   }, intervalMs);
   return {
     report: (progress: number, total?: number, message?: string) => {
-      if (!reports) highest = -1;
-      reports = true;
-      send(progress, total, message);
+      offset ??= Math.max(highest, 0);
+      send(progress + offset, total && total + offset, message);
     },
     stop: () => clearInterval(timer),
   };

@@ -1,7 +1,7 @@
 import type { Customer, Toolbox } from "../gateway/toolbox.ts";
 import { GatewayError, asGatewayError } from "../core/errors.ts";
 import type { ErrorCode } from "../core/errors.ts";
-import type { CallToolResult } from "../core/tool.ts";
+import type { CallContext, CallToolResult } from "../core/tool.ts";
 import { isRecord } from "./jsonrpc.ts";
 
 /** What each method does, whatever era or transport carries it. */
@@ -11,8 +11,9 @@ export type MethodContext = {
   /** Aborted by the caller, or when its session ends. */
   signal: AbortSignal;
   /** Sends a progress notification; null when the caller asked for none. */
-  progress:
-    ((progress: number, total?: number, message?: string) => void) | null;
+  progress: CallContext["progress"] | null;
+  /** See {@link CallContext}. */
+  hangUp(): void;
   /** Told of the digest of every tool list that is sent. */
   listed(digest: string): void;
 };
@@ -59,6 +60,7 @@ export function createMethods(toolbox: Toolbox): Methods {
       const result = await toolbox.call(context.customer, name, args, {
         signal: context.signal,
         progress: context.progress ?? (() => {}),
+        hangUp: context.hangUp,
       });
       return JSON.stringify(result);
     } catch (thrown) {
