@@ -8,6 +8,7 @@ import { createCatalogs } from "./gateway/catalog.ts";
 import { createRetention } from "./gateway/retention.ts";
 import { createToolbox } from "./gateway/toolbox.ts";
 import { allowedHosts } from "./http/front.ts";
+import type { HttpHandler } from "./http/server.ts";
 import { createHttp } from "./http/server.ts";
 import { HEARTBEAT_MS, createMcpDoor } from "./mcp/door.ts";
 import { randomIds, systemClock } from "./runtime/machine.ts";
@@ -21,6 +22,8 @@ import { version } from "./version.ts";
 
 /** The whole product, wired and not yet listening. */
 export type App = AsyncDisposable & {
+  /** Answers one request, as the listener does. */
+  fetch: HttpHandler;
   /** Listens, having first answered what a crash cut off. Resolves with the address. */
   start(): Promise<string>;
   /** Drains, writes what is left, closes. Safe to call twice; the second call does not wait for calls. */
@@ -171,7 +174,7 @@ export function createApp(options: AppOptions): App {
   }
   const close = () => (closing ??= shutDown());
 
-  return { start, close, [Symbol.asyncDispose]: close };
+  return { fetch: http, start, close, [Symbol.asyncDispose]: close };
 }
 
 /** How far the clocks of those who sign tokens may differ from ours. */

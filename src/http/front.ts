@@ -156,7 +156,17 @@ export function createFront(
     const startedAt = clock.monotonic();
     const bindings: Env["Bindings"] = {
       requestId: ids.request(),
-      log: {},
+      // Every field from the start: objects of one shape are written faster.
+      log: {
+        workspace: undefined,
+        user: undefined,
+        session: undefined,
+        chat: undefined,
+        resumed: undefined,
+        rpc: undefined,
+        tool: undefined,
+        reason: undefined,
+      },
       address: null,
       origin: "",
       holdOpen: () => connection.setIdleTimeout(0),

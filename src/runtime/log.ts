@@ -1,3 +1,4 @@
+import { writeSync } from "node:fs";
 import pino from "pino";
 import type { Log, LogFields } from "../core/runtime.ts";
 
@@ -54,11 +55,43 @@ async function openDestination(format: LogOptions["format"]) {
       flush: () => {},
     };
   }
-  const destination = pino.destination({
-    fd: 2,
-    sync: false,
-    minLength: 4096,
-    periodicFlush: 250,
-  });
-  return { destination, flush: () => destination.flushSync() };
+  return openBuffer(2);
+}
+
+/** Lines wait for at most this long, or until there are this many characters of them. */
+const FLUSH_MS = 250;
+const FLUSH_CHARS = 8192;
+/** What is kept while nobody reads; what comes on top of it is lost, and counted. */
+const MAX_CHARS = 1_048_576;
+
+/** Gathers lines into blocks: one write for many requests. */
+function openBuffer(fd: number) {
+  let text = "";
+  let lost = 0;
+  const flush = () => {
+    if (text === "") return;
+    try {
+      let rest = Buffer.from(text);
+      while (rest.length > 0) {
+        rest = rest.subarray(writeSync(fd, rest));
+        text = rest.toString();
+      }
+    } catch {
+      // A reader that does not keep up (EAGAIN), or has gone: the server goes on without its log.
+    }
+  };
+  setInterval(flush, FLUSH_MS).unref();
+  const write = (line: string) => {
+    if (text.length > MAX_CHARS) {
+      lost++;
+      return;
+    }
+    if (lost > 0) {
+      text += `{"level":"warn","lines":${lost},"event":"log lines lost"}\n`;
+      lost = 0;
+    }
+    text += line;
+    if (text.length >= FLUSH_CHARS) flush();
+  };
+  return { destination: { write }, flush };
 }
