@@ -190,10 +190,11 @@ export function createCatalogs(wiring: {
 
   return {
     async get(principal) {
-      const loaded = await cache.forceFetch(identityKey(principal), {
-        context: principal,
-      });
-      return loaded.catalog;
+      const key = identityKey(principal);
+      // By far the most frequent case, without the bookkeeping of a fetch.
+      const fresh = cache.getRemainingTTL(key) > 0 && cache.get(key);
+      if (fresh) return fresh.catalog;
+      return (await cache.forceFetch(key, { context: principal })).catalog;
     },
     peek: (who) =>
       cache.peek(identityKey(who), { allowStale: true })?.catalog ?? null,
@@ -225,8 +226,9 @@ function createCatalog(
     const loose = fold(name);
     if (!folded.has(loose)) folded.set(loose, name);
   }
-  // Views repeat: nearly all sessions of an identity share one or two.
+  // Views repeat: nearly all sessions of an identity share one or two, and a session keeps its own.
   const shown = new LRUCache<string, Shown>({ max: 16 });
+  const shownTo = new WeakMap<View, Shown>();
 
   function compute(view: View): Shown {
     const apps = view.apps && new Set(view.apps);
@@ -261,9 +263,12 @@ function createCatalog(
     resolve: (name) =>
       tools.has(name) ? name : (folded.get(fold(name)) ?? null),
     show(view) {
+      let known = shownTo.get(view);
+      if (known) return known;
       const key = JSON.stringify([view.mode, view.apps, view.enabled]);
-      let known = shown.get(key);
-      if (!known) shown.set(key, (known = compute(view)));
+      known = shown.get(key) ?? compute(view);
+      shown.set(key, known);
+      shownTo.set(view, known);
       return known;
     },
   };

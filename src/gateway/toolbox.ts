@@ -22,6 +22,11 @@ export type ToolPage = {
   digest: string;
 };
 
+/** What a call begins with. The toolbox aborts it when its time is up. */
+export type CallStart = Pick<CallContext, "progress" | "hangUp"> & {
+  controller: AbortController;
+};
+
 export type Toolbox = {
   /** Throws `invalid` for a cursor that is not ours. */
   list(customer: Customer, cursor: string | null): Promise<ToolPage>;
@@ -33,7 +38,7 @@ export type Toolbox = {
     customer: Customer,
     name: string,
     args: Record<string, unknown>,
-    context: Omit<CallContext, "timeoutMs">,
+    context: CallStart,
   ): Promise<CallToolResult>;
 };
 
@@ -120,11 +125,13 @@ export function createToolbox(wiring: {
       if (!tool || !source) {
         throw new GatewayError("not_found", `Unknown tool: ${name}`);
       }
-      return withDeadline(context.signal, callTimeoutMs, name, (signal) =>
+      const { controller, progress, hangUp } = context;
+      return withDeadline(controller, callTimeoutMs, name, () =>
         source.call(customer.principal, tool.offer, args, {
-          ...context,
-          signal,
+          signal: controller.signal,
           timeoutMs: callTimeoutMs,
+          progress,
+          hangUp,
         }),
       );
     },
@@ -136,34 +143,28 @@ export function createToolbox(wiring: {
  * the caller waiting.
  */
 function withDeadline<T>(
-  outer: AbortSignal,
+  controller: AbortController,
   ms: number,
   name: string,
-  work: (signal: AbortSignal) => Promise<T>,
+  work: () => Promise<T>,
 ): Promise<T> {
+  const { signal } = controller;
   return new Promise((resolve, reject) => {
-    const inner = new AbortController();
-    const stop = (reason: unknown) => {
-      inner.abort(reason);
-      reject(reason as Error);
-    };
-    const cancel = () => stop(outer.reason);
-    const timer = setTimeout(
-      () =>
-        stop(
-          new GatewayError(
-            "timeout",
-            `${name} did not answer within ${Math.round(ms / 1000)} s. Whether it took effect is unknown.`,
-          ),
+    const aborted = () => reject(signal.reason as Error);
+    const expire = () =>
+      controller.abort(
+        new GatewayError(
+          "timeout",
+          `${name} did not answer within ${Math.round(ms / 1000)} s. Whether it took effect is unknown.`,
         ),
-      ms,
-    );
-    outer.addEventListener("abort", cancel);
-    work(inner.signal)
+      );
+    const timer = setTimeout(expire, ms);
+    signal.addEventListener("abort", aborted);
+    work()
       .then(resolve, reject)
       .finally(() => {
         clearTimeout(timer);
-        outer.removeEventListener("abort", cancel);
+        signal.removeEventListener("abort", aborted);
       });
   });
 }

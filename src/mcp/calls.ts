@@ -90,7 +90,7 @@ export function createCalls(wiring: {
             ...start.customer,
             enable: session && ((names) => enable(session, names, say)),
           },
-          signal: controller.signal,
+          controller,
           progress: progress?.report ?? null,
           hangUp,
           listed: (digest) => session && rememberListed(session, digest),

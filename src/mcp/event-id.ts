@@ -9,21 +9,27 @@ export type EventIds = {
   decode(id: string): { streamId: number; seq: number } | null;
 };
 
-const HALF = 0x1000000; // 24 bits: streams up to 2^48.
+/** 24 bits; streams are numbered up to 2^48. */
+const HALF = 0x1000000;
+const MASK = HALF - 1;
 
 export function createEventIds(secret: Uint8Array): EventIds {
   const view = new DataView(secret.buffer, secret.byteOffset);
   const keys = [0, 4, 8, 12].map((at) => view.getUint32(at));
 
-  /** A Feistel network: its own inverse with the keys reversed. */
-  function permute(value: number, rounds: readonly number[]): number {
-    let left = Math.floor(value / HALF);
-    let right = value % HALF;
+  /** A Feistel network over two halves: its own inverse with the keys reversed. */
+  function permute(
+    first: number,
+    second: number,
+    rounds: readonly number[],
+  ): [number, number] {
+    let left = first;
+    let right = second;
     for (const key of rounds) {
-      const mixed = mix(right ^ key) % HALF;
+      const mixed = mix(right ^ key) & MASK;
       [left, right] = [right, left ^ mixed];
     }
-    return right * HALF + left;
+    return [right, left];
   }
   const reversed = keys.toReversed();
 
@@ -35,17 +41,23 @@ export function createEventIds(secret: Uint8Array): EventIds {
     encode(streamId, seq) {
       if (streamId !== lastStream) {
         lastStream = streamId;
-        lastShown = permute(streamId, keys).toString(36);
+        const high = (streamId / HALF) | 0;
+        const [a, b] = permute(high, streamId & MASK, keys);
+        lastShown = a.toString(36).padStart(5, "0") + b.toString(36);
       }
       return `${lastShown}-${seq.toString(36)}`;
     },
     decode(id) {
-      const match = /^([0-9a-z]{1,10})-([0-9a-z]{1,10})$/.exec(id);
+      const match = /^([0-9a-z]{5})([0-9a-z]{1,5})-([0-9a-z]{1,10})$/.exec(id);
       if (!match) return null;
-      const shown = parseInt(match[1]!, 36);
-      const seq = parseInt(match[2]!, 36);
-      if (shown >= HALF * HALF || !Number.isSafeInteger(seq)) return null;
-      return { streamId: permute(shown, reversed), seq };
+      const [a, b, seq] = match.slice(1).map((part) => parseInt(part, 36)) as [
+        number,
+        number,
+        number,
+      ];
+      if (a > MASK || b > MASK || !Number.isSafeInteger(seq)) return null;
+      const [high, low] = permute(a, b, reversed);
+      return { streamId: high * HALF + low, seq };
     },
   };
 }

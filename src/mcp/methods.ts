@@ -9,7 +9,7 @@ import { isRecord } from "./jsonrpc.ts";
 export type MethodContext = {
   customer: Customer;
   /** Aborted by the caller, or when its session ends. */
-  signal: AbortSignal;
+  controller: AbortController;
   /** Sends a progress notification; null when the caller asked for none. */
   progress: CallContext["progress"] | null;
   /** See {@link CallContext}. */
@@ -58,7 +58,7 @@ export function createMethods(toolbox: Toolbox): Methods {
     }
     try {
       const result = await toolbox.call(context.customer, name, args, {
-        signal: context.signal,
+        controller: context.controller,
         progress: context.progress ?? (() => {}),
         hangUp: context.hangUp,
       });

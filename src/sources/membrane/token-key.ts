@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { refused } from "./claims.ts";
 
 /** No token of Membrane's is nearly this long. */
@@ -9,5 +9,5 @@ export function tokenKey(token: string): string {
   if (token.length > MAX_TOKEN_BYTES) {
     throw refused(`it is longer than ${MAX_TOKEN_BYTES} bytes`);
   }
-  return createHash("sha256").update(token).digest("base64url");
+  return hash("sha256", token, "base64url");
 }

