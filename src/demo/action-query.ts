@@ -5,7 +5,7 @@ import type { Action } from "./tenants.ts";
 import { validationError } from "./wire-error.ts";
 
 /**
- * The actions that a list's query asks for (membrane-contract §3), in the order of the world, or,
+ * The actions that a list's query asks for, in the order of the world, or,
  * with `intent` and a connection, the best first. An integration or connection that the viewer
  * cannot see is 404. Both an action of a connection and the one it was made from are listed.
  */

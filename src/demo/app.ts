@@ -1,6 +1,6 @@
 /** What an app of a demo workspace is: the words its actions are written in. */
 
-/** How Membrane classifies an action; decides its annotations (membrane-contract §10.2). */
+/** How Membrane classifies an action; decides its annotations. */
 export type ActionType =
   | "list-data-records"
   | "find-data-record-by-id"
@@ -17,7 +17,7 @@ export type ActionType =
   | "run-javascript"
   | "api-request";
 
-/** Membrane's life cycle of an action, connection or integration (membrane-contract §5). */
+/** Membrane's life cycle of an action, connection or integration. */
 export type ElementState =
   | "BUILDING"
   | "CLIENT_ACTION_REQUIRED"

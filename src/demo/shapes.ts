@@ -1,6 +1,6 @@
 import type { Action, Connection, Integration, Tenant } from "./tenants.ts";
 
-/** What each noun looks like on Membrane's wire (membrane-contract §5). */
+/** What each noun looks like on Membrane's wire. */
 
 /** A tenant as other objects show it. */
 export function tenantShape(tenant: Tenant) {

@@ -9,7 +9,7 @@ export type Claims = {
   fields: Record<string, unknown> | null;
 };
 
-/** Verifies bearer tokens of one workspace (membrane-contract §8). */
+/** Verifies bearer tokens of one workspace. */
 export type TokenReader = {
   /** Throws 401 for anything but a valid token. */
   read(authorization: string | undefined): Promise<Claims>;

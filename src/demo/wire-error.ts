@@ -1,4 +1,4 @@
-/** An error's JSON body as Membrane sends it (membrane-contract §6.1). */
+/** An error's JSON body as Membrane sends it. */
 export type WireErrorBody = {
   message: string;
   type?: string;

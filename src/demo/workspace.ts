@@ -59,7 +59,7 @@ export type DemoWorkspace = AsyncDisposable & {
 
 /**
  * Serves a small Membrane on 127.0.0.1: what of its HTTP API the product uses
- * (membrane-contract §12), with strict isolation between tenants.
+ *, with strict isolation between tenants.
  */
 export function openDemoWorkspace(options: DemoOptions): DemoWorkspace {
   const { workspaceKey, world } = options;

@@ -1,4 +1,4 @@
-/** Schemas that Membrane has been seen to send, or may send by its own rules (membrane-contract §10.1), by the key of the action that has them. */
+/** Schemas that Membrane has been seen to send, or may send by its own rules, by the key of the action that has them. */
 export const oddInputSchemas: Record<string, unknown> = {
   "no-schema": undefined,
   "null-root": null,

@@ -9,7 +9,7 @@ import type { World } from "../../src/demo/world.ts";
 import { failures, outputs, probes } from "./odd-lab.ts";
 import { oddInputSchemas, oddOutputSchemas } from "./odd-schemas.ts";
 
-/** Everything that a real workspace may contain and a careless client trips over (membrane-contract §12.7). */
+/** Everything that a real workspace may contain and a careless client trips over. */
 export function oddWorld(options: { bigActions?: number } = {}): World {
   return {
     integrations: [
