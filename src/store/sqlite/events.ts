@@ -228,13 +228,15 @@ export function createEventLog(wiring: {
 
     last,
 
-    interrupt: (message) =>
-      writer.write(() => {
+    async interrupt(message) {
+      if (!db.select().from(calls).limit(1).get()) return 0;
+      return writer.write(() => {
         const cut = db.select().from(calls).orderBy(asc(calls.callId)).all();
         for (const call of cut) append(call, message(call.requestId));
         db.delete(calls).run();
         return cut.length;
-      }),
+      });
+    },
 
     prune: (before, caps, limit) =>
       writer.write(() => {

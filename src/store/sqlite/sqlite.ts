@@ -1,7 +1,6 @@
 import { Database } from "bun:sqlite";
 import { chmodSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { eq, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/bun-sqlite";
 import type { Clock } from "../../core/runtime.ts";
 import type { Store } from "../../core/store.ts";
@@ -9,7 +8,6 @@ import { createEventLog } from "./events.ts";
 import { lockDirectory } from "./lock.ts";
 import { migrate } from "./migrations.ts";
 import { createNameStore } from "./names.ts";
-import { meta } from "./schema.ts";
 import { createSessionStore } from "./sessions.ts";
 import { createWriter } from "./writer.ts";
 
@@ -53,14 +51,15 @@ function openLocked(options: SqliteOptions, lock: Disposable): Store {
   const db = drizzle(client, { casing: "snake_case" });
   const writer = createWriter(client);
 
-  const read = (key: string) =>
-    db.select().from(meta).where(eq(meta.key, key)).get()?.value ?? null;
-  const put = (key: string, value: string) =>
-    db
-      .insert(meta)
-      .values({ key, value })
-      .onConflictDoUpdate({ target: meta.key, set: { value } })
-      .run();
+  // By hand: these run before anything else, when a query builder is at its slowest.
+  const readMeta = client.prepare<{ value: string }, [string]>(
+    "SELECT value FROM meta WHERE key = ?",
+  );
+  const putMeta = client.prepare<null, [string, string]>(
+    "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+  );
+  const read = (key: string) => readMeta.get(key)?.value ?? null;
+  const put = (key: string, value: string) => putMeta.run(key, value);
 
   let nextStream = Number(read("next_stream") ?? 1);
   let reserved = nextStream + STREAM_BLOCK;
@@ -108,7 +107,6 @@ function openLocked(options: SqliteOptions, lock: Disposable): Store {
       // Takes the write lock and gives it back: proves more than a read, and changes nothing.
       client.run("BEGIN IMMEDIATE");
       client.run("ROLLBACK");
-      db.get(sql`SELECT 1`);
     },
     close,
     [Symbol.asyncDispose]: close,
