@@ -28,7 +28,6 @@ const owners: Record<string, string[]> = {
   "@membranehq/sdk": ["sources"],
   "lru-cache": ["gateway", "store", "sources"],
   jose: ["sources", "demo"],
-  pino: ["runtime"],
   "pino-pretty": ["runtime"],
   hono: ["http", "demo"],
   "@modelcontextprotocol/sdk": ["core"],

@@ -1,9 +1,10 @@
 import { writeSync } from "node:fs";
-import pino from "pino";
 import type { Log, LogFields } from "../core/runtime.ts";
 
+const levels = ["debug", "info", "warn", "error", "silent"] as const;
+
 export type LogOptions = {
-  level: "debug" | "info" | "warn" | "error" | "silent";
+  level: (typeof levels)[number];
   format: "json" | "pretty";
 };
 
@@ -11,25 +12,20 @@ export type LogOptions = {
 export type ProcessLog = Log & { flush(): void };
 
 /**
- * One structured line per event on standard error, so that standard output carries results only.
- * JSON lines are written in blocks, at most a quarter of a second late.
+ * One JSON line per event on standard error, so that standard output carries results only; coloured and
+ * laid out for a person when asked. Lines leave in blocks, at most a quarter of a second late.
  */
 export async function createLog(options: LogOptions): Promise<ProcessLog> {
-  const { destination, flush } = await openDestination(options.format);
-  const logger = pino(
-    {
-      level: options.level,
-      base: null,
-      formatters: { level: (label) => ({ level: label }) },
-      timestamp: pino.stdTimeFunctions.isoTime,
-      messageKey: "event",
-    },
-    destination,
-  );
-  const at =
-    (level: "debug" | "info" | "warn" | "error") =>
-    (event: string, fields: LogFields = {}) =>
-      logger[level](fields, event);
+  const { write, flush } =
+    options.format === "pretty" ? await openPretty() : openBuffer(2);
+  const threshold = levels.indexOf(options.level);
+  const at = (level: keyof Log) =>
+    levels.indexOf(level) < threshold
+      ? () => {}
+      : (event: string, fields?: LogFields) => {
+          const time = new Date().toISOString();
+          write(`${JSON.stringify({ level, time, event, ...fields })}\n`);
+        };
   return {
     debug: at("debug"),
     info: at("info"),
@@ -39,23 +35,18 @@ export async function createLog(options: LogOptions): Promise<ProcessLog> {
   };
 }
 
-async function openDestination(format: LogOptions["format"]) {
-  if (format === "pretty") {
-    // Loaded only when a person is looking.
-    const { default: pretty } = await import("pino-pretty");
-    return {
-      destination: pretty({
-        destination: 2,
-        sync: true,
-        messageKey: "event",
-        translateTime: "SYS:HH:MM:ss.l",
-        colorize: process.stderr.isTTY === true && !process.env["NO_COLOR"],
-        singleLine: true,
-      }),
-      flush: () => {},
-    };
-  }
-  return openBuffer(2);
+/** Loaded only when a person is looking. */
+async function openPretty() {
+  const { default: pretty } = await import("pino-pretty");
+  const stream = pretty({
+    destination: 2,
+    sync: true,
+    messageKey: "event",
+    translateTime: "SYS:HH:MM:ss.l",
+    colorize: process.stderr.isTTY === true && !process.env["NO_COLOR"],
+    singleLine: true,
+  });
+  return { write: (line: string) => void stream.write(line), flush: () => {} };
 }
 
 /** Lines wait for at most this long, or until there are this many characters of them. */
@@ -87,11 +78,11 @@ function openBuffer(fd: number) {
       return;
     }
     if (lost > 0) {
-      text += `{"level":"warn","lines":${lost},"event":"log lines lost"}\n`;
+      text += `{"level":"warn","event":"log lines lost","lines":${lost}}\n`;
       lost = 0;
     }
     text += line;
     if (text.length >= FLUSH_CHARS) flush();
   };
-  return { destination: { write }, flush };
+  return { write, flush };
 }
