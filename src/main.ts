@@ -43,6 +43,7 @@ async function run(app: App, log: ProcessLog, ready: (url: string) => void) {
     log.error("unhandled rejection", { reason: describeError(reason) });
   });
   ready(await app.start());
+  log.flush();
   const code = await stopped.promise;
   log.flush();
   return code;

@@ -1,12 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import {
-  call,
-  initialize,
-  messages,
-  openRig,
-  parseEvents,
-} from "../support/app.ts";
-import type { Rig, SseEvent } from "../support/app.ts";
+import { openRig } from "../support/app.ts";
+import type { Rig } from "../support/app.ts";
+import { call, initialize, messages, parseEvents } from "../support/caller.ts";
+import type { SseEvent } from "../support/caller.ts";
 
 let rig: Rig;
 beforeAll(async () => {

@@ -1,12 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import {
-  call,
-  initialize,
-  listTools,
-  messages,
-  openRig,
-} from "../support/app.ts";
+import { openRig } from "../support/app.ts";
 import type { Rig } from "../support/app.ts";
+import { call, initialize, listTools, messages } from "../support/caller.ts";
 
 let rig: Rig;
 beforeAll(async () => {
