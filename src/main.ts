@@ -83,6 +83,8 @@ function isLoopback(host: string): boolean {
 }
 
 async function main(): Promise<number> {
+  // Whatever is written is for this user alone.
+  process.umask(0o077);
   const command = parseCommand(process.argv.slice(2));
   switch (command) {
     case "help":

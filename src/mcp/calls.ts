@@ -93,7 +93,9 @@ export function createCalls(wiring: {
           controller,
           progress: progress?.report ?? null,
           hangUp,
-          listed: (digest) => session && rememberListed(session, digest),
+          listed: async (digest) => {
+            if (session) await rememberListed(session, digest);
+          },
         });
         return cancelled ? null : resultText(request.id, result);
       } catch (error) {
@@ -127,15 +129,11 @@ export function createCalls(wiring: {
     streams.wake(session.pk);
   }
 
-  function rememberListed(session: Session, digest: string): void {
-    if (session.listed === digest) return;
-    sessions
-      .edit(session.pk, () => ({ listed: digest }))
-      .catch((error: unknown) =>
-        log.warn("session could not be updated", {
-          reason: describeError(error),
-        }),
-      );
+  /** On disk before the list is sent: a change that comes later, even while we are down, is told. */
+  async function rememberListed(session: Session, digest: string) {
+    if (session.listed !== digest) {
+      await sessions.edit(session.pk, () => ({ listed: digest }));
+    }
   }
 
   return {

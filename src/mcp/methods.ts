@@ -14,8 +14,8 @@ export type MethodContext = {
   progress: CallContext["progress"] | null;
   /** See {@link CallContext}. */
   hangUp(): void;
-  /** Told of the digest of every tool list that is sent. */
-  listed(digest: string): void;
+  /** Told of the digest of every tool list before it is sent. */
+  listed(digest: string): Promise<void>;
 };
 
 type Params = Record<string, unknown>;
@@ -40,7 +40,7 @@ export function createMethods(toolbox: Toolbox): Methods {
       throw new GatewayError("invalid", '"cursor" must be a string.');
     }
     const page = await toolbox.list(customer, cursor);
-    listed(page.digest);
+    await listed(page.digest);
     const next =
       page.nextCursor === null
         ? ""

@@ -19,6 +19,12 @@ export type Caller = {
     headers?: Record<string, string>,
     path?: string,
   ): Promise<string>;
+  /** A request whose answer is read as it comes. */
+  start(
+    user: string,
+    message: unknown,
+    headers?: Record<string, string>,
+  ): Promise<Listener>;
   /** A GET that stays open. */
   listen(
     user: string,
@@ -165,6 +171,23 @@ export function createCaller(
       if (answer.status !== 200)
         throw new Error(`${answer.status} ${answer.text}`);
       return answer.headers.get("mcp-session-id")!;
+    },
+    async start(user, message, headers = {}) {
+      const controller = new AbortController();
+      const response = await fetch(`${url}/mcp`, {
+        method: "POST",
+        headers: {
+          "content-type": "application/json",
+          accept: "application/json, text/event-stream",
+          ...(await authorization(user)),
+          ...headers,
+        },
+        body: JSON.stringify(message),
+        signal: controller.signal,
+      });
+      const listener = listenTo(response, controller);
+      open.push(listener);
+      return listener;
     },
     async listen(user, headers = {}, path = "/mcp") {
       const controller = new AbortController();

@@ -17,19 +17,30 @@ function pragma(db: Database, name: string): number {
 }
 
 /**
- * Brings the database to the newest schema, one transaction per step. Throws `conflict` for a file
- * of another application or of a newer version; the file is then untouched.
+ * Looks at a file before anything is written to it. Throws `conflict` when it is no database, or one of
+ * another application or of a newer version of ours. Returns its version.
  */
-export function migrate(
+export function inspect(
   db: Database,
   file: string,
   steps: readonly string[] = migrations,
-): void {
-  const application = pragma(db, "application_id");
-  const version = pragma(db, "user_version");
-  const empty =
-    version === 0 &&
-    db.query("SELECT 1 FROM sqlite_schema LIMIT 1").get() === null;
+): number {
+  let application: number;
+  let version: number;
+  let empty: boolean;
+  try {
+    application = pragma(db, "application_id");
+    version = pragma(db, "user_version");
+    empty =
+      version === 0 &&
+      db.query("SELECT 1 FROM sqlite_schema LIMIT 1").get() === null;
+  } catch (cause) {
+    throw new GatewayError(
+      "conflict",
+      `${file} cannot be read as a database: ${cause instanceof Error ? cause.message : "unknown"}. Restore a backup, or set DATA_DIR to another directory.`,
+      { cause },
+    );
+  }
   if (application !== APPLICATION_ID && !(application === 0 && empty)) {
     throw new GatewayError(
       "conflict",
@@ -42,6 +53,15 @@ export function migrate(
       `${file} was written by a newer version of membrane-mcp (schema ${version}, this one knows ${steps.length}). Start the newer version, or restore a backup.`,
     );
   }
+  return version;
+}
+
+/** Brings an inspected database from `version` to the newest schema, one transaction per step. */
+export function migrate(
+  db: Database,
+  version: number,
+  steps: readonly string[] = migrations,
+): void {
   for (let step = version; step < steps.length; step++) {
     db.transaction(() => {
       for (const statement of steps[step]!.split("--> statement-breakpoint")) {

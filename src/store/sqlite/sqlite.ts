@@ -1,12 +1,12 @@
 import { Database } from "bun:sqlite";
-import { chmodSync, mkdirSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { drizzle } from "drizzle-orm/bun-sqlite";
 import type { Clock } from "../../core/runtime.ts";
 import type { Store } from "../../core/store.ts";
 import { createEventLog } from "./events.ts";
 import { lockDirectory } from "./lock.ts";
-import { migrate } from "./migrations.ts";
+import { inspect, migrate } from "./migrations.ts";
 import { createNameStore } from "./names.ts";
 import { createSessionStore } from "./sessions.ts";
 import { createWriter } from "./writer.ts";
@@ -28,13 +28,7 @@ const STREAM_BLOCK = 1_000_000;
  */
 export function openSqlite(options: SqliteOptions): Store {
   mkdirSync(options.directory, { recursive: true, mode: 0o700 });
-  const previousMask = process.umask(0o077);
-  let lock: Disposable;
-  try {
-    lock = lockDirectory(options.directory, options.clock);
-  } finally {
-    process.umask(previousMask);
-  }
+  const lock = lockDirectory(options.directory, options.clock);
   try {
     return openLocked(options, lock);
   } catch (error) {
@@ -46,8 +40,6 @@ export function openSqlite(options: SqliteOptions): Store {
 function openLocked(options: SqliteOptions, lock: Disposable): Store {
   const file = join(options.directory, "membrane-mcp.db");
   const client = openDatabase(file);
-  migrate(client, file);
-  chmodSync(file, 0o600);
   const db = drizzle(client, { casing: "snake_case" });
   const writer = createWriter(client);
 
@@ -113,11 +105,14 @@ function openLocked(options: SqliteOptions, lock: Disposable): Store {
   };
 }
 
-/** A connection with the settings of the house. `synchronous=FULL`: what is committed survives a power cut. */
+/**
+ * A migrated database, with the settings of the house. `synchronous=FULL`: what is committed survives a
+ * power cut.
+ */
 function openDatabase(file: string): Database {
-  const previousMask = process.umask(0o077);
+  const db = new Database(file, { create: true, strict: true });
   try {
-    const db = new Database(file, { create: true, strict: true });
+    const version = inspect(db, file);
     // One process per directory, so a lock is held for moments only, by a backup or a reader.
     db.run("PRAGMA busy_timeout = 250");
     db.run("PRAGMA auto_vacuum = INCREMENTAL");
@@ -132,8 +127,10 @@ function openDatabase(file: string): Database {
     db.run("PRAGMA trusted_schema = OFF");
     db.run("PRAGMA cell_size_check = ON");
     db.run("PRAGMA secure_delete = FAST");
+    migrate(db, version);
     return db;
-  } finally {
-    process.umask(previousMask);
+  } catch (error) {
+    db.close();
+    throw error;
   }
 }
