@@ -13,7 +13,10 @@ export type StreamEvent = {
 
 export type StreamRef = { sessionPk: number; streamId: number };
 
-/** `running`: the answer is still to come; `done`: answered, all of it is on record; `unknown`: no such stream in this session (any more). */
+/**
+ * `running`: the answer is still to come; `done`: answered, all of it is on record, or cancelled (known until the
+ * next start); `unknown`: no such stream in this session (any more).
+ */
 export type StreamState = "running" | "done" | "unknown";
 
 export type RunningCall = StreamRef & {

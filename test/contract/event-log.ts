@@ -70,13 +70,19 @@ export function eventLogContract(
       expect(data(events.read(call, 0, 10))).toEqual(["note", "answer"]);
     });
 
-    test("a cancelled call leaves no record of itself", async () => {
+    test("a cancelled call is done, and leaves nothing on record", async () => {
       await using rig = open();
       const { events } = rig.store;
       const call = newCall(rig.store, await openSession(rig.store));
       await events.record(call, () => ({ messages: [], answered: false }));
       expect(await events.finish(call, null)).toBeNull();
-      expect(events.state(call)).toBe("unknown");
+      expect(events.state(call)).toBe("done");
+      expect(events.read(call, 0, 10)).toEqual([]);
+      const other = { ...call, sessionPk: call.sessionPk + 1 };
+      expect(events.state(other)).toBe("unknown");
+      const { events: reopened } = await rig.reopen();
+      expect(await reopened.interrupt(() => "cut")).toBe(0);
+      expect(reopened.state(call)).toBe("unknown");
     });
 
     test("a restart answers each running call once, and no other", async () => {

@@ -85,17 +85,17 @@ describe("resuming a stream", () => {
   test("progress rises while a call runs and stops with its answer", async () => {
     const session = await rig.open("ada");
     const before = runs();
-    const pending = rig.post("ada", held("progress"), {
+    const stream = await rig.start("ada", held("progress"), {
       "mcp-session-id": session,
     });
     await rig.workspace.entered("act_lab_hold", before + 1);
-    await Bun.sleep(70);
+    await stream.until(() => messages(stream.events).length >= 2);
     rig.workspace.openGate("progress");
-    const { events } = await pending;
-    const sent = messages(events);
+    await stream.ended;
+    const sent = messages(stream.events);
     expect(sent.at(-1).id).toBe(1);
     const progress = sent.slice(0, -1).map(({ params }) => params.progress);
-    expect(progress.length).toBeGreaterThan(0);
+    expect(progress.length).toBeGreaterThan(1);
     expect(progress).toEqual([...progress].sort((a, b) => a - b));
     expect(new Set(progress).size).toBe(progress.length);
     expect(sent[0].params.progressToken).toBe("p");

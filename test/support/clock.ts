@@ -7,7 +7,8 @@ export function fakeClock(start = 1_800_000_000_000): FakeClock {
   let elapsed = 0;
   return {
     now: () => start + elapsed,
-    monotonic: () => elapsed,
+    // Never 0, as on a machine: lru-cache takes 0 for no time at all.
+    monotonic: () => 1 + elapsed,
     advance: (ms) => {
       elapsed += ms;
     },

@@ -52,6 +52,8 @@ type Context = {
   signal: AbortSignal | undefined;
   timeoutMs: number;
   userAgent: string;
+  /** The body of the request, when the SDK's copy of it must not be sent. */
+  body?: unknown;
 };
 const context = new AsyncLocalStorage<Context>();
 
@@ -70,6 +72,8 @@ function loadSdk(): Promise<Sdk> {
       request.maxRedirects = 0;
       request.maxContentLength = MAX_ANSWER_BYTES;
       if (ours.signal) request.signal = ours.signal;
+      // The HTTP library copies the body, without what is called __proto__ or constructor.
+      if (ours.body !== undefined) request.data = ours.body;
       request.headers.set("User-Agent", ours.userAgent);
       return request;
     });
@@ -132,11 +136,12 @@ export function createMembraneApi(options: MembraneApiOptions): MembraneApi {
   async function once<T>(
     { token, signal, timeoutMs }: Asking,
     send: (membrane: MembraneClient) => Promise<T>,
+    body?: unknown,
   ): Promise<unknown> {
     try {
       const membrane = await client(token);
       const answer: unknown = await context.run(
-        { signal, timeoutMs, userAgent },
+        { signal, timeoutMs, userAgent, body },
         () => send(membrane),
       );
       // What is not JSON comes back as text, without an error.
@@ -198,11 +203,14 @@ export function createMembraneApi(options: MembraneApiOptions): MembraneApi {
         membrane.actions.find({ connectionId, ...paged(cursor) }),
       ),
     run: (asking, actionId, connectionId, input) =>
-      once(asking, (membrane) =>
-        // The SDK puts an id into the path as it is.
-        membrane
-          .action(encodeURIComponent(actionId))
-          .run(input, { connectionId }),
+      once(
+        asking,
+        (membrane) =>
+          // The SDK puts an id into the path as it is.
+          membrane
+            .action(encodeURIComponent(actionId))
+            .run(input, { connectionId }),
+        { input },
       ),
   };
 }

@@ -1,5 +1,6 @@
 import { and, asc, count, eq, gt, max, sql, sum } from "drizzle-orm";
 import type { BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
+import { LRUCache } from "lru-cache";
 import type { EventLog, StreamRef } from "../../core/event.ts";
 import { GatewayError } from "../../core/errors.ts";
 import type { Clock } from "../../core/runtime.ts";
@@ -82,6 +83,9 @@ export function createEventLog(wiring: {
     .from(events)
     .where(eq(events.sessionPk, sql.placeholder("sessionPk")))
     .prepare();
+
+  // Streams that ended without a word, and their sessions: nothing on disk tells them from those that never were.
+  const silent = new LRUCache<number, number>({ max: 10_000 });
 
   const last = (ref: StreamRef) => lastOfStream.get(ref)?.seq ?? 0;
 
@@ -213,14 +217,17 @@ export function createEventLog(wiring: {
     finish: (call, answer) =>
       writer.write(() => {
         deleteCall.run({ callId: call.callId });
-        return answer === null ? null : append(call, answer);
+        if (answer !== null) return append(call, answer);
+        silent.set(call.streamId, call.sessionPk);
+        return null;
       }),
 
     read: (ref, after, limit) => readStream.all({ ...ref, after, limit }),
 
     state(ref) {
       if (runningInStream.get(ref)) return "running";
-      return last(ref) > 0 ? "done" : "unknown";
+      const ended = last(ref) > 0 || silent.get(ref.streamId) === ref.sessionPk;
+      return ended ? "done" : "unknown";
     },
 
     firstAfter: (ref, after) =>

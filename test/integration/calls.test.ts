@@ -1,0 +1,183 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { openRig } from "../support/app.ts";
+import type { Rig } from "../support/app.ts";
+import { call, messages } from "../support/caller.ts";
+
+/** Tool calls on their way to Membrane, and what becomes of them when something goes wrong. */
+
+let rig: Rig;
+beforeAll(async () => {
+  rig = await openRig({ env: { CALL_TIMEOUT: "300ms" } });
+});
+afterAll(() => rig[Symbol.asyncDispose]());
+
+const PLAIN = { accept: "application/json" };
+const entries = (action: string) =>
+  rig.workspace.runCounts()[`act_lab_${action}`] ?? 0;
+const isRun = ({ path }: { path: string }) => path.endsWith("/run");
+
+describe("a call that takes too long", () => {
+  test("is a result that says that its outcome is unknown, and is aborted at Membrane", async () => {
+    const before = entries("hold");
+    const { body } = await rig.post(
+      "ada",
+      call("lab_hold", { gate: "never" }),
+      PLAIN,
+    );
+    expect(body.result.isError).toBe(true);
+    expect(body.result.content[0].text).toContain("unknown");
+    expect(entries("hold")).toBe(before + 1);
+    await rig.workspace.when((request) => isRun(request) && request.aborted);
+  });
+});
+
+describe("cancelling", () => {
+  test("reaches Membrane, and nothing more is said of the call", async () => {
+    await using patient = await openRig();
+    const session = await patient.open("ada");
+    const headers = { "mcp-session-id": session };
+    const stream = await patient.start(
+      "ada",
+      call("lab_hold", { gate: "cancelled" }, "seven"),
+      headers,
+    );
+    await patient.workspace.entered("act_lab_hold");
+    const cancel = (requestId: unknown) =>
+      patient.post(
+        "ada",
+        {
+          jsonrpc: "2.0",
+          method: "notifications/cancelled",
+          params: { requestId, reason: "no more" },
+        },
+        headers,
+      );
+    // Ids are what they are: 7 is not "seven", and what is none is ignored.
+    for (const id of [7, null, {}, "other"]) {
+      expect((await cancel(id)).status).toBe(202);
+    }
+    expect((await cancel("seven")).status).toBe(202);
+    const aborted = await patient.workspace.when(
+      (request) => isRun(request) && request.aborted,
+    );
+    expect(aborted.path).toContain("hold");
+    await stream.ended;
+    expect(messages(stream.events)).toEqual([]);
+    // Nor later, to a client that comes back for it.
+    const again = await patient.listen("ada", {
+      ...headers,
+      "last-event-id": stream.events[0]!.id!,
+    });
+    expect(again.status).toBe(204);
+  });
+
+  test("by ending the session", async () => {
+    await using patient = await openRig();
+    const session = await patient.open("ada");
+    const stream = await patient.start(
+      "ada",
+      call("lab_hold", { gate: "ended" }),
+      { "mcp-session-id": session },
+    );
+    await patient.workspace.entered("act_lab_hold");
+    await fetch(`${patient.url}/mcp`, {
+      method: "DELETE",
+      headers: {
+        authorization: `Bearer ${await patient.tokenFor("ada")}`,
+        "mcp-session-id": session,
+      },
+    });
+    await patient.workspace.when(
+      (request) => isRun(request) && request.aborted,
+    );
+    await stream.ended;
+  });
+});
+
+describe("a call is sent once", () => {
+  test.each([
+    ["the socket is reset", { destroy: true }],
+    ["the answer is 503", { status: 503 }],
+    ["the answer is 429", { status: 429, headers: { "retry-after": "0" } }],
+    ["the answer is lost", { destroy: true, afterwards: true }],
+    ["the answer is no JSON", { raw: "<html>", afterwards: true }],
+    ["it is redirected", { status: 307, headers: { location: "/elsewhere" } }],
+  ])("when %s", async (_, fault) => {
+    const seen = () => rig.workspace.requests.filter(isRun).length;
+    const before = seen();
+    const entered = entries("count");
+    rig.workspace.faults.add({ match: "POST /actions/", ...fault });
+    const { body } = await rig.post(
+      "ada",
+      call("lab_count", { key: "once" }),
+      PLAIN,
+    );
+    rig.workspace.faults.clear();
+    expect(body.result.isError).toBe(true);
+    expect(seen()).toBe(before + 1);
+    expect(entries("count")).toBe(entered + ("afterwards" in fault ? 1 : 0));
+    expect(
+      rig.workspace.requests.some(({ path }) => path === "/elsewhere"),
+    ).toBe(false);
+    // Nothing of the upstream's own words that could hold a secret.
+    expect(JSON.stringify(body)).not.toMatch(/Bearer|eyJ/);
+  });
+
+  test("while a list is asked for again", async () => {
+    const seen = () =>
+      rig.workspace.requests.filter(({ path }) => path === "/connections")
+        .length;
+    const before = seen();
+    rig.workspace.faults.add({
+      match: "GET /connections",
+      status: 503,
+      times: 1,
+    });
+    const { body } = await rig.post(
+      "retry",
+      { jsonrpc: "2.0", id: 2, method: "tools/list" },
+      PLAIN,
+    );
+    expect(body.result.tools.length).toBeGreaterThan(30);
+    expect(seen()).toBe(before + 2);
+  });
+});
+
+describe("what a call brings", () => {
+  test("arguments go through as they are", async () => {
+    const args = JSON.parse(
+      '{"__proto__":{"x":1},"constructor":"c","nested":{"deep":[1,2.5,-0,1e300,"\\u2028",null,true]},"key with spaces":"","😀":"\\ud83d\\ude00"}',
+    );
+    const { body } = await rig.post("ada", call("lab_echo", args), PLAIN);
+    expect(JSON.stringify(body.result.structuredContent)).toBe(
+      JSON.stringify(args),
+    );
+    const sent = rig.workspace.requests.findLast(isRun)!;
+    expect(JSON.stringify(sent.body)).toBe(JSON.stringify({ input: args }));
+  });
+
+  test("a thousand at once, each with its own answer", async () => {
+    const users = ["ada", "bob", "cleo", "dan"];
+    const answers = await Promise.all(
+      Array.from({ length: 1000 }, async (_, i) => {
+        const user = users[i % users.length]!;
+        const { body } = await rig.post(user, call("lab_whoami", {}, i), PLAIN);
+        return [user, i, body] as const;
+      }),
+    );
+    for (const [user, i, body] of answers) {
+      expect(body.id).toBe(i);
+      expect(body.result.structuredContent.tenant).toBe(user);
+    }
+  }, 30_000);
+
+  test("megabytes", async () => {
+    await using patient = await openRig();
+    const { body } = await patient.post(
+      "ada",
+      call("lab_large", { megabytes: 5 }),
+      PLAIN,
+    );
+    expect(body.result.structuredContent.text).toHaveLength(5 * 1024 * 1024);
+  });
+});

@@ -1,0 +1,197 @@
+import { describe, expect, test } from "bun:test";
+import type { Principal } from "../../src/core/principal.ts";
+import { createEventIds } from "../../src/mcp/event-id.ts";
+import { createStreams } from "../../src/mcp/stream.ts";
+import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
+import { openRig } from "../support/app.ts";
+import { call, messages, parseEvents } from "../support/caller.ts";
+import { fakeClock, silentLog } from "../support/clock.ts";
+import { temporaryDirectory } from "../support/directory.ts";
+
+/** Streams over a real log, with time in the hand of the test. */
+
+const ada: Principal = {
+  workspace: "w",
+  subject: "ada",
+  name: null,
+  token: "t",
+  expiresAt: null,
+};
+
+async function openStreams() {
+  const directory = temporaryDirectory();
+  const clock = fakeClock();
+  const store = openSqlite({
+    directory: directory.path,
+    clock,
+    sessionCache: 10,
+  });
+  const { session } = await store.sessions.open({
+    workspace: "w",
+    subject: "ada",
+    id: "s",
+    protocolVersion: "2025-11-25",
+    client: null,
+    capabilities: {},
+    chat: null,
+    view: { mode: "static", apps: null, enabled: [] },
+    viewChanges: {},
+    ticketHash: null,
+    at: 0,
+  });
+  const { events } = store;
+  const streams = createStreams({
+    events,
+    eventIds: createEventIds(store.secret("event-ids")),
+    clock,
+    log: silentLog,
+  });
+  const ref = { sessionPk: session.pk, streamId: session.pk };
+  let valid: boolean | Error = true;
+  const open = (after = 0) =>
+    streams.open({
+      ref,
+      after,
+      prelude: ": open\n\n",
+      principal: ada,
+      stillValid: async () => {
+        if (valid instanceof Error) throw valid;
+        return valid;
+      },
+    });
+  return {
+    clock,
+    events,
+    streams,
+    ref,
+    open,
+    setValid: (now: boolean | Error) => void (valid = now),
+    async write(text: string) {
+      await events.append(ref, JSON.stringify(text));
+      streams.wake(ref.streamId);
+    },
+    async [Symbol.asyncDispose]() {
+      await store.close();
+      directory[Symbol.dispose]();
+    },
+  };
+}
+
+type Reader = ReadableStreamDefaultReader<string>;
+const nextText = async (reader: Reader) => (await reader.read()).value;
+
+describe("a stream", () => {
+  test("beats while it is silent, and goes on when there is something to say", async () => {
+    await using rig = await openStreams();
+    const reader: Reader = rig.open()!.getReader();
+    expect(await nextText(reader)).toBe(": open\n\n");
+    rig.streams.beat();
+    expect(await nextText(reader)).toBe(": heartbeat\n\n");
+    await rig.write("news");
+    expect(await nextText(reader)).toContain('data: "news"');
+  });
+
+  test("whose reader takes nothing for a minute is cut off, and resumes where it was", async () => {
+    await using rig = await openStreams();
+    const stalled = rig.open()!.getReader();
+    await nextText(stalled);
+    await nextText((await rig.write("one"), stalled));
+    // Two more than it reads: one waits in the queue of the stream, the other in the log alone.
+    for (const text of ["two", "three", "four"]) await rig.write(text);
+    rig.clock.advance(61_000);
+    rig.streams.beat();
+    expect(rig.streams.count()).toBe(0);
+    await expect(
+      (async () => {
+        for (;;) if ((await stalled.read()).done) return;
+      })(),
+    ).rejects.toThrow("stalled");
+    const again = rig.open(1)!.getReader();
+    await nextText(again);
+    const rest = parseEvents((await nextText(again))!);
+    expect(messages(rest)).toEqual(["two", "three", "four"]);
+  });
+
+  test("whose reader keeps up is not, however long it is silent", async () => {
+    await using rig = await openStreams();
+    const reader: Reader = rig.open()!.getReader();
+    await nextText(reader);
+    for (let minutes = 0; minutes < 10; minutes++) {
+      const text = nextText(reader);
+      rig.clock.advance(61_000);
+      rig.streams.beat();
+      expect(await text).toBe(": heartbeat\n\n");
+    }
+    expect(rig.streams.count()).toBe(1);
+  });
+
+  test("is closed when the credential that opened it is no longer good, not while that cannot be known", async () => {
+    await using rig = await openStreams();
+    const reader: Reader = rig.open()!.getReader();
+    await nextText(reader);
+    rig.setValid(new Error("Membrane does not answer"));
+    rig.streams.beat();
+    expect(await nextText(reader)).toBe(": heartbeat\n\n");
+    expect(rig.streams.count()).toBe(1);
+    rig.setValid(false);
+    rig.streams.beat();
+    for (;;) if ((await reader.read()).done) break;
+    expect(rig.streams.count()).toBe(0);
+  });
+
+  test("is taken over by a second reader, but not at once", async () => {
+    await using rig = await openStreams();
+    const first = rig.open()!.getReader();
+    await nextText(first);
+    expect(rig.open()).toBeNull();
+    rig.clock.advance(2001);
+    const second = rig.open()!.getReader();
+    await nextText(second);
+    expect((await first.read()).done).toBe(true);
+    await rig.write("news");
+    expect(await nextText(second)).toContain("news");
+    expect(rig.streams.count()).toBe(1);
+  });
+});
+
+test("a reader that stops reading holds nobody up, and finds what it missed when it comes back", async () => {
+  await using rig = await openRig();
+  const session = await rig.open("ada", {}, "/mcp?mode=dynamic");
+  const headers = { "mcp-session-id": session };
+  // A socket that is opened, and of which nothing is ever read.
+  const { hostname, port } = new URL(rig.url);
+  const token = await rig.tokenFor("ada");
+  const opened = Promise.withResolvers<void>();
+  let first = "";
+  const socket = await Bun.connect({
+    hostname,
+    port: Number(port),
+    socket: {
+      data(self, chunk) {
+        first += new TextDecoder().decode(chunk);
+        if (!first.includes(": open")) return;
+        self.pause();
+        opened.resolve();
+      },
+    },
+  });
+  socket.write(
+    `GET /mcp HTTP/1.1\r\nHost: ${hostname}:${port}\r\nAuthorization: Bearer ${token}\r\nAccept: text/event-stream\r\nMcp-Session-Id: ${session}\r\n\r\n`,
+  );
+  await opened.promise;
+  for (let i = 0; i < 200; i++) {
+    await rig.post(
+      "ada",
+      call("enable-tools", { tools: ["lab_echo"] }, i),
+      headers,
+    );
+  }
+  socket.terminate();
+  const id = /^id: (\S+)/m.exec(first)![1]!;
+  let again = await rig.listen("ada", { ...headers, "last-event-id": id });
+  while (again.status === 409) {
+    again = await rig.listen("ada", { ...headers, "last-event-id": id });
+  }
+  await again.until(() => messages(again.events).length >= 200);
+  expect(messages(again.events)).toHaveLength(200);
+});
