@@ -168,7 +168,8 @@ export function readConfig(
       .map((name) => [name, env[name]] as const)
       .filter(([, value]) => value !== undefined && value !== ""),
   );
-  const read = schema.safeParse(given);
+  // Used once, so not compiled first.
+  const read = schema.safeParse(given, { jitless: true });
   if (read.success) return read.data;
   const faults = read.error.issues.map(
     (issue) => `  ${issue.path[0]?.toString()}: ${issue.message}`,

@@ -1,5 +1,4 @@
 #!/usr/bin/env bun
-import { isIP } from "node:net";
 import { createApp } from "./app.ts";
 import type { App } from "./app.ts";
 import { exitCodes, parseCommand, usage } from "./cli/command.ts";
@@ -76,9 +75,7 @@ async function demo(config: Config): Promise<number> {
 
 function isLoopback(host: string): boolean {
   return (
-    host === "localhost" ||
-    host === "::1" ||
-    (isIP(host) === 4 && host.startsWith("127."))
+    host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host)
   );
 }
 

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import { asGatewayError, describeError } from "../core/errors.ts";
 import type { NameStore } from "../core/name.ts";
@@ -248,7 +247,7 @@ function createCatalog(
       });
     }
     const allowed = new Set(names);
-    const hash = createHash("sha256");
+    const hash = new Bun.CryptoHasher("sha256");
     for (const entry of entries) hash.update(entry.json).update("\n");
     return {
       entries,

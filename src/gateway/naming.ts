@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import type { GivenName } from "../core/name.ts";
 import type { Offer, Tool } from "../core/tool.ts";
 import { fitName, nameSafe } from "../core/tool.ts";
@@ -119,7 +118,7 @@ function isPlain(offer: Offer): boolean {
 
 /** Six characters that stand for `text`. */
 function mark(text: string): string {
-  const digest = createHash("sha256").update(text).digest();
+  const digest = new Bun.CryptoHasher("sha256").update(text).digest();
   return digest.readUIntBE(0, 6).toString(36).padStart(10, "0").slice(-6);
 }
 

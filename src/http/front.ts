@@ -1,7 +1,7 @@
-import { BlockList, isIP } from "node:net";
 import type { ErrorCode, GatewayError } from "../core/errors.ts";
 import { asGatewayError, describeError } from "../core/errors.ts";
 import type { Clock, Ids, Log, LogFields } from "../core/runtime.ts";
+import { createCallerAddress } from "./caller-address.ts";
 
 /** What every request passes before a route sees it, and what every answer gets. */
 
@@ -62,7 +62,7 @@ export function allowedHosts(
   publicUrl: string | null,
   configured: readonly string[],
 ): string[] {
-  const bound = isIP(host) === 6 ? `[${host}]` : host;
+  const bound = host.includes(":") ? `[${host}]` : host;
   const published = publicUrl === null ? [] : [new URL(publicUrl).host];
   return [...new Set([...loopbackHosts, bound, ...published, ...configured])];
 }
@@ -78,27 +78,7 @@ export function createFront(
   const { clock, ids, log } = options;
   const hosts = new Set(options.hosts.map((host) => host.toLowerCase()));
   const origins = new Set(options.origins);
-  const proxies = new BlockList();
-  for (const entry of options.trustedProxies) {
-    const [net, bits] = entry.split("/");
-    const family = isIP(net!) === 6 ? "ipv6" : "ipv4";
-    if (bits === undefined) proxies.addAddress(net!, family);
-    else proxies.addSubnet(net!, Number(bits), family);
-  }
-  const trusted = (address: string) =>
-    proxies.check(address, isIP(address) === 6 ? "ipv6" : "ipv4");
-
-  /** The nearest address that is not one of our proxies. */
-  function callerAddress(request: Request, connection: Connection) {
-    const direct = connection.address;
-    if (direct === null || !trusted(direct)) return direct;
-    const hops = (request.headers.get("x-forwarded-for") ?? "").split(",");
-    for (const hop of hops.toReversed()) {
-      const address = hop.trim();
-      if (isIP(address) !== 0 && !trusted(address)) return address;
-    }
-    return direct;
-  }
+  const callerAddress = createCallerAddress(options.trustedProxies);
 
   function hostAllowed(host: string): boolean {
     const name = host.toLowerCase();
@@ -148,7 +128,7 @@ export function createFront(
       response.headers.set("connection", "close");
       return response;
     }
-    bindings.address = callerAddress(request, connection);
+    bindings.address = callerAddress(request, connection.address);
     return routes(request, bindings);
   }
 

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { GatewayError } from "../core/errors.ts";
 import type { EventLog } from "../core/event.ts";
 import type { Exchange } from "../core/exchange.ts";
@@ -187,5 +186,5 @@ export function createHttpSse(wiring: {
 }
 
 function hash(ticket: string): string {
-  return createHash("sha256").update(ticket).digest("base64url");
+  return new Bun.CryptoHasher("sha256").update(ticket).digest("base64url");
 }

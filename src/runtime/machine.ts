@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import type { Clock, Ids } from "../core/runtime.ts";
 
 /** The machine's clock. */
@@ -8,12 +7,16 @@ export const systemClock: Clock = {
 };
 
 // Request ids need to be found in a log, not to be secret.
-const processMark = randomBytes(5).toString("hex");
+const processMark = random(5).toHex();
 let requests = 0;
 
 /** Ids from the operating system's random numbers. */
 export const randomIds: Ids = {
-  session: () => randomBytes(16).toString("hex"),
-  secret: () => randomBytes(24).toString("base64url"),
+  session: () => random(16).toHex(),
+  secret: () => random(24).toBase64({ alphabet: "base64url" }),
   request: () => `${processMark}-${(++requests).toString(36)}`,
 };
+
+function random(bytes: number): Uint8Array {
+  return crypto.getRandomValues(new Uint8Array(bytes));
+}

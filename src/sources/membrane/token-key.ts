@@ -1,4 +1,3 @@
-import { hash } from "node:crypto";
 import { refused } from "./claims.ts";
 
 /** No token of Membrane's is nearly this long. */
@@ -9,5 +8,5 @@ export function tokenKey(token: string): string {
   if (token.length > MAX_TOKEN_BYTES) {
     throw refused(`it is longer than ${MAX_TOKEN_BYTES} bytes`);
   }
-  return hash("sha256", token, "base64url");
+  return new Bun.CryptoHasher("sha256").update(token).digest("base64url");
 }

@@ -1,4 +1,3 @@
-import { createPublicKey } from "node:crypto";
 import { createRemoteJWKSet, errors, importJWK, jwtVerify } from "jose";
 import type { CryptoKey, JWK, JWTPayload, KeyObject } from "jose";
 import { GatewayError } from "../../core/errors.ts";
@@ -97,6 +96,8 @@ function createCheck(options: VerificationOptions): Check {
 
 /** Throws `invalid` at once for what is no public key, so that a typo stops the start and not the first user. */
 function readPublicKey(text: string): Promise<CryptoKey | KeyObject> {
+  // Not imported: who has a secret need not wait for it at the start.
+  const { createPublicKey } = process.getBuiltinModule("node:crypto");
   try {
     if (text.trimStart().startsWith("{")) {
       const jwk = JSON.parse(text) as JWK;

@@ -4,6 +4,7 @@ import { LRUCache } from "lru-cache";
 import type { EventLog, StreamRef } from "../../core/event.ts";
 import { GatewayError } from "../../core/errors.ts";
 import type { Clock } from "../../core/runtime.ts";
+import { later } from "./later.ts";
 import { calls, events, sessions } from "./schema.ts";
 import type { Writer } from "./writer.ts";
 
@@ -20,86 +21,104 @@ export function createEventLog(wiring: {
     eq(events.streamId, sql.placeholder("streamId")),
     eq(events.sessionPk, sql.placeholder("sessionPk")),
   );
-  const insertEvent = db
-    .insert(events)
-    .values({
-      streamId: sql.placeholder("streamId"),
-      seq: sql.placeholder("seq"),
-      sessionPk: sql.placeholder("sessionPk"),
-      data: sql.placeholder("data"),
-      at: sql.placeholder("at"),
-    })
-    .prepare();
-  const insertCall = db
-    .insert(calls)
-    .values({
-      callId: sql.placeholder("callId"),
-      streamId: sql.placeholder("streamId"),
-      sessionPk: sql.placeholder("sessionPk"),
-      requestId: sql.placeholder("requestId"),
-    })
-    .prepare();
-  const deleteCall = db
-    .delete(calls)
-    .where(eq(calls.callId, sql.placeholder("callId")))
-    .prepare();
-  const sessionExists = db
-    .select({ pk: sessions.pk })
-    .from(sessions)
-    .where(eq(sessions.pk, sql.placeholder("sessionPk")))
-    .prepare();
-  const lastOfStream = db
-    .select({ seq: max(events.seq) })
-    .from(events)
-    .where(ofStream)
-    .prepare();
-  const firstOfStream = db
-    .select({ seq: events.seq })
-    .from(events)
-    .where(and(ofStream, gt(events.seq, sql.placeholder("after"))))
-    .orderBy(asc(events.seq))
-    .limit(1)
-    .prepare();
-  const readStream = db
-    .select({ seq: events.seq, data: events.data })
-    .from(events)
-    .where(and(ofStream, gt(events.seq, sql.placeholder("after"))))
-    .orderBy(asc(events.seq))
-    .limit(sql.placeholder("limit"))
-    .prepare();
-  const runningInStream = db
-    .select({ callId: calls.callId })
-    .from(calls)
-    .where(
-      and(
-        eq(calls.streamId, sql.placeholder("streamId")),
-        eq(calls.sessionPk, sql.placeholder("sessionPk")),
-      ),
-    )
-    .limit(1)
-    .prepare();
-  const usage = db
-    .select({ events: count(), bytes: sum(sql`length(${events.data})`) })
-    .from(events)
-    .where(eq(events.sessionPk, sql.placeholder("sessionPk")))
-    .prepare();
+  const insertEvent = later(() =>
+    db
+      .insert(events)
+      .values({
+        streamId: sql.placeholder("streamId"),
+        seq: sql.placeholder("seq"),
+        sessionPk: sql.placeholder("sessionPk"),
+        data: sql.placeholder("data"),
+        at: sql.placeholder("at"),
+      })
+      .prepare(),
+  );
+  const insertCall = later(() =>
+    db
+      .insert(calls)
+      .values({
+        callId: sql.placeholder("callId"),
+        streamId: sql.placeholder("streamId"),
+        sessionPk: sql.placeholder("sessionPk"),
+        requestId: sql.placeholder("requestId"),
+      })
+      .prepare(),
+  );
+  const deleteCall = later(() =>
+    db
+      .delete(calls)
+      .where(eq(calls.callId, sql.placeholder("callId")))
+      .prepare(),
+  );
+  const sessionExists = later(() =>
+    db
+      .select({ pk: sessions.pk })
+      .from(sessions)
+      .where(eq(sessions.pk, sql.placeholder("sessionPk")))
+      .prepare(),
+  );
+  const lastOfStream = later(() =>
+    db
+      .select({ seq: max(events.seq) })
+      .from(events)
+      .where(ofStream)
+      .prepare(),
+  );
+  const firstOfStream = later(() =>
+    db
+      .select({ seq: events.seq })
+      .from(events)
+      .where(and(ofStream, gt(events.seq, sql.placeholder("after"))))
+      .orderBy(asc(events.seq))
+      .limit(1)
+      .prepare(),
+  );
+  const readStream = later(() =>
+    db
+      .select({ seq: events.seq, data: events.data })
+      .from(events)
+      .where(and(ofStream, gt(events.seq, sql.placeholder("after"))))
+      .orderBy(asc(events.seq))
+      .limit(sql.placeholder("limit"))
+      .prepare(),
+  );
+  const runningInStream = later(() =>
+    db
+      .select({ callId: calls.callId })
+      .from(calls)
+      .where(
+        and(
+          eq(calls.streamId, sql.placeholder("streamId")),
+          eq(calls.sessionPk, sql.placeholder("sessionPk")),
+        ),
+      )
+      .limit(1)
+      .prepare(),
+  );
+  const usage = later(() =>
+    db
+      .select({ events: count(), bytes: sum(sql`length(${events.data})`) })
+      .from(events)
+      .where(eq(events.sessionPk, sql.placeholder("sessionPk")))
+      .prepare(),
+  );
 
   // Streams that ended without a word, and their sessions: nothing on disk tells them from those that never were.
   const silent = new LRUCache<number, number>({ max: 10_000 });
 
-  const last = (ref: StreamRef) => lastOfStream.get(ref)?.seq ?? 0;
+  const last = (ref: StreamRef) => lastOfStream().get(ref)?.seq ?? 0;
 
   /** Inside a transaction. */
   function insert(ref: StreamRef, seq: number, data: string): number {
     const { streamId, sessionPk } = ref;
-    insertEvent.run({ streamId, seq, sessionPk, data, at: clock.now() });
+    insertEvent().run({ streamId, seq, sessionPk, data, at: clock.now() });
     grown.add(sessionPk);
     return seq;
   }
 
   /** Inside a transaction: appends, unless the session has ended. */
   function append(ref: StreamRef, data: string): number | null {
-    if (!sessionExists.get({ sessionPk: ref.sessionPk })) return null;
+    if (!sessionExists().get({ sessionPk: ref.sessionPk })) return null;
     return insert(ref, last(ref) + 1, data);
   }
 
@@ -148,7 +167,7 @@ export function createEventLog(wiring: {
   function remove(event: StreamRef & { seq: number }): boolean {
     const { streamId, sessionPk, seq } = event;
     const ref = { streamId, sessionPk };
-    const canGrow = streamId === sessionPk || runningInStream.get(ref);
+    const canGrow = streamId === sessionPk || runningInStream().get(ref);
     if (canGrow && seq === last(ref)) return false;
     db.delete(events)
       .where(and(eq(events.streamId, streamId), eq(events.seq, seq)))
@@ -163,7 +182,7 @@ export function createEventLog(wiring: {
     let removed = 0;
     for (const sessionPk of grown) {
       if (removed >= limit) return removed;
-      const used = usage.get({ sessionPk });
+      const used = usage().get({ sessionPk });
       let tooMany = (used?.events ?? 0) - caps.events;
       let tooLarge = Number(used?.bytes ?? 0) - caps.bytes;
       if (tooMany > 0 || tooLarge > 0) {
@@ -199,11 +218,11 @@ export function createEventLog(wiring: {
 
     record: (call, outcome) =>
       writer.write(() => {
-        if (!sessionExists.get({ sessionPk: call.sessionPk })) {
+        if (!sessionExists().get({ sessionPk: call.sessionPk })) {
           throw new GatewayError("not_found", "Session not found");
         }
         const { messages, answered } = outcome();
-        if (!answered) insertCall.run(call);
+        if (!answered) insertCall().run(call);
         let seq = call.callId === call.streamId ? 0 : last(call);
         const written = messages.map((data) => ({
           seq: insert(call, ++seq, data),
@@ -216,22 +235,22 @@ export function createEventLog(wiring: {
 
     finish: (call, answer) =>
       writer.write(() => {
-        deleteCall.run({ callId: call.callId });
+        deleteCall().run({ callId: call.callId });
         if (answer !== null) return append(call, answer);
         silent.set(call.streamId, call.sessionPk);
         return null;
       }),
 
-    read: (ref, after, limit) => readStream.all({ ...ref, after, limit }),
+    read: (ref, after, limit) => readStream().all({ ...ref, after, limit }),
 
     state(ref) {
-      if (runningInStream.get(ref)) return "running";
+      if (runningInStream().get(ref)) return "running";
       const ended = last(ref) > 0 || silent.get(ref.streamId) === ref.sessionPk;
       return ended ? "done" : "unknown";
     },
 
     firstAfter: (ref, after) =>
-      firstOfStream.get({ ...ref, after })?.seq ?? null,
+      firstOfStream().get({ ...ref, after })?.seq ?? null,
 
     last,
 

@@ -10,6 +10,7 @@ import type {
   SessionStore,
   View,
 } from "../../core/session.ts";
+import { later } from "./later.ts";
 import { calls, chats, events, sessions } from "./schema.ts";
 import type { Writer } from "./writer.ts";
 
@@ -105,45 +106,55 @@ export function createSessionStore(wiring: {
       .select(row)
       .from(sessions)
       .leftJoin(chats, eq(chats.pk, sessions.chatPk));
-  const byId = select()
-    .where(eq(sessions.id, sql.placeholder("id")))
-    .prepare();
-  const byPk = select()
-    .where(eq(sessions.pk, sql.placeholder("pk")))
-    .prepare();
-  const byChat = db
-    .select()
-    .from(chats)
-    .where(
-      and(
-        eq(chats.workspace, sql.placeholder("workspace")),
-        eq(chats.subject, sql.placeholder("subject")),
-        eq(chats.chat, sql.placeholder("chat")),
-      ),
-    )
-    .prepare();
-  const byChatPk = select()
-    .where(eq(sessions.chatPk, sql.placeholder("chatPk")))
-    .prepare();
-  const insertSession = db
-    .insert(sessions)
-    .values({
-      pk: sql.placeholder("pk"),
-      id: sql.placeholder("id"),
-      workspace: sql.placeholder("workspace"),
-      subject: sql.placeholder("subject"),
-      chatPk: sql.placeholder("chatPk"),
-      protocolVersion: sql.placeholder("protocolVersion"),
-      client: sql.placeholder("client"),
-      capabilities: sql.placeholder("capabilities"),
-      mode: sql.placeholder("mode"),
-      apps: sql.placeholder("apps"),
-      enabled: sql.placeholder("enabled"),
-      ticketHash: sql.placeholder("ticketHash"),
-      createdAt: sql.placeholder("at"),
-      lastSeenAt: sql.placeholder("at"),
-    })
-    .prepare();
+  const byId = later(() =>
+    select()
+      .where(eq(sessions.id, sql.placeholder("id")))
+      .prepare(),
+  );
+  const byPk = later(() =>
+    select()
+      .where(eq(sessions.pk, sql.placeholder("pk")))
+      .prepare(),
+  );
+  const byChat = later(() =>
+    db
+      .select()
+      .from(chats)
+      .where(
+        and(
+          eq(chats.workspace, sql.placeholder("workspace")),
+          eq(chats.subject, sql.placeholder("subject")),
+          eq(chats.chat, sql.placeholder("chat")),
+        ),
+      )
+      .prepare(),
+  );
+  const byChatPk = later(() =>
+    select()
+      .where(eq(sessions.chatPk, sql.placeholder("chatPk")))
+      .prepare(),
+  );
+  const insertSession = later(() =>
+    db
+      .insert(sessions)
+      .values({
+        pk: sql.placeholder("pk"),
+        id: sql.placeholder("id"),
+        workspace: sql.placeholder("workspace"),
+        subject: sql.placeholder("subject"),
+        chatPk: sql.placeholder("chatPk"),
+        protocolVersion: sql.placeholder("protocolVersion"),
+        client: sql.placeholder("client"),
+        capabilities: sql.placeholder("capabilities"),
+        mode: sql.placeholder("mode"),
+        apps: sql.placeholder("apps"),
+        enabled: sql.placeholder("enabled"),
+        ticketHash: sql.placeholder("ticketHash"),
+        createdAt: sql.placeholder("at"),
+        lastSeenAt: sql.placeholder("at"),
+      })
+      .prepare(),
+  );
 
   function remember(stored: Row): Entry {
     const entry = toEntry(stored);
@@ -154,12 +165,16 @@ export function createSessionStore(wiring: {
   function load(id: string): Entry | null {
     const cached = cache.get(id);
     if (cached) return cached;
-    const stored = byId.get({ id });
+    const stored = byId().get({ id });
     return stored ? remember(stored) : null;
   }
 
   function findChat(who: Identity, chat: string) {
-    return byChat.get({ workspace: who.workspace, subject: who.subject, chat });
+    return byChat().get({
+      workspace: who.workspace,
+      subject: who.subject,
+      chat,
+    });
   }
 
   /** Inside a transaction: writes the edit and returns the session as it is now. */
@@ -191,11 +206,11 @@ export function createSessionStore(wiring: {
       })
       .where(eq(sessions.pk, pk))
       .run();
-    return toEntry(byPk.get({ pk })!);
+    return toEntry(byPk().get({ pk })!);
   }
 
   function remove(pk: number): void {
-    const stored = byPk.get({ pk });
+    const stored = byPk().get({ pk });
     if (!stored) return;
     db.delete(events).where(eq(events.sessionPk, pk)).run();
     db.delete(calls).where(eq(calls.sessionPk, pk)).run();
@@ -211,7 +226,7 @@ export function createSessionStore(wiring: {
       const { chat, view, viewChanges, at, ticketHash, ...rest } = opening;
       const result = await writer.write(() => {
         const kept = chat === null ? null : findChat(opening, chat);
-        const live = kept ? byChatPk.get({ chatPk: kept.pk }) : undefined;
+        const live = kept ? byChatPk().get({ chatPk: kept.pk }) : undefined;
         if (kept && live) {
           return {
             resumed: true,
@@ -242,7 +257,7 @@ export function createSessionStore(wiring: {
                 .returning({ pk: chats.pk })
                 .get().pk);
         const pk = takeStream();
-        insertSession.run({
+        insertSession().run({
           pk,
           id: rest.id,
           workspace: rest.workspace,
@@ -255,7 +270,7 @@ export function createSessionStore(wiring: {
           ticketHash,
           at,
         });
-        return { resumed: false, entry: toEntry(byPk.get({ pk })!) };
+        return { resumed: false, entry: toEntry(byPk().get({ pk })!) };
       });
       cache.set(result.entry.session.id, result.entry);
       return { session: result.entry.session, resumed: result.resumed };
@@ -267,7 +282,7 @@ export function createSessionStore(wiring: {
     },
 
     findByPk(who, pk) {
-      const stored = byPk.get({ pk });
+      const stored = byPk().get({ pk });
       return stored && sameIdentity(stored, who)
         ? (load(stored.id)?.session ?? null)
         : null;
@@ -275,7 +290,7 @@ export function createSessionStore(wiring: {
 
     findByChat(who, chat) {
       const kept = findChat(who, chat);
-      const stored = kept ? byChatPk.get({ chatPk: kept.pk }) : undefined;
+      const stored = kept ? byChatPk().get({ chatPk: kept.pk }) : undefined;
       return stored ? (load(stored.id)?.session ?? null) : null;
     },
 
@@ -307,7 +322,7 @@ export function createSessionStore(wiring: {
 
     async edit(pk, rule) {
       const entry = await writer.write(() => {
-        const stored = byPk.get({ pk });
+        const stored = byPk().get({ pk });
         if (!stored) return null;
         const current = toEntry(stored);
         const edit = rule(current.session);
