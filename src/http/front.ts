@@ -134,10 +134,17 @@ export function createFront(
 
   return async (request, connection) => {
     const startedAt = clock.monotonic();
+    const requestId = ids.request();
     const bindings: Env["Bindings"] = {
-      requestId: ids.request(),
+      requestId,
       // Every field from the start: objects of one shape are written faster.
       log: {
+        id: requestId,
+        method: request.method,
+        // The path alone: a query may carry a token.
+        path: pathOf(request).slice(0, 200),
+        status: undefined,
+        ms: undefined,
         workspace: undefined,
         user: undefined,
         session: undefined,
@@ -173,15 +180,10 @@ export function createFront(
         "Mcp-Session-Id, Mcp-Protocol-Version, WWW-Authenticate, X-Request-Id, Retry-After",
       );
     }
-    log[status >= 500 ? "error" : "info"]("request", {
-      id: bindings.requestId,
-      method: request.method,
-      // The path alone: a query may carry a token.
-      path: pathOf(request).slice(0, 200),
-      status,
-      ms: Math.round((clock.monotonic() - startedAt) * 100) / 100,
-      ...bindings.log,
-    });
+    bindings.log["status"] = status;
+    bindings.log["ms"] =
+      Math.round((clock.monotonic() - startedAt) * 100) / 100;
+    log[status >= 500 ? "error" : "info"]("request", bindings.log);
     return response;
   };
 }

@@ -22,7 +22,9 @@ import { primes } from "./versions.ts";
 export type Calls = {
   /** Starts a method whose messages go to a stream. Rejects when it cannot be put on record; it is then aborted. */
   onStream(
-    call: CallStart & { streamId: number; callId: number },
+    start: CallStart,
+    streamId: number,
+    callId: number,
   ): Promise<Recorded>;
   /** Starts a method whose answer is the body of the response. Never rejects. */
   asBody(call: CallStart): Promise<string>;
@@ -87,7 +89,8 @@ export function createCalls(wiring: {
       try {
         const result = await start.method(request.params, {
           customer: {
-            ...start.customer,
+            principal: start.customer.principal,
+            view: start.customer.view,
             enable: session && ((names) => enable(session, names, say)),
           },
           controller,
@@ -137,7 +140,7 @@ export function createCalls(wiring: {
   }
 
   return {
-    async onStream({ streamId, callId, ...start }) {
+    async onStream(start, streamId, callId) {
       const call: RunningCall = {
         callId,
         streamId,

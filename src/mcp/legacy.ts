@@ -2,7 +2,7 @@ import { GatewayError } from "../core/errors.ts";
 import type { EventLog } from "../core/event.ts";
 import type { Exchange } from "../core/exchange.ts";
 import type { Session, SessionStore, View } from "../core/session.ts";
-import type { Calls } from "./calls.ts";
+import type { CallStart, Calls } from "./calls.ts";
 import type { EventIds } from "./event-id.ts";
 import type { ServerInfo } from "./initialize.ts";
 import { initializeResult, readInitialize } from "./initialize.ts";
@@ -112,11 +112,11 @@ export function createStreamableHttp(wiring: {
       eventIds.encode(streamId, 0),
       primes(session.protocolVersion),
     );
-    const recorded = await calls.onStream({
-      ...start(exchange, session, request),
+    const recorded = await calls.onStream(
+      start(exchange, session, request),
       streamId,
-      callId: streamId,
-    });
+      streamId,
+    );
     if (!recorded.answered) {
       return streamResponse(exchange, session, streamId, prelude);
     }
@@ -136,11 +136,11 @@ export function createStreamableHttp(wiring: {
     const streamId = events.nextStream();
     await Promise.all(
       requests.map((request) =>
-        calls.onStream({
-          ...start(exchange, session, request),
+        calls.onStream(
+          start(exchange, session, request),
           streamId,
-          callId: events.nextStream(),
-        }),
+          events.nextStream(),
+        ),
       ),
     );
     const prelude = preludeText(eventIds.encode(streamId, 0), false);
@@ -151,7 +151,7 @@ export function createStreamableHttp(wiring: {
     exchange: Exchange,
     session: Session | null,
     request: RpcRequest,
-  ) {
+  ): CallStart {
     const { principal, asked } = exchange;
     const view: View = session?.view ?? {
       mode: asked.mode ?? "static",

@@ -136,14 +136,16 @@ export function createHttpSse(wiring: {
     request: RpcRequest,
   ): Promise<void> {
     const { principal } = exchange;
-    await calls.onStream({
-      session,
-      customer: { principal, view: session.view },
-      request,
-      method: method(session, request),
-      streamId: session.pk,
-      callId: events.nextStream(),
-    });
+    await calls.onStream(
+      {
+        session,
+        customer: { principal, view: session.view },
+        request,
+        method: method(session, request),
+      },
+      session.pk,
+      events.nextStream(),
+    );
     streams.wake(session.pk);
   }
 

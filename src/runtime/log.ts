@@ -22,9 +22,11 @@ export async function createLog(options: LogOptions): Promise<ProcessLog> {
   const at = (level: keyof Log) =>
     levels.indexOf(level) < threshold
       ? () => {}
-      : (event: string, fields?: LogFields) => {
+      : (event: string, fields: LogFields = {}) => {
           const time = new Date().toISOString();
-          write(`${JSON.stringify({ level, time, event, ...fields })}\n`);
+          const head = JSON.stringify({ level, time, event }).slice(0, -1);
+          const rest = JSON.stringify(fields).slice(1);
+          write(`${head}${rest === "}" ? "" : ","}${rest}\n`);
         };
   return {
     debug: at("debug"),

@@ -1,3 +1,4 @@
+import type { Database } from "bun:sqlite";
 import { and, asc, count, eq, gt, max, sql, sum } from "drizzle-orm";
 import type { BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
 import { LRUCache } from "lru-cache";
@@ -5,33 +6,32 @@ import type { EventLog, StreamRef } from "../../core/event.ts";
 import { GatewayError } from "../../core/errors.ts";
 import type { Clock } from "../../core/runtime.ts";
 import { later } from "./later.ts";
-import { calls, events, sessions } from "./schema.ts";
+import { calls, events } from "./schema.ts";
 import type { Writer } from "./writer.ts";
 
 /** {@link EventLog} over the `events` and `calls` tables. */
 export function createEventLog(wiring: {
+  client: Database;
   db: BunSQLiteDatabase;
   writer: Writer;
   takeStream: () => number;
   clock: Clock;
 }): EventLog {
-  const { db, writer, clock } = wiring;
+  const { client, db, writer, clock } = wiring;
 
   const ofStream = and(
     eq(events.streamId, sql.placeholder("streamId")),
     eq(events.sessionPk, sql.placeholder("sessionPk")),
   );
-  const insertEvent = later(() =>
-    db
-      .insert(events)
-      .values({
-        streamId: sql.placeholder("streamId"),
-        seq: sql.placeholder("seq"),
-        sessionPk: sql.placeholder("sessionPk"),
-        data: sql.placeholder("data"),
-        at: sql.placeholder("at"),
-      })
-      .prepare(),
+  // The two statements of every call, by hand: the query builder triples what they cost.
+  const insertEvent = client.prepare<
+    null,
+    [number, number, number, string, number]
+  >(
+    "INSERT INTO events (stream_id, seq, session_pk, data, at) VALUES (?, ?, ?, ?, ?)",
+  );
+  const sessionExists = client.prepare<{ pk: number }, [number]>(
+    "SELECT pk FROM sessions WHERE pk = ?",
   );
   const insertCall = later(() =>
     db
@@ -48,13 +48,6 @@ export function createEventLog(wiring: {
     db
       .delete(calls)
       .where(eq(calls.callId, sql.placeholder("callId")))
-      .prepare(),
-  );
-  const sessionExists = later(() =>
-    db
-      .select({ pk: sessions.pk })
-      .from(sessions)
-      .where(eq(sessions.pk, sql.placeholder("sessionPk")))
       .prepare(),
   );
   const lastOfStream = later(() =>
@@ -111,14 +104,14 @@ export function createEventLog(wiring: {
   /** Inside a transaction. */
   function insert(ref: StreamRef, seq: number, data: string): number {
     const { streamId, sessionPk } = ref;
-    insertEvent().run({ streamId, seq, sessionPk, data, at: clock.now() });
+    insertEvent.run(streamId, seq, sessionPk, data, clock.now());
     grown.add(sessionPk);
     return seq;
   }
 
   /** Inside a transaction: appends, unless the session has ended. */
   function append(ref: StreamRef, data: string): number | null {
-    if (!sessionExists().get({ sessionPk: ref.sessionPk })) return null;
+    if (!sessionExists.get(ref.sessionPk)) return null;
     return insert(ref, last(ref) + 1, data);
   }
 
@@ -218,7 +211,7 @@ export function createEventLog(wiring: {
 
     record: (call, outcome) =>
       writer.write(() => {
-        if (!sessionExists().get({ sessionPk: call.sessionPk })) {
+        if (!sessionExists.get(call.sessionPk)) {
           throw new GatewayError("not_found", "Session not found");
         }
         const { messages, answered } = outcome();

@@ -84,7 +84,13 @@ function openLocked(options: SqliteOptions, lock: Disposable): Store {
       takeStream,
       cacheSize: options.sessionCache,
     }),
-    events: createEventLog({ db, writer, takeStream, clock: options.clock }),
+    events: createEventLog({
+      client,
+      db,
+      writer,
+      takeStream,
+      clock: options.clock,
+    }),
     names: createNameStore({ db, writer }),
     secret(name) {
       const key = `secret:${name}`;
