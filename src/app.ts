@@ -39,6 +39,9 @@ export type AppOptions = {
   sources?: ToolSource[];
 };
 
+/** How long after listening the start counts as over. */
+const STARTED_MS = 1000;
+
 /** How often expired things are looked for. */
 const RETENTION_MS = 30_000;
 
@@ -152,6 +155,8 @@ export function createApp(options: AppOptions): App {
       );
     }
     timers.push(
+      // The executable starts reluctant to compile what only the start runs (--compile-jit-policy).
+      setTimeout(() => Bun.unsafe.setJITPolicy(1), STARTED_MS),
       setInterval(() => mcp.tick(), HEARTBEAT_MS),
       setInterval(async () => {
         while (await retain()) await Bun.sleep(50);
