@@ -3,7 +3,7 @@ import type { EventLog, Recorded, RunningCall } from "../core/event.ts";
 import type { Log } from "../core/runtime.ts";
 import type { Session, SessionStore } from "../core/session.ts";
 import type { Customer } from "../gateway/toolbox.ts";
-import type { RequestId, RpcRequest } from "./jsonrpc.ts";
+import type { RequestId, RpcNotification, RpcRequest } from "./jsonrpc.ts";
 import {
   RpcError,
   isRecord,
@@ -28,7 +28,8 @@ export type Calls = {
   ): Promise<Recorded>;
   /** Starts a method whose answer is the body of the response. Never rejects. */
   asBody(call: CallStart): Promise<string>;
-  cancel(sessionPk: number, requestId: RequestId): void;
+  /** What the client of a session tells: the cancellation of a call of this session, or nothing for us. */
+  notified(sessionPk: number, notification: RpcNotification): void;
   /** Aborts what a session has running; nothing more is said. */
   abort(sessionPk: number): void;
   /** Resolves when nothing is running. */
@@ -214,10 +215,11 @@ export function createCalls(wiring: {
       );
     },
 
-    cancel(sessionPk, requestId) {
+    notified(sessionPk, { method, params }) {
+      if (method !== "notifications/cancelled") return;
       for (const entry of running) {
-        if (entry.sessionPk === sessionPk && entry.id === requestId)
-          entry.stop();
+        const meant = entry.id === params["requestId"];
+        if (entry.sessionPk === sessionPk && meant) entry.stop();
       }
     },
 

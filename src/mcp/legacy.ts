@@ -9,14 +9,13 @@ import { initializeResult, readInitialize } from "./initialize.ts";
 import type { ParseLimits, RpcMessage, RpcRequest } from "./jsonrpc.ts";
 import {
   INVALID_REQUEST,
-  METHOD_NOT_FOUND,
   RpcError,
   SERVER_ERROR,
   errorText,
   parseBody,
   resultText,
 } from "./jsonrpc.ts";
-import type { Method, Methods } from "./methods.ts";
+import type { Methods } from "./methods.ts";
 import type { Sessions } from "./sessions.ts";
 import type { StreamOpening, Streams } from "./stream.ts";
 import { eventText, preludeText } from "./stream.ts";
@@ -39,7 +38,8 @@ export const STREAM_HEADERS = {
   "x-accel-buffering": "no",
 };
 
-export function createStreamableHttp(wiring: {
+/** What every transport with sessions works with. */
+export type TransportWiring = {
   server: ServerInfo;
   methods: Methods;
   sessions: SessionStore;
@@ -49,7 +49,9 @@ export function createStreamableHttp(wiring: {
   streams: Streams;
   calls: Calls;
   limits: ParseLimits;
-}): StreamableHttp {
+};
+
+export function createStreamableHttp(wiring: TransportWiring): StreamableHttp {
   const { methods, sessions, events, eventIds, streams, calls } = wiring;
 
   /** The session a request belongs to, by its header or by its chat; null when it names neither. */
@@ -86,19 +88,6 @@ export function createStreamableHttp(wiring: {
     return new Response(resultText(request.id, result), {
       headers: { ...JSON_HEADERS, "mcp-session-id": session.id },
     });
-  }
-
-  function method(request: RpcRequest): Method {
-    return (
-      methods.reads.get(request.method) ??
-      methods.calls.get(request.method) ??
-      (() => {
-        throw new RpcError(
-          METHOD_NOT_FOUND,
-          `Method not found: ${request.method}`,
-        );
-      })
-    );
   }
 
   /** One request on a stream of its own. */
@@ -162,7 +151,7 @@ export function createStreamableHttp(wiring: {
       session,
       customer: { principal, view },
       request,
-      method: method(request),
+      method: methods.find(request.method),
     };
   }
 
@@ -190,22 +179,6 @@ export function createStreamableHttp(wiring: {
       );
     }
     return new Response(readable, { headers: STREAM_HEADERS });
-  }
-
-  function handleNotifications(
-    session: Session | null,
-    messages: RpcMessage[],
-  ) {
-    for (const message of messages) {
-      if (message.kind !== "notification" || !session) continue;
-      const { requestId } = message.params;
-      if (
-        message.method === "notifications/cancelled" &&
-        (typeof requestId === "string" || typeof requestId === "number")
-      ) {
-        calls.cancel(session.pk, requestId);
-      }
-    }
   }
 
   async function post(exchange: Exchange): Promise<Response> {
@@ -247,14 +220,18 @@ export function createStreamableHttp(wiring: {
         `Invalid Request: batches exist in revision ${BATCHES} only.`,
       );
     }
-    handleNotifications(session, messages);
+    for (const message of messages) {
+      if (session && message.kind === "notification") {
+        calls.notified(session.pk, message);
+      }
+    }
     const [first] = requests;
     if (!first) return new Response(null, { status: 202 });
     log["tool"] = toolName(first);
 
     if (session && accepts.stream) {
       if (batch) return batchOnStream(exchange, session, requests);
-      if (methods.calls.has(first.method)) {
+      if (methods.onRecord(first.method)) {
         return callOnStream(exchange, session, first);
       }
     }

@@ -2,7 +2,7 @@ import type { Customer, Toolbox } from "../gateway/toolbox.ts";
 import { GatewayError, asGatewayError } from "../core/errors.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import type { CallContext, CallToolResult } from "../core/tool.ts";
-import { isRecord } from "./jsonrpc.ts";
+import { METHOD_NOT_FOUND, RpcError, isRecord } from "./jsonrpc.ts";
 
 /** What each method does, whatever era or transport carries it. */
 
@@ -27,10 +27,13 @@ export type Method = (
 ) => string | Promise<string>;
 
 export type Methods = {
-  /** Answered as one JSON body and stored nowhere: asking again is their resumption. */
-  reads: ReadonlyMap<string, Method>;
-  /** Answered on a stream, each on record from its start to its answer. */
-  calls: ReadonlyMap<string, Method>;
+  /** The method of that name; for an unknown one, one that throws -32601. */
+  find(name: string): Method;
+  /**
+   * True for those that are answered on a stream and on record from their start to their answer. The others
+   * are answered as one JSON body and stored nowhere: asking again is their resumption.
+   */
+  onRecord(name: string): boolean;
 };
 
 export function createMethods(toolbox: Toolbox): Methods {
@@ -70,12 +73,17 @@ export function createMethods(toolbox: Toolbox): Methods {
     }
   };
 
+  const reads = new Map<string, Method>([
+    ["ping", () => "{}"],
+    ["tools/list", listTools],
+  ]);
+  const calls = new Map<string, Method>([["tools/call", callTool]]);
+  const unknown = (name: string) => (): never => {
+    throw new RpcError(METHOD_NOT_FOUND, `Method not found: ${name}`);
+  };
   return {
-    reads: new Map<string, Method>([
-      ["ping", () => "{}"],
-      ["tools/list", listTools],
-    ]),
-    calls: new Map<string, Method>([["tools/call", callTool]]),
+    find: (name) => calls.get(name) ?? reads.get(name) ?? unknown(name),
+    onRecord: (name) => calls.has(name),
   };
 }
 

@@ -1,15 +1,12 @@
 import { GatewayError } from "../core/errors.ts";
-import type { EventLog } from "../core/event.ts";
 import type { Exchange } from "../core/exchange.ts";
 import type { Principal } from "../core/principal.ts";
 import type { Ids } from "../core/runtime.ts";
-import type { Session, SessionStore } from "../core/session.ts";
-import type { Calls } from "./calls.ts";
-import type { EventIds } from "./event-id.ts";
-import type { ServerInfo } from "./initialize.ts";
+import type { Session } from "../core/session.ts";
 import { initializeResult, readInitialize } from "./initialize.ts";
-import type { ParseLimits, RpcRequest } from "./jsonrpc.ts";
-import { METHOD_NOT_FOUND, RpcError, parseBody } from "./jsonrpc.ts";
+import type { RpcRequest } from "./jsonrpc.ts";
+import { parseBody } from "./jsonrpc.ts";
+import type { TransportWiring } from "./legacy.ts";
 import {
   STREAM_HEADERS,
   answering,
@@ -18,9 +15,7 @@ import {
   sessionNotFound,
   toolName,
 } from "./legacy.ts";
-import type { Method, Methods } from "./methods.ts";
-import type { Sessions } from "./sessions.ts";
-import type { Streams } from "./stream.ts";
+import type { Method } from "./methods.ts";
 import { RETRY_MS } from "./stream.ts";
 import { HTTP_SSE } from "./versions.ts";
 
@@ -41,20 +36,13 @@ export type HttpSse = {
   principalOf(sessionId: string, ticket: string): Principal;
 };
 
-export function createHttpSse(wiring: {
-  server: ServerInfo;
-  methods: Methods;
-  sessions: SessionStore;
-  lifecycle: Sessions;
-  events: EventLog;
-  eventIds: EventIds;
-  streams: Streams;
-  calls: Calls;
-  ids: Ids;
-  limits: ParseLimits;
-  /** Where `/sse/messages` is seen by clients, without a trailing slash; may be empty. */
-  basePath: string;
-}): HttpSse {
+export function createHttpSse(
+  wiring: TransportWiring & {
+    ids: Ids;
+    /** Where `/sse/messages` is seen by clients, without a trailing slash; may be empty. */
+    basePath: string;
+  },
+): HttpSse {
   const { methods, sessions, events, eventIds, streams, calls, ids } = wiring;
 
   async function open(exchange: Exchange): Promise<Response> {
@@ -117,14 +105,8 @@ export function createHttpSse(wiring: {
       if (message.kind === "request") {
         exchange.log["tool"] = toolName(message);
         await startRequest(exchange, session, message);
-      } else if (
-        message.kind === "notification" &&
-        message.method === "notifications/cancelled"
-      ) {
-        const { requestId } = message.params;
-        if (typeof requestId === "string" || typeof requestId === "number") {
-          calls.cancel(session.pk, requestId);
-        }
+      } else if (message.kind === "notification") {
+        calls.notified(session.pk, message);
       }
     }
     return new Response("Accepted", { status: 202 });
@@ -158,16 +140,7 @@ export function createHttpSse(wiring: {
         return initializeResult(wiring.server, protocolVersion, session.view);
       };
     }
-    return (
-      methods.reads.get(request.method) ??
-      methods.calls.get(request.method) ??
-      (() => {
-        throw new RpcError(
-          METHOD_NOT_FOUND,
-          `Method not found: ${request.method}`,
-        );
-      })
-    );
+    return methods.find(request.method);
   }
 
   return {
