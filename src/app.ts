@@ -148,9 +148,12 @@ export function createApp(options: AppOptions): App {
         },
       });
     } catch (cause) {
+      const { code, message } = cause as Error & { code?: string };
+      const reason =
+        code === "EADDRINUSE" ? "another process listens there" : message;
       throw new GatewayError(
         "conflict",
-        `Cannot listen on ${config.HOST}:${config.PORT}: ${cause instanceof Error ? cause.message : "unknown"}. Set PORT or HOST.`,
+        `Cannot listen on ${config.HOST}:${config.PORT}: ${reason}. Set PORT or HOST.`,
         { cause },
       );
     }

@@ -1,4 +1,3 @@
-import type { Context, Hono } from "hono";
 import { z } from "zod";
 import { GatewayError, asGatewayError } from "../core/errors.ts";
 import type { Exchange } from "../core/exchange.ts";
@@ -7,13 +6,7 @@ import { chatId, modes } from "../core/session.ts";
 import type { Mode, SessionStore } from "../core/session.ts";
 import type { Env } from "./front.ts";
 import { addRetryAfter, statusOf } from "./front.ts";
-
-/**
- * POST GET DELETE /mcp            Streamable HTTP
- * GET             /mcp/sessions   the caller's chats
- * GET             /sse            HTTP+SSE: the stream
- * POST            /sse/messages   HTTP+SSE: what the client says
- */
+import type { Ctx, Handlers } from "./routes.ts";
 
 /** The MCP door, as far as HTTP knows it. */
 export type McpHandlers = {
@@ -36,21 +29,30 @@ export type McpRouteOptions = {
   tokenInQuery: boolean;
 };
 
-type Ctx = Context<Env>;
+type McpRoute =
+  | `${"POST" | "GET" | "DELETE"} /mcp`
+  | "GET /mcp/sessions"
+  | "GET /sse"
+  | "POST /sse/messages";
 
-/** Adds the routes. Returns whether a path is one of this door, whose failures look like MCP's. */
-export function mcpRoutes(
-  app: Hono<Env>,
-  options: McpRouteOptions,
-): (path: string) => boolean {
-  const { mcp, authenticator, sessions } = options;
+/** The handlers of the MCP door, and how it learns who calls. */
+export function mcpRoutes(options: McpRouteOptions): {
+  handlers: Handlers<McpRoute>;
+  /** Throws `unauthenticated`. `byTicket`: a ticket of HTTP+SSE will do. */
+  authenticate(c: Ctx, byTicket: boolean): Promise<Principal>;
+} {
+  const { mcp, authenticator, sessions, tokenInQuery } = options;
 
-  async function authenticate(c: Ctx): Promise<Principal> {
-    const token = readToken(c, options.tokenInQuery);
-    if (token === null) {
+  async function authenticate(c: Ctx, byTicket: boolean): Promise<Principal> {
+    const token = readToken(c, tokenInQuery);
+    const ticket = byTicket ? c.req.query("ticket") : undefined;
+    if (token === null && ticket === undefined) {
       throw new GatewayError("unauthenticated", "No token provided");
     }
-    const principal = await authenticator.verify(token, c.env.address);
+    const principal =
+      token === null
+        ? mcp.sse.principalOf(c.req.query("sessionId") ?? "", ticket!)
+        : await authenticator.verify(token, c.env.address);
     const { log } = c.env;
     log["workspace"] = principal.workspace;
     log["user"] = principal.subject;
@@ -81,69 +83,32 @@ export function mcpRoutes(
     };
   }
 
-  /** Refuses what a web page could send without asking, before it costs anything. */
-  function checkMedia(c: Ctx): Response | null {
-    const type = c.req.header("content-type") ?? "";
-    if (/^application\/json\s*(;[^,]*)?$/i.test(type)) return null;
-    return c.json(
-      {
-        error: "Unsupported Media Type: Content-Type must be application/json.",
-      },
-      415,
-    );
-  }
+  const readBody = async (c: Ctx) =>
+    new Uint8Array(await c.req.raw.arrayBuffer());
 
-  async function readBody(c: Ctx): Promise<Uint8Array> {
-    return new Uint8Array(await c.req.raw.arrayBuffer());
-  }
-
-  app.post("/mcp", async (c) => {
-    const refused = checkMedia(c);
-    if (refused) return refused;
-    const principal = await authenticate(c);
-    return mcp.http.post(exchange(c, principal, await readBody(c)));
-  });
-  app.get("/mcp", async (c) => {
-    refuseHead(c);
-    return mcp.http.get(exchange(c, await authenticate(c), null));
-  });
-  app.delete("/mcp", async (c) =>
-    mcp.http.delete(exchange(c, await authenticate(c), null)),
-  );
-  app.get("/mcp/sessions", async (c) => {
-    const principal = await authenticate(c);
-    // Not an object literal: a chat may be called __proto__.
-    return c.json(
-      Object.fromEntries(
-        sessions.chats(principal).map((row) => [row.chat, row.sessionId]),
-      ),
-    );
-  });
-  app.get("/sse", async (c) => {
-    refuseHead(c);
-    return mcp.sse.open(exchange(c, await authenticate(c), null));
-  });
-  app.post("/sse/messages", async (c) => {
-    const refused = checkMedia(c);
-    if (refused) return refused;
-    const id = c.req.query("sessionId") ?? "";
-    const ticket = c.req.query("ticket");
-    const principal =
-      ticket !== undefined && readToken(c, options.tokenInQuery) === null
-        ? mcp.sse.principalOf(id, ticket)
-        : await authenticate(c);
-    c.env.log["user"] = principal.subject;
-    return mcp.sse.post(exchange(c, principal, await readBody(c)), id);
-  });
-
-  return (path) => /^\/(mcp|sse)(\/|$)/.test(path);
-}
-
-/** Hono answers HEAD by way of GET; here that would open a stream. */
-function refuseHead(c: Ctx): void {
-  if (c.req.raw.method === "HEAD") {
-    throw new GatewayError("invalid", "HEAD is not supported here.");
-  }
+  return {
+    authenticate,
+    handlers: {
+      "POST /mcp": async (c, principal) =>
+        mcp.http.post(exchange(c, principal, await readBody(c))),
+      "GET /mcp": (c, principal) => mcp.http.get(exchange(c, principal, null)),
+      "DELETE /mcp": (c, principal) =>
+        mcp.http.delete(exchange(c, principal, null)),
+      // Not an object literal: a chat may be called __proto__.
+      "GET /mcp/sessions": (c, principal) =>
+        c.json(
+          Object.fromEntries(
+            sessions.chats(principal).map((row) => [row.chat, row.sessionId]),
+          ),
+        ),
+      "GET /sse": (c, principal) => mcp.sse.open(exchange(c, principal, null)),
+      "POST /sse/messages": async (c, principal) =>
+        mcp.sse.post(
+          exchange(c, principal, await readBody(c)),
+          c.req.query("sessionId") ?? "",
+        ),
+    },
+  };
 }
 
 /** The one credential of a request, or null. Two at once are refused: which of them counts would be a guess. */

@@ -5,16 +5,9 @@ import type { Connection, Env, FrontOptions } from "./front.ts";
 import { createFront, pathOf, problem } from "./front.ts";
 import type { McpRouteOptions } from "./mcp.ts";
 import { mcpError, mcpRoutes } from "./mcp.ts";
+import type { Access, Ctx, Handlers, Route } from "./routes.ts";
+import { routes } from "./routes.ts";
 
-/**
- * The map of the product. Public, that is without a credential:
- *
- * GET /                                          what this is
- * GET /health                                    is it well
- * GET /.well-known/oauth-protected-resource[…]   how to get in (RFC 9728)
- *
- * Everything else answers 401 without one.
- */
 export type HttpOptions = Omit<FrontOptions, "publicUrl"> &
   McpRouteOptions & {
     version: string;
@@ -33,15 +26,59 @@ export type HttpHandler = (
 export function createHttp(options: HttpOptions): HttpHandler {
   const { clock, log, publicUrl } = options;
   const base = (origin: string) => publicUrl ?? origin;
-  const metadataPath = "/.well-known/oauth-protected-resource";
+  const metadata = ({ env }: Ctx) =>
+    Response.json({
+      resource: `${base(env.origin)}/mcp`,
+      resource_name: "membrane-mcp",
+      bearer_methods_supported: ["header"],
+      ...(options.authorizationServers.length > 0
+        ? {
+            authorization_servers: options.authorizationServers,
+            scopes_supported: ["tenant"],
+          }
+        : {}),
+    });
+  const mcp = mcpRoutes(options);
+  const handlers: Handlers<Route> = {
+    ...mcp.handlers,
+    "GET /": (c) =>
+      c.text(
+        "membrane-mcp is running. Connect an MCP client to /mcp (Streamable HTTP) or /sse (HTTP+SSE).",
+      ),
+    "GET /health": health,
+    "GET /.well-known/oauth-protected-resource": metadata,
+    "GET /.well-known/oauth-protected-resource/mcp": metadata,
+  };
 
   const app = new Hono<Env>({ getPath: pathOf });
-  app.get("/", (c) =>
-    c.text(
-      "membrane-mcp is running. Connect an MCP client to /mcp (Streamable HTTP) or /sse (HTTP+SSE).",
-    ),
-  );
-  app.get("/health", (c) => {
+  for (const route of Object.keys(routes) as Route[]) add(route);
+
+  function add<R extends Route>(route: R): void {
+    const [method, path] = route.split(" ") as [string, string];
+    const access: Access = routes[route];
+    const handler = handlers[route] as Handlers<"GET /mcp">["GET /mcp"];
+    app.on(method, path, async (c) => {
+      if (method === "GET" && c.req.raw.method === "HEAD") {
+        // Hono answers HEAD by way of GET, which could open a stream.
+        if (access !== "public") return notAllowed(c);
+      }
+      if (method === "POST" && !isJson(c)) {
+        // What a web page could send without asking is refused before it costs anything.
+        return c.json(
+          {
+            error:
+              "Unsupported Media Type: Content-Type must be application/json.",
+          },
+          415,
+        );
+      }
+      return access === "public"
+        ? handler(c, undefined as never)
+        : handler(c, await mcp.authenticate(c, access !== "token"));
+    });
+  }
+
+  function health(c: Ctx): Response {
     let database = "ok";
     try {
       options.store.check();
@@ -62,51 +99,46 @@ export function createHttp(options: HttpOptions): HttpHandler {
       },
       database === "ok" ? 200 : 503,
     );
-  });
-  const metadata = (origin: string) => ({
-    resource: `${base(origin)}/mcp`,
-    resource_name: "membrane-mcp",
-    bearer_methods_supported: ["header"],
-    ...(options.authorizationServers.length > 0
-      ? {
-          authorization_servers: options.authorizationServers,
-          scopes_supported: ["tenant"],
-        }
-      : {}),
-  });
-  for (const path of [metadataPath, `${metadataPath}/mcp`]) {
-    app.get(path, (c) => c.json(metadata(c.env.origin)));
   }
-  const isMcp = mcpRoutes(app, options);
+
   app.onError((thrown, c) => {
     c.env.log["reason"] = describeError(thrown);
-    return isMcp(c.req.path)
-      ? mcpError(thrown, c.env, `${base(c.env.origin)}${metadataPath}/mcp`)
+    return /^\/(mcp|sse)(\/|$)/.test(c.req.path)
+      ? mcpError(thrown, c.env, `${base(c.env.origin)}${METADATA}/mcp`)
       : problem(thrown, c.env.requestId);
   });
-  app.notFound((c) => {
-    const methods = methodsOf(c.req.path);
-    if (methods === null) {
-      return c.json(
-        { error: "Not Found: MCP is at /mcp, the older HTTP+SSE at /sse." },
-        404,
-      );
-    }
-    return c.json(
-      { error: `Method Not Allowed: ${c.req.path} takes ${methods}.` },
-      405,
-      { allow: methods },
-    );
-  });
-  /** The methods of a path that exists, or null. */
-  function methodsOf(path: string): string | null {
-    const methods = app.routes
-      .filter((route) => route.path === path)
-      .map((route) => route.method);
-    return methods.length === 0 ? null : [...methods, "OPTIONS"].join(", ");
-  }
+  app.notFound((c) =>
+    methodsOf(c.req.path).length > 0
+      ? notAllowed(c)
+      : c.json(
+          { error: "Not Found: MCP is at /mcp, the older HTTP+SSE at /sse." },
+          404,
+        ),
+  );
 
   return createFront(options, (request, bindings) =>
     app.fetch(request, bindings),
   );
+}
+
+const METADATA = "/.well-known/oauth-protected-resource";
+
+function methodsOf(path: string): string[] {
+  return Object.keys(routes)
+    .filter((route) => route.endsWith(` ${path}`))
+    .map((route) => route.split(" ")[0]!);
+}
+
+function notAllowed(c: Ctx): Response {
+  const methods = [...methodsOf(c.req.path), "OPTIONS"].join(", ");
+  return c.json(
+    { error: `Method Not Allowed: ${c.req.path} takes ${methods}.` },
+    405,
+    { allow: methods },
+  );
+}
+
+function isJson(c: Ctx): boolean {
+  const type = c.req.header("content-type") ?? "";
+  return /^application\/json\s*(;[^,]*)?$/i.test(type);
 }

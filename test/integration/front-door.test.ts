@@ -1,5 +1,7 @@
 import { connect } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { routes } from "../../src/http/routes.ts";
+import type { Route } from "../../src/http/routes.ts";
 import { openRig } from "../support/app.ts";
 import type { Rig } from "../support/app.ts";
 import { call, initialize, listTools } from "../support/caller.ts";
@@ -225,6 +227,30 @@ describe("routes", () => {
           true,
         ]);
       }
+    }
+  });
+
+  test("of all routes in the table these alone are public, and the others ask for a credential", async () => {
+    const isPublic = (route: Route) => routes[route] === "public";
+    const all = Object.keys(routes) as Route[];
+    expect(all.filter(isPublic)).toEqual([
+      "GET /",
+      "GET /health",
+      "GET /.well-known/oauth-protected-resource",
+      "GET /.well-known/oauth-protected-resource/mcp",
+    ]);
+    for (const route of all) {
+      const [method, path] = route.split(" ") as [string, string];
+      const response = await fetch(rig.url + path, {
+        method,
+        ...(method === "POST"
+          ? { headers: { "content-type": "application/json" }, body: "{}" }
+          : {}),
+      });
+      expect([route, response.status]).toEqual([
+        route,
+        isPublic(route) ? 200 : 401,
+      ]);
     }
   });
 
