@@ -1,7 +1,7 @@
 import type { Server } from "bun";
 import type { Config } from "./config.ts";
 import type { Authenticator } from "./core/principal.ts";
-import { GatewayError } from "./core/errors.ts";
+import { GatewayError, describeError } from "./core/errors.ts";
 import type { Clock, Ids, Log } from "./core/runtime.ts";
 import type { ToolSource } from "./core/tool.ts";
 import { createCatalogs } from "./gateway/catalog.ts";
@@ -37,6 +37,8 @@ export type AppOptions = {
   ids?: Ids;
   /** Where tools come from instead of Membrane. */
   sources?: ToolSource[];
+  /** Called when the disk fails: nothing is stored any more, and the process had better be started anew. */
+  onStorageFailure?: () => void;
 };
 
 /** How long after listening the start counts as over. */
@@ -53,6 +55,10 @@ export function createApp(options: AppOptions): App {
     directory: config.DATA_DIR,
     clock,
     sessionCache: config.SESSION_CACHE,
+    onFailure(error) {
+      log.error("storage failed", { reason: describeError(error) });
+      options.onStorageFailure?.();
+    },
   });
   const membrane = createMembraneApi({
     apiUri: config.MEMBRANE_API_URI,

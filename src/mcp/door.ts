@@ -52,7 +52,7 @@ export function createMcpDoor(wiring: {
   const { sessions, events } = store;
   const eventIds = createEventIds(store.secret("event-ids"));
   const methods = createMethods(wiring.toolbox);
-  const streams = createStreams({ events, eventIds, clock, log });
+  const streams = createStreams({ events, store, eventIds, clock, log });
   const calls = createCalls({
     events,
     sessions,

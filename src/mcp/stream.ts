@@ -3,6 +3,8 @@ import type { EventLog, StreamRef } from "../core/event.ts";
 import type { Identity, Principal } from "../core/principal.ts";
 import { identityKey } from "../core/principal.ts";
 import type { Clock, Log } from "../core/runtime.ts";
+import type { SessionStore } from "../core/session.ts";
+import type { Store } from "../core/store.ts";
 import type { EventIds } from "./event-id.ts";
 
 /**
@@ -66,11 +68,15 @@ type Live = {
 
 export function createStreams(wiring: {
   events: EventLog;
+  store: Pick<Store, "othersVersion"> & {
+    sessions: Pick<SessionStore, "findByPk">;
+  };
   eventIds: EventIds;
   clock: Clock;
   log: Log;
 }): Streams {
-  const { events, eventIds, clock, log } = wiring;
+  const { events, store, eventIds, clock, log } = wiring;
+  let seenVersion = store.othersVersion();
   const live = new Map<number, Live>();
   const sessionStreams = new Map<string, Set<Live>>();
 
@@ -193,12 +199,21 @@ export function createStreams(wiring: {
     count: () => live.size,
     beat() {
       const now = clock.monotonic();
+      const version = store.othersVersion();
+      const changed = version !== seenVersion;
+      seenVersion = version;
       for (const stream of live.values()) {
         if (
           stream.behindSince !== null &&
           now - stream.behindSince > STALL_MS
         ) {
           stream.abort();
+          continue;
+        }
+        const { principal, ref } = stream;
+        if (changed && !store.sessions.findByPk(principal, ref.sessionPk)) {
+          // Ended by another process; those that we end close their streams at once.
+          stream.close();
           continue;
         }
         stream.heartbeat();

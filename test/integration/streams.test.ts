@@ -42,6 +42,7 @@ async function openStreams() {
   const { events } = store;
   const streams = createStreams({
     events,
+    store,
     eventIds: createEventIds(store.secret("event-ids")),
     clock,
     log: silentLog,

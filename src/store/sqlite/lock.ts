@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { GatewayError } from "../../core/errors.ts";
 import type { Clock } from "../../core/runtime.ts";
+import { unusable } from "./database.ts";
 
 /**
  * Holds the data directory for one process. The lock is an exclusive SQLite transaction on a file
@@ -11,26 +12,31 @@ import type { Clock } from "../../core/runtime.ts";
  */
 export function lockDirectory(directory: string, clock: Clock): Disposable {
   const holder = join(directory, "instance.json");
-  const lock = new Database(join(directory, "instance.lock"), { create: true });
+  let lock: Database | undefined;
   try {
+    lock = new Database(join(directory, "instance.lock"), { create: true });
     lock.run("PRAGMA busy_timeout = 0");
     lock.run("BEGIN EXCLUSIVE");
+    writeFileSync(
+      holder,
+      JSON.stringify({
+        pid: process.pid,
+        startedAt: new Date(clock.now()).toISOString(),
+      }),
+    );
   } catch (cause) {
-    lock.close();
+    lock?.close();
+    if ((cause as { code?: string }).code !== "SQLITE_BUSY") {
+      throw unusable(directory, cause);
+    }
     throw new GatewayError(
       "conflict",
       `${directory} is in use by ${describeHolder(holder)}. Stop that process, or set DATA_DIR to another directory.`,
-      { cause },
+      { cause, data: { reason: "in_use" } },
     );
   }
-  writeFileSync(
-    holder,
-    JSON.stringify({
-      pid: process.pid,
-      startedAt: new Date(clock.now()).toISOString(),
-    }),
-  );
-  return { [Symbol.dispose]: () => lock.close() };
+  const held = lock;
+  return { [Symbol.dispose]: () => held.close() };
 }
 
 function describeHolder(file: string): string {

@@ -35,22 +35,27 @@ export function inspect(
       version === 0 &&
       db.query("SELECT 1 FROM sqlite_schema LIMIT 1").get() === null;
   } catch (cause) {
+    const { code = "", message } = cause as Error & { code?: string };
+    // Whatever else keeps it from being read is for the caller to explain.
+    if (!/^SQLITE_(CORRUPT|NOTADB)/.test(code)) throw cause;
     throw new GatewayError(
       "conflict",
-      `${file} cannot be read as a database: ${cause instanceof Error ? cause.message : "unknown"}. Restore a backup, or set DATA_DIR to another directory.`,
-      { cause },
+      `${file} cannot be read as a database: ${message}. Nothing was changed. Restore a backup (membrane-mcp restore FILE), or set DATA_DIR to another directory.`,
+      { data: { reason: "damaged" }, cause },
     );
   }
   if (application !== APPLICATION_ID && !(application === 0 && empty)) {
     throw new GatewayError(
       "conflict",
-      `${file} is an SQLite database of another application. Set DATA_DIR to a directory of its own.`,
+      `${file} is an SQLite database of another application. Nothing was changed. Set DATA_DIR to a directory of its own.`,
+      { data: { reason: "foreign" } },
     );
   }
   if (version > steps.length) {
     throw new GatewayError(
       "conflict",
-      `${file} was written by a newer version of membrane-mcp (schema ${version}, this one knows ${steps.length}). Start the newer version, or restore a backup.`,
+      `${file} was written by a newer version of membrane-mcp (schema ${version}, this one knows ${steps.length}). Nothing was changed. Start the newer version, or restore a backup.`,
+      { data: { reason: "newer" } },
     );
   }
   return version;

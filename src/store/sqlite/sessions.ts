@@ -91,15 +91,33 @@ function toEntry(stored: Row): Entry {
   };
 }
 
+/** How soon the cache learns of what another process has changed. */
+const LOOK_MS = 100;
+
 /** {@link SessionStore} over the `sessions` and `chats` tables, with the rows last used kept in memory. */
 export function createSessionStore(wiring: {
   db: BunSQLiteDatabase;
   writer: Writer;
   takeStream: () => number;
   cacheSize: number;
+  /** Changes with every commit of another process. */
+  othersVersion: () => number;
+  /** Monotonic, in ms. */
+  now: () => number;
 }): SessionStore {
-  const { db, writer, takeStream } = wiring;
+  const { db, writer, takeStream, now } = wiring;
   const cache = new LRUCache<string, Entry>({ max: wiring.cacheSize });
+
+  let seenVersion = wiring.othersVersion();
+  let lookedAt = now();
+  function forgetWhatOthersChanged(): void {
+    if (now() - lookedAt < LOOK_MS) return;
+    lookedAt = now();
+    const version = wiring.othersVersion();
+    if (version === seenVersion) return;
+    seenVersion = version;
+    cache.clear();
+  }
 
   const select = () =>
     db
@@ -163,6 +181,7 @@ export function createSessionStore(wiring: {
   }
 
   function load(id: string): Entry | null {
+    forgetWhatOthersChanged();
     const cached = cache.get(id);
     if (cached) return cached;
     const stored = byId().get({ id });

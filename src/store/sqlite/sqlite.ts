@@ -1,12 +1,9 @@
-import { Database } from "bun:sqlite";
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
 import { drizzle } from "drizzle-orm/bun-sqlite";
 import type { Clock } from "../../core/runtime.ts";
 import type { Store } from "../../core/store.ts";
+import { makeDirectory, openDatabase } from "./database.ts";
 import { createEventLog } from "./events.ts";
 import { lockDirectory } from "./lock.ts";
-import { inspect, migrate } from "./migrations.ts";
 import { createNameStore } from "./names.ts";
 import { createSessionStore } from "./sessions.ts";
 import { createWriter } from "./writer.ts";
@@ -17,6 +14,10 @@ export type SqliteOptions = {
   clock: Clock;
   /** Sessions kept in memory. */
   sessionCache: number;
+  /** Called once when the disk or the file fails; nothing is written after that. */
+  onFailure?: (error: unknown) => void;
+  /** For tests. */
+  migrations?: readonly string[];
 };
 
 /** Stream numbers are reserved in blocks of this many, so that a crash skips some and repeats none. */
@@ -27,7 +28,7 @@ const STREAM_BLOCK = 1_000_000;
  * database is of a newer version or of another application.
  */
 export function openSqlite(options: SqliteOptions): Store {
-  mkdirSync(options.directory, { recursive: true, mode: 0o700 });
+  makeDirectory(options.directory);
   const lock = lockDirectory(options.directory, options.clock);
   try {
     return openLocked(options, lock);
@@ -38,10 +39,9 @@ export function openSqlite(options: SqliteOptions): Store {
 }
 
 function openLocked(options: SqliteOptions, lock: Disposable): Store {
-  const file = join(options.directory, "membrane-mcp.db");
-  const client = openDatabase(file);
+  const client = openDatabase(options.directory, options.migrations);
   const db = drizzle(client, { casing: "snake_case" });
-  const writer = createWriter(client);
+  const writer = createWriter(client, options.onFailure ?? (() => {}));
 
   // By hand: these run before anything else, when a query builder is at its slowest.
   const readMeta = client.prepare<{ value: string }, [string]>(
@@ -68,12 +68,17 @@ function openLocked(options: SqliteOptions, lock: Disposable): Store {
     return nextStream++;
   };
 
+  const dataVersion = client.prepare<{ data_version: number }, []>(
+    "PRAGMA data_version",
+  );
+  const othersVersion = () => dataVersion.get()!.data_version;
+
   let closed = false;
   const close = async () => {
     if (closed) return;
     closed = true;
     writer.flush();
-    client.run("PRAGMA wal_checkpoint(TRUNCATE)");
+    if (!writer.failed()) client.run("PRAGMA wal_checkpoint(TRUNCATE)");
     client.close();
     lock[Symbol.dispose]();
   };
@@ -83,6 +88,8 @@ function openLocked(options: SqliteOptions, lock: Disposable): Store {
       writer,
       takeStream,
       cacheSize: options.sessionCache,
+      othersVersion,
+      now: options.clock.monotonic,
     }),
     events: createEventLog({
       client,
@@ -102,41 +109,13 @@ function openLocked(options: SqliteOptions, lock: Disposable): Store {
       return Uint8Array.fromHex(value);
     },
     check() {
+      if (writer.failed()) throw new Error("The disk or the database failed.");
       // Takes the write lock and gives it back: proves more than a read, and changes nothing.
       client.run("BEGIN IMMEDIATE");
       client.run("ROLLBACK");
     },
+    othersVersion,
     close,
     [Symbol.asyncDispose]: close,
   };
-}
-
-/**
- * A migrated database, with the settings of the house. `synchronous=FULL`: what is committed survives a
- * power cut.
- */
-function openDatabase(file: string): Database {
-  const db = new Database(file, { create: true, strict: true });
-  try {
-    const version = inspect(db, file);
-    // One process per directory, so a lock is held for moments only, by a backup or a reader.
-    db.run("PRAGMA busy_timeout = 250");
-    db.run("PRAGMA auto_vacuum = INCREMENTAL");
-    db.run("PRAGMA journal_mode = WAL");
-    db.run("PRAGMA synchronous = FULL");
-    db.run("PRAGMA foreign_keys = ON");
-    db.run("PRAGMA journal_size_limit = 67108864");
-    // 32 MB between checkpoints: under load each one costs two more fsyncs and every page again.
-    db.run("PRAGMA wal_autocheckpoint = 8000");
-    db.run("PRAGMA cache_size = -32000");
-    db.run("PRAGMA temp_store = MEMORY");
-    db.run("PRAGMA trusted_schema = OFF");
-    db.run("PRAGMA cell_size_check = ON");
-    db.run("PRAGMA secure_delete = FAST");
-    migrate(db, version);
-    return db;
-  } catch (error) {
-    db.close();
-    throw error;
-  }
 }

@@ -14,6 +14,11 @@ export type Writer = {
   write<T>(operation: () => T): Promise<T>;
   /** Commits what is queued now. */
   flush(): void;
+  /**
+   * True after the disk or the file failed. What the kernel could not write it may have forgotten, so that a
+   * second try would report a success that is none: nothing is written until the next start.
+   */
+  failed(): boolean;
 };
 
 type Queued = {
@@ -25,10 +30,15 @@ type Queued = {
 /** Turns of the event loop that a commit waits at most; without other work each takes microseconds. */
 const MAX_TURNS = 8;
 
-export function createWriter(db: Database): Writer {
+/** `onFailure` is called once, with what failed. */
+export function createWriter(
+  db: Database,
+  onFailure: (error: unknown) => void,
+): Writer {
   const begin = db.prepare("BEGIN IMMEDIATE");
   const end = db.prepare("COMMIT");
   let queue: Queued[] = [];
+  let failed = false;
 
   /** Runs the operations in one transaction; throws, with nothing changed, when any of them does. */
   function commit(group: Queued[]): unknown[] {
@@ -48,19 +58,28 @@ export function createWriter(db: Database): Writer {
     const group = queue;
     queue = [];
     if (group.length === 0) return;
+    if (failed) return rejectAll(group, unavailable());
     try {
       const results = commit(group);
       group.forEach((queued, i) => queued.resolve(results[i] as never));
     } catch (error) {
+      if (isFinal(error)) return fail(group, error);
       if (group.length === 1) return group[0]!.reject(asStoreError(error));
-      for (const queued of group) {
+      for (const [i, queued] of group.entries()) {
         try {
           queued.resolve(commit([queued])[0] as never);
         } catch (own) {
+          if (isFinal(own)) return fail(group.slice(i), own);
           queued.reject(asStoreError(own));
         }
       }
     }
+  }
+
+  function fail(group: Queued[], error: unknown): void {
+    failed = true;
+    rejectAll(group, unavailable(error));
+    onFailure(error);
   }
 
   /** Waits for the next turn while turns bring more: under load a commit carries many times as much. */
@@ -76,20 +95,36 @@ export function createWriter(db: Database): Writer {
         queue.push({ operation, resolve, reject });
       }),
     flush,
+    failed: () => failed,
   };
 }
 
-/** A full or failing disk passes, or is mended by the operator: callers are told to come back. */
+function rejectAll(group: Queued[], error: GatewayError): void {
+  for (const queued of group) queued.reject(error);
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
+}
+
+function isFinal(error: unknown): boolean {
+  return /^SQLITE_(IOERR|CORRUPT|NOTADB)/.test(codeOf(error));
+}
+
+/** A full disk passes, or is mended by the operator: callers are told to come back. */
 function asStoreError(error: unknown): unknown {
-  const code =
-    error instanceof Error && "code" in error ? String(error.code) : "";
-  if (!/^SQLITE_(FULL|IOERR|READONLY|BUSY|CANTOPEN)/.test(code)) return error;
+  return /^SQLITE_(FULL|READONLY|BUSY|CANTOPEN)/.test(codeOf(error))
+    ? unavailable(error)
+    : error;
+}
+
+function unavailable(cause?: unknown): GatewayError {
   return new GatewayError(
     "internal",
     "The server cannot store anything at present. Nothing was changed.",
     {
       retryAfterMs: 5000,
-      cause: error,
+      cause,
       data: { reason: "storage_unavailable" },
     },
   );

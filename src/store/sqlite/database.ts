@@ -1,0 +1,109 @@
+import { Database } from "bun:sqlite";
+import { chmodSync, existsSync, mkdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { GatewayError } from "../../core/errors.ts";
+import { backUp } from "./backup.ts";
+import { inspect, migrate, migrations } from "./migrations.ts";
+
+/** The database file of a data directory. */
+export function databaseFile(directory: string): string {
+  return join(directory, "membrane-mcp.db");
+}
+
+/** Makes a data directory, for its owner alone. Throws `conflict` when it cannot be made or written. */
+export function makeDirectory(directory: string): void {
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    // One that was there before may be open to others.
+    if ((statSync(directory).mode & 0o077) !== 0) chmodSync(directory, 0o700);
+  } catch (cause) {
+    throw unusable(directory, cause);
+  }
+}
+
+/** Above this size a start does not read the whole file first; `doctor` does. */
+const CHECKED_BYTES = 16 * 1024 * 1024;
+
+/**
+ * Opens a data directory's database with the settings of the house, and brings it to the newest schema; a
+ * database that has data is backed up first, beside it. `synchronous=FULL`: what is committed survives a power
+ * cut. Throws `conflict` with a `reason` when the file cannot be used, and then has changed nothing.
+ */
+export function openDatabase(
+  directory: string,
+  steps: readonly string[] = migrations,
+): Database {
+  const file = databaseFile(directory);
+  let db: Database;
+  try {
+    db = new Database(file, { create: true, strict: true });
+  } catch (cause) {
+    throw unusable(directory, cause);
+  }
+  try {
+    const version = inspect(db, file, steps);
+    checkPages(db, file);
+    // One process per directory, so a lock is held for moments only, by a backup or a reader.
+    db.run("PRAGMA busy_timeout = 250");
+    db.run("PRAGMA auto_vacuum = INCREMENTAL");
+    db.run("PRAGMA journal_mode = WAL");
+    db.run("PRAGMA synchronous = FULL");
+    db.run("PRAGMA foreign_keys = ON");
+    db.run("PRAGMA journal_size_limit = 67108864");
+    // 32 MB between checkpoints: under load each one costs two more fsyncs and every page again.
+    db.run("PRAGMA wal_autocheckpoint = 8000");
+    db.run("PRAGMA cache_size = -32000");
+    db.run("PRAGMA temp_store = MEMORY");
+    db.run("PRAGMA trusted_schema = OFF");
+    db.run("PRAGMA cell_size_check = ON");
+    db.run("PRAGMA secure_delete = FAST");
+    if (version > 0 && version < steps.length) {
+      backUp(db, `${file}.before-schema-${version + 1}`);
+    }
+    migrate(db, version, steps);
+    return db;
+  } catch (error) {
+    db.close();
+    throw error instanceof GatewayError ? error : unusable(directory, error);
+  }
+}
+
+function checkPages(db: Database, file: string): void {
+  if (!existsSync(file) || statSync(file).size > CHECKED_BYTES) return;
+  const [finding] = db
+    .query<{ quick_check: string }, []>("PRAGMA quick_check(1)")
+    .all();
+  if (finding && finding.quick_check !== "ok") {
+    throw damaged(file, finding.quick_check);
+  }
+}
+
+/** A file that SQLite cannot read. Nothing of it is touched. */
+export function damaged(file: string, why: string, cause?: unknown) {
+  return new GatewayError(
+    "conflict",
+    `${file} is damaged: ${why}. Nothing was changed. Restore a backup (membrane-mcp restore FILE), or set DATA_DIR to another directory.`,
+    { data: { reason: "damaged" }, cause },
+  );
+}
+
+/** What stands in the way of using a data directory, in words for who can clear it. */
+export function unusable(directory: string, cause: unknown): GatewayError {
+  const { code = "", message } = cause as Error & { code?: string };
+  if (/^SQLITE_(CORRUPT|NOTADB)/.test(code)) {
+    return damaged(databaseFile(directory), message, cause);
+  }
+  const [reason, words] = /ENOSPC|SQLITE_FULL/.test(code)
+    ? ["disk", "the disk is full. Free some space"]
+    : /EIO|SQLITE_IOERR/.test(code)
+      ? ["disk", `the disk fails (${message}). See the system's log`]
+      : [
+          "not_writable",
+          `it cannot be written (${message}). Give the user of this process write access to it and what is in it, or set DATA_DIR to another directory`,
+        ];
+  return new GatewayError(
+    "conflict",
+    `${directory} cannot hold the data: ${words}.`,
+    { data: { reason }, cause },
+  );
+}

@@ -1,0 +1,261 @@
+import { Database } from "bun:sqlite";
+import { existsSync, renameSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { asc, count, desc, eq, sql, sum } from "drizzle-orm";
+import { drizzle } from "drizzle-orm/bun-sqlite";
+import { GatewayError } from "../../core/errors.ts";
+import type { Clock } from "../../core/runtime.ts";
+import { backUp, check, toDisk } from "./backup.ts";
+import {
+  databaseFile,
+  makeDirectory,
+  openDatabase,
+  damaged,
+} from "./database.ts";
+import { lockDirectory } from "./lock.ts";
+import { inspect, migrations } from "./migrations.ts";
+import { calls, chats, events, sessions } from "./schema.ts";
+import { createSessionStore } from "./sessions.ts";
+import { createWriter } from "./writer.ts";
+
+/** What an operator does with a data directory, also while a server uses it. */
+
+export type SessionSummary = {
+  id: string;
+  workspace: string;
+  user: string;
+  chat: string | null;
+  client: string | null;
+  protocolVersion: string;
+  createdAt: number;
+  lastSeenAt: number;
+};
+
+export type SessionDetail = SessionSummary & {
+  mode: string;
+  apps: string[] | null;
+  enabled: string[];
+  capabilities: Record<string, unknown>;
+  events: number;
+  eventBytes: number;
+  runningCalls: number;
+};
+
+export type ChatSummary = {
+  chat: string;
+  workspace: string;
+  user: string;
+  mode: string;
+  session: string | null;
+  lastSeenAt: number;
+};
+
+/** Rows of the database, read and ended beside a running server, which notices within a moment. */
+export type Registry = Disposable & {
+  /** The newest first. */
+  sessions(of: { user?: string; limit: number }): SessionSummary[];
+  session(id: string): SessionDetail | null;
+  /** Ends a session with all that belongs to it. False when there is none of that id. */
+  end(id: string): Promise<boolean>;
+  chats(of: { user?: string; limit: number }): ChatSummary[];
+};
+
+/** Throws `not_found` when there is no database yet, `conflict` when it is not of this version. */
+export function openRegistry(directory: string): Registry {
+  const client = openExisting(directory);
+  const db = drizzle(client, { casing: "snake_case" });
+  const store = createSessionStore({
+    db,
+    writer: createWriter(client, () => {}),
+    takeStream: () => {
+      throw new Error("Sessions are opened by the server.");
+    },
+    cacheSize: 1,
+    othersVersion: () => 0,
+    now: () => 0,
+  });
+  const summary = {
+    id: sessions.id,
+    workspace: sessions.workspace,
+    user: sessions.subject,
+    chat: chats.chat,
+    client: sql<
+      string | null
+    >`json_extract(${sessions.client}, '$.name') || ' ' || json_extract(${sessions.client}, '$.version')`,
+    protocolVersion: sessions.protocolVersion,
+    createdAt: sessions.createdAt,
+    lastSeenAt: sessions.lastSeenAt,
+  };
+  const select = () =>
+    db
+      .select(summary)
+      .from(sessions)
+      .leftJoin(chats, eq(chats.pk, sessions.chatPk));
+  const pkOf = (id: string) =>
+    db
+      .select({ pk: sessions.pk })
+      .from(sessions)
+      .where(eq(sessions.id, id))
+      .get()?.pk;
+
+  return {
+    sessions: ({ user, limit }) =>
+      select()
+        .where(user === undefined ? undefined : eq(sessions.subject, user))
+        .orderBy(desc(sessions.lastSeenAt))
+        .limit(limit)
+        .all(),
+    session(id) {
+      const pk = pkOf(id);
+      const found = select().where(eq(sessions.id, id)).get();
+      if (pk === undefined || !found) return null;
+      const session = store.findByPk(
+        { workspace: found.workspace, subject: found.user },
+        pk,
+      )!;
+      const stored = db
+        .select({ n: count(), bytes: sum(sql`length(${events.data})`) })
+        .from(events)
+        .where(eq(events.sessionPk, pk))
+        .get();
+      const running = db
+        .select({ n: count() })
+        .from(calls)
+        .where(eq(calls.sessionPk, pk))
+        .get();
+      return {
+        ...found,
+        ...session.view,
+        capabilities: session.capabilities,
+        events: stored?.n ?? 0,
+        eventBytes: Number(stored?.bytes ?? 0),
+        runningCalls: running?.n ?? 0,
+      };
+    },
+    async end(id) {
+      const pk = pkOf(id);
+      if (pk === undefined) return false;
+      await store.end(pk);
+      return true;
+    },
+    chats: ({ user, limit }) =>
+      db
+        .select({
+          chat: chats.chat,
+          workspace: chats.workspace,
+          user: chats.subject,
+          mode: chats.mode,
+          session: sessions.id,
+          lastSeenAt: chats.lastSeenAt,
+        })
+        .from(chats)
+        .leftJoin(sessions, eq(sessions.chatPk, chats.pk))
+        .where(user === undefined ? undefined : eq(chats.subject, user))
+        .orderBy(desc(chats.lastSeenAt), asc(chats.pk))
+        .limit(limit)
+        .all(),
+    [Symbol.dispose]: () => client.close(),
+  };
+}
+
+/** A consistent, checked copy of a data directory's database, also while a server writes. */
+export function backUpDirectory(directory: string, file: string): void {
+  using db = openExisting(directory);
+  backUp(db, file);
+}
+
+/** Numbers of streams skipped by a restore: those given out since the backup must not come again. */
+const SKIPPED_STREAMS = 1_000_000_000;
+
+/**
+ * Puts a backup in the place of a data directory's database, which is kept beside it; returns the name it was
+ * kept under, or null when there was none. Throws `conflict` when a server holds the directory, or the backup is
+ * damaged, of another application or of a newer version; then nothing has changed.
+ */
+export function restoreDirectory(
+  directory: string,
+  backup: string,
+  clock: Clock,
+): string | null {
+  if (!existsSync(backup)) {
+    throw new GatewayError("not_found", `${backup} does not exist.`);
+  }
+  makeDirectory(directory);
+  using _lock = lockDirectory(directory, clock);
+  const file = databaseFile(directory);
+  const incoming = `${file}.restoring`;
+  try {
+    using source = new Database(backup, { readonly: true });
+    inspect(source, backup);
+    check(source, backup);
+    rmSync(incoming, { force: true });
+    backUp(source, incoming);
+  } catch (cause) {
+    if (cause instanceof GatewayError) throw cause;
+    throw damaged(backup, (cause as Error).message, cause);
+  }
+  {
+    using copy = new Database(incoming);
+    copy.run(
+      `UPDATE meta SET value = CAST(value AS INTEGER) + ${SKIPPED_STREAMS} WHERE key = 'next_stream'`,
+    );
+  }
+  toDisk(incoming);
+  const kept = setAside(file, clock);
+  renameSync(incoming, file);
+  toDisk(dirname(file));
+  return kept;
+}
+
+/** Moves a database and what belongs to it out of the way. */
+function setAside(file: string, clock: Clock): string | null {
+  if (!existsSync(file)) return null;
+  const at = new Date(clock.now()).toISOString().replaceAll(/[:.]/g, "-");
+  const kept = `${file}.replaced-${at}`;
+  for (const suffix of ["-wal", "-shm", ""]) {
+    if (existsSync(file + suffix)) renameSync(file + suffix, kept + suffix);
+  }
+  return kept;
+}
+
+/** Brings a data directory's database to the newest schema. Returns its version before and after. */
+export function migrateDirectory(directory: string, clock: Clock) {
+  const file = databaseFile(directory);
+  let from = 0;
+  if (existsSync(file)) {
+    using db = new Database(file, { readonly: true });
+    from = inspect(db, file);
+  }
+  makeDirectory(directory);
+  using _lock = lockDirectory(directory, clock);
+  openDatabase(directory).close();
+  return { from, to: migrations.length };
+}
+
+/** The database of a directory that a server has used before, as it is. */
+function openExisting(directory: string): Database {
+  const file = databaseFile(directory);
+  if (!existsSync(file)) {
+    throw new GatewayError(
+      "not_found",
+      `There is no database in ${join(directory, "")}. Set DATA_DIR to the directory of the server.`,
+    );
+  }
+  const db = new Database(file, { strict: true });
+  try {
+    const version = inspect(db, file);
+    if (version < migrations.length) {
+      throw new GatewayError(
+        "conflict",
+        `${file} is of an older version. Start the server, or run: membrane-mcp migrate`,
+      );
+    }
+    db.run("PRAGMA busy_timeout = 5000");
+    db.run("PRAGMA synchronous = FULL");
+    db.run("PRAGMA foreign_keys = ON");
+    return db;
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+}
