@@ -12,11 +12,12 @@ import type { HttpHandler } from "./http/server.ts";
 import { createHttp } from "./http/server.ts";
 import { HEARTBEAT_MS, createMcpDoor } from "./mcp/door.ts";
 import { randomIds, systemClock } from "./runtime/machine.ts";
-import { createAuthenticator } from "./sources/membrane/authenticator.ts";
 import type { MembraneApi } from "./sources/membrane/client.ts";
 import { createMembraneApi } from "./sources/membrane/client.ts";
+import { createIntrospection } from "./sources/membrane/introspection.ts";
 import { createMembraneSource } from "./sources/membrane/source.ts";
 import type { VerificationOptions } from "./sources/membrane/verification.ts";
+import { createVerifier } from "./sources/membrane/verifier.ts";
 import { openSqlite } from "./store/sqlite/sqlite.ts";
 import { version } from "./version.ts";
 
@@ -24,7 +25,9 @@ import { version } from "./version.ts";
 export type App = AsyncDisposable & {
   /** Answers one request, as the listener does. */
   fetch: HttpHandler;
-  /** Listens, having first answered what a crash cut off. Resolves with the address. */
+  /** Begins to work, without listening; answers first what a crash cut off. */
+  begin(): Promise<void>;
+  /** Begins, and listens. Resolves with the address. */
   start(): Promise<string>;
   /** Drains, writes what is left, closes. Safe to call twice; the second call does not wait for calls. */
   close(): Promise<void>;
@@ -60,10 +63,7 @@ export function createApp(options: AppOptions): App {
       options.onStorageFailure?.();
     },
   });
-  const membrane = createMembraneApi({
-    apiUri: config.MEMBRANE_API_URI,
-    userAgent: `membrane-mcp/${version}`,
-  });
+  const membrane = membraneApi(config);
   const sources = options.sources ?? [createMembraneSource({ api: membrane })];
   const catalogs = createCatalogs({
     sources,
@@ -117,7 +117,7 @@ export function createApp(options: AppOptions): App {
     maxBodyBytes: config.MAX_BODY_BYTES,
     draining: () => draining,
     mcp,
-    authenticator: openAuthenticator(config, clock, membrane),
+    authenticator: createAuthenticator(config, clock, membrane),
     sessions: store.sessions,
     tokenInQuery: config.TOKEN_IN_QUERY,
     sourceHealth: catalogs.health,
@@ -130,11 +130,23 @@ export function createApp(options: AppOptions): App {
   const timers: Timer[] = [];
   let closing: Promise<void> | null = null;
 
-  async function start(): Promise<string> {
+  async function begin(): Promise<void> {
     const interrupted = await mcp.recover();
     if (interrupted > 0) {
       log.warn("calls interrupted by the last stop", { calls: interrupted });
     }
+    timers.push(
+      // The executable starts reluctant to compile what only the start runs (--compile-jit-policy).
+      setTimeout(() => Bun.unsafe.setJITPolicy(1), STARTED_MS),
+      setInterval(() => mcp.tick(), HEARTBEAT_MS),
+      setInterval(async () => {
+        while (await retain()) await Bun.sleep(50);
+      }, RETENTION_MS),
+    );
+  }
+
+  async function start(): Promise<string> {
+    await begin();
     try {
       server = Bun.serve({
         hostname: config.HOST,
@@ -163,14 +175,6 @@ export function createApp(options: AppOptions): App {
         { cause },
       );
     }
-    timers.push(
-      // The executable starts reluctant to compile what only the start runs (--compile-jit-policy).
-      setTimeout(() => Bun.unsafe.setJITPolicy(1), STARTED_MS),
-      setInterval(() => mcp.tick(), HEARTBEAT_MS),
-      setInterval(async () => {
-        while (await retain()) await Bun.sleep(50);
-      }, RETENTION_MS),
-    );
     const address = `http://${config.HOST.includes(":") ? `[${config.HOST}]` : config.HOST}:${server.port}`;
     log.info("listening", { address, version });
     return address;
@@ -188,35 +192,35 @@ export function createApp(options: AppOptions): App {
   }
   const close = () => (closing ??= shutDown());
 
-  return { fetch: http, start, close, [Symbol.asyncDispose]: close };
+  return { fetch: http, begin, start, close, [Symbol.asyncDispose]: close };
 }
 
 /** How far the clocks of those who sign tokens may differ from ours. */
 const TOKEN_LEEWAY_MS = 30_000;
 
 /** With a key: verifies tokens here. Without: asks Membrane. */
-function openAuthenticator(
+export function createAuthenticator(
   config: Config,
   clock: Clock,
-  api: MembraneApi,
+  api: MembraneApi = membraneApi(config),
 ): Authenticator {
   const workspaceKey = config.MEMBRANE_WORKSPACE_KEY ?? null;
   const key = verificationKey(config);
-  if (key === null || workspaceKey === null) {
-    return createAuthenticator({
-      verify: "membrane",
-      clock,
-      api,
-      workspaceKey,
-    });
-  }
-  return createAuthenticator({
-    verify: "keys",
-    clock,
-    workspaceKey,
-    key,
-    allowNonExpiring: config.ALLOW_NON_EXPIRING_TOKENS,
-    leewayMs: TOKEN_LEEWAY_MS,
+  return key === null || workspaceKey === null
+    ? createIntrospection({ clock, api, workspaceKey })
+    : createVerifier({
+        clock,
+        workspaceKey,
+        key,
+        allowNonExpiring: config.ALLOW_NON_EXPIRING_TOKENS,
+        leewayMs: TOKEN_LEEWAY_MS,
+      });
+}
+
+function membraneApi(config: Config): MembraneApi {
+  return createMembraneApi({
+    apiUri: config.MEMBRANE_API_URI,
+    userAgent: `membrane-mcp/${version}`,
   });
 }
 

@@ -1,20 +1,39 @@
 #!/usr/bin/env bun
 import { createApp } from "./app.ts";
 import type { App } from "./app.ts";
-import { exitCodes, parseCommand, usage } from "./cli/command.ts";
+import { DISK_FAILED, exitCodeOf, exitCodes } from "./cli/exit.ts";
+import type { Commands } from "./cli/program.ts";
+import { runProgram } from "./cli/program.ts";
 import { describeConfig, readConfig } from "./config.ts";
 import type { Config } from "./config.ts";
 import { GatewayError, asGatewayError, describeError } from "./core/errors.ts";
 import { createLog } from "./runtime/log.ts";
+import { systemClock } from "./runtime/machine.ts";
 import type { ProcessLog } from "./runtime/log.ts";
-import { version } from "./version.ts";
 
-/** argv and env in, exit code out. */
+/**
+ * argv and env in, exit code out. What only some commands need is imported by them: the server starts in a few
+ * hundredths of a second.
+ */
+
+const { env } = process;
 
 function openLog(config: Config): Promise<ProcessLog> {
   return createLog({
     level: config.LOG_LEVEL,
     format: config.LOG_FORMAT ?? (process.stderr.isTTY ? "pretty" : "json"),
+  });
+}
+
+function openApp(config: Config, log: ProcessLog): App {
+  return createApp({
+    config,
+    log,
+    onStorageFailure() {
+      // Whoever supervises us starts us anew, and the next start looks at the file.
+      log.flush();
+      process.exit(DISK_FAILED);
+    },
   });
 }
 
@@ -48,65 +67,324 @@ async function run(app: App, log: ProcessLog, ready: (url: string) => void) {
   return code;
 }
 
-async function serve(config: Config): Promise<number> {
-  const log = await openLog(config);
-  return run(createApp({ config, log }), log, () => {});
+/** What starts this program: the executable, or Bun and this file. */
+function self(): string[] {
+  return Bun.main.startsWith("/$bunfs/") || Bun.main.startsWith("B:/~BUN/")
+    ? [process.execPath]
+    : [process.execPath, Bun.main];
 }
 
-/** The server, and beside it on loopback a small Membrane of our own. */
-async function demo(config: Config): Promise<number> {
-  if (!isLoopback(config.HOST)) {
+/** `/mcp` of the server that clients are to reach. Throws `invalid` when nobody says which. */
+function mcpUrl(given: string | undefined, config: Config): string {
+  const base = given ?? config.PUBLIC_URL;
+  if (base === undefined) {
     throw new GatewayError(
       "invalid",
-      "The demo listens on loopback only: its token is printed on the screen. Unset HOST.",
+      "The address of the server is not known. Name it with --url, or set PUBLIC_URL.",
     );
   }
-  // Loaded for the demo alone.
-  const { openDemo } = await import("./demo/demo.ts");
-  await using workspace = await openDemo(config.DATA_DIR);
-  const log = await openLog(config);
-  const app = createApp({
-    config: { ...config, ...workspace.settings },
-    log,
-  });
-  // Awaited: the workspace is closed when this function returns.
-  return await run(app, log, (url) => console.log(workspace.welcome(url)));
+  const url = URL.parse(base);
+  if (!url || !/^https?:$/.test(url.protocol)) {
+    throw new GatewayError("invalid", `${base} is not an http(s) URL.`);
+  }
+  if (!/\/(mcp|sse)$/.test(url.pathname)) {
+    url.pathname = `${url.pathname.replace(/\/$/, "")}/mcp`;
+  }
+  return url.href;
 }
 
-function isLoopback(host: string): boolean {
-  return (
-    host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host)
+const registry = async () => {
+  const { openRegistry } = await import("./store/sqlite/operate.ts");
+  return openRegistry(readConfig(env).DATA_DIR);
+};
+const print = (text: string) => console.log(text);
+const printJson = (value: unknown) => print(JSON.stringify(value, null, 2));
+
+const commands: Commands = {
+  async serve() {
+    const config = readConfig(env);
+    const log = await openLog(config);
+    return run(openApp(config, log), log, () => {});
+  },
+
+  /** The server, and beside it on loopback a small Membrane of our own. */
+  async demo() {
+    const config = readConfig(env);
+    const { isLoopback } = await import("./doctor.ts");
+    if (!isLoopback(config.HOST)) {
+      throw new GatewayError(
+        "invalid",
+        "The demo listens on loopback only: its token is printed on the screen. Unset HOST.",
+      );
+    }
+    const { openDemo } = await import("./demo/demo.ts");
+    await using workspace = await openDemo(config.DATA_DIR);
+    const log = await openLog(config);
+    const app = openApp({ ...config, ...workspace.settings }, log);
+    // Awaited: the workspace is closed when this function returns.
+    return await run(app, log, (url) => print(workspace.welcome(url)));
+  },
+
+  async stdio(options) {
+    const { readToken } = await import("./cli/token.ts");
+    const { bridgeStdio } = await import("./cli/stdio.ts");
+    const token = readToken(options, env);
+    const config = readConfig({ LOG_LEVEL: "warn", ...env });
+    const log = await openLog(config);
+    const warn = log.warn;
+    if (options.url !== undefined) {
+      await bridgeStdio({ url: mcpUrl(options.url, config), token, warn });
+      log.flush();
+      return 0;
+    }
+    const { temporaryDirectory } = await import("./runtime/directory.ts");
+    // Several clients may each start one, so by default each has a directory of its own.
+    using directory = env["DATA_DIR"] ? null : temporaryDirectory();
+    const app = openApp(
+      directory ? { ...config, DATA_DIR: directory.path } : config,
+      log,
+    );
+    await app.begin();
+    await bridgeStdio({
+      url: "http://localhost/mcp",
+      token,
+      warn,
+      fetch(request) {
+        request.headers.set("host", "localhost");
+        return app.fetch(request, { address: null, setIdleTimeout() {} });
+      },
+    });
+    await app.close();
+    log.flush();
+    return 0;
+  },
+
+  async config() {
+    print(describeConfig(readConfig(env)));
+    return 0;
+  },
+
+  async routes() {
+    const { routes } = await import("./http/routes.ts");
+    const { formatTable } = await import("./cli/table.ts");
+    const rows = Object.entries(routes).map(([route, access]) => [
+      ...route.split(" "),
+      access,
+    ]);
+    print(formatTable(["METHOD", "PATH", "ACCESS"], rows));
+    return 0;
+  },
+
+  async version() {
+    const { versions } = await import("./version.ts");
+    const { sqliteVersion } = await import("./store/sqlite/operate.ts");
+    for (const [name, version] of [
+      ...Object.entries(versions()),
+      ["sqlite", sqliteVersion()],
+    ]) {
+      print(`${name} ${version}`);
+    }
+    return 0;
+  },
+
+  async doctor({ json }) {
+    const { examineAll } = await import("./doctor.ts");
+    const { formatTable } = await import("./cli/table.ts");
+    const token = env["MEMBRANE_ACCESS_TOKEN"] ?? null;
+    const findings = await examineAll(readConfig(env), token);
+    if (json) printJson(findings);
+    else {
+      print(
+        formatTable(
+          ["", "CHECK", "FINDING"],
+          findings.map(({ level, check, message }) => [
+            level.toUpperCase(),
+            check,
+            message,
+          ]),
+        ),
+      );
+    }
+    return findings.some(({ level }) => level === "fault") ? 1 : 0;
+  },
+
+  async connect(client, { url, name, write, ...options }) {
+    const { homedir } = await import("node:os");
+    const { showConnection, writeConnection } =
+      await import("./cli/connect.ts");
+    const { readToken } = await import("./cli/token.ts");
+    const to = {
+      platform: process.platform,
+      home: homedir(),
+      env,
+      cwd: process.cwd(),
+      url: mcpUrl(url, readConfig(env)),
+      token: readToken(options, env),
+      self: self(),
+    };
+    print(
+      write
+        ? writeConnection(client, name, to, systemClock.now())
+        : showConnection(client, name, to),
+    );
+    return 0;
+  },
+
+  async tokenMint({ user, name, ttl }) {
+    const config = readConfig(env);
+    const {
+      MEMBRANE_WORKSPACE_KEY: workspaceKey,
+      MEMBRANE_WORKSPACE_SECRET: secret,
+    } = config;
+    if (workspaceKey === undefined || secret === undefined) {
+      throw new GatewayError(
+        "invalid",
+        "A token is signed with the workspace's secret. Set MEMBRANE_WORKSPACE_KEY and MEMBRANE_WORKSPACE_SECRET.",
+      );
+    }
+    const { mintToken } = await import("./demo/token.ts");
+    print(
+      await mintToken({
+        workspaceKey,
+        secret,
+        user,
+        ttlSeconds: ttl / 1000,
+        ...(name === undefined ? {} : { name }),
+      }),
+    );
+    return 0;
+  },
+
+  async tokenInspect(options) {
+    const { readToken } = await import("./cli/token.ts");
+    const { inspectToken } = await import("./inspect-token.ts");
+    const { lines, accepted } = await inspectToken(
+      readToken(options, env),
+      readConfig(env),
+    );
+    print(lines.join("\n"));
+    return accepted ? 0 : exitCodes.unauthenticated;
+  },
+
+  async sessionsList({ json, ...of }) {
+    const { formatTable, formatTime, printable } =
+      await import("./cli/table.ts");
+    using open = await registry();
+    const sessions = open.sessions(of);
+    if (json) printJson(sessions);
+    else {
+      print(
+        formatTable(
+          ["SESSION", "USER", "CHAT", "CLIENT", "REVISION", "LAST SEEN"],
+          sessions.map((session) => [
+            session.id,
+            printable(session.user),
+            printable(session.chat ?? ""),
+            printable(session.client ?? ""),
+            session.protocolVersion,
+            formatTime(session.lastSeenAt),
+          ]),
+        ),
+      );
+    }
+    return 0;
+  },
+
+  async sessionsShow(id, { json }) {
+    const { formatTime, printable } = await import("./cli/table.ts");
+    using open = await registry();
+    const session = open.session(id);
+    if (!session) throw unknownSession(id);
+    if (json) printJson(session);
+    else {
+      for (const [field, value] of Object.entries(session)) {
+        const text = field.endsWith("At")
+          ? formatTime(Number(value))
+          : typeof value === "string"
+            ? value
+            : JSON.stringify(value);
+        print(`${field}: ${printable(text)}`);
+      }
+    }
+    return 0;
+  },
+
+  async sessionsEnd(id) {
+    using open = await registry();
+    if (!(await open.end(id))) throw unknownSession(id);
+    print(`Session ${id} has ended.`);
+    return 0;
+  },
+
+  async chatsList({ json, ...of }) {
+    const { formatTable, formatTime, printable } =
+      await import("./cli/table.ts");
+    using open = await registry();
+    const chats = open.chats(of);
+    if (json) printJson(chats);
+    else {
+      print(
+        formatTable(
+          ["CHAT", "USER", "MODE", "SESSION", "LAST SEEN"],
+          chats.map((chat) => [
+            printable(chat.chat),
+            printable(chat.user),
+            chat.mode,
+            chat.session ?? "",
+            formatTime(chat.lastSeenAt),
+          ]),
+        ),
+      );
+    }
+    return 0;
+  },
+
+  async backup(file) {
+    const { backUpDirectory } = await import("./store/sqlite/operate.ts");
+    backUpDirectory(readConfig(env).DATA_DIR, file);
+    print(`${file} is a checked copy of the database.`);
+    return 0;
+  },
+
+  async restore(file) {
+    const { restoreDirectory } = await import("./store/sqlite/operate.ts");
+    const { DATA_DIR } = readConfig(env);
+    const kept = restoreDirectory(DATA_DIR, file, systemClock);
+    print(
+      `${DATA_DIR} holds what ${file} holds.${kept ? ` What it was is in ${kept}.` : ""}`,
+    );
+    return 0;
+  },
+
+  async migrate() {
+    const { migrateDirectory } = await import("./store/sqlite/operate.ts");
+    const { DATA_DIR } = readConfig(env);
+    const { from, to } = migrateDirectory(DATA_DIR, systemClock);
+    print(
+      from === to
+        ? `The database in ${DATA_DIR} is of schema ${to} already.`
+        : `The database in ${DATA_DIR} was brought from schema ${from} to ${to}.`,
+    );
+    return 0;
+  },
+};
+
+function unknownSession(id: string): GatewayError {
+  return new GatewayError(
+    "not_found",
+    `There is no session ${id}. membrane-mcp sessions list shows them.`,
   );
 }
 
-async function main(): Promise<number> {
-  // Whatever is written is for this user alone.
-  process.umask(0o077);
-  const command = parseCommand(process.argv.slice(2));
-  switch (command) {
-    case "help":
-      console.log(usage);
-      return 0;
-    case "version":
-      console.log(`membrane-mcp ${version} (Bun ${Bun.version})`);
-      return 0;
-    case "config":
-      console.log(describeConfig(readConfig(process.env)));
-      return 0;
-    case "serve":
-      return serve(readConfig(process.env));
-    case "demo":
-      return demo(readConfig(process.env));
-  }
-}
-
-main().then(
+// Whatever is written is for this user alone.
+process.umask(0o077);
+runProgram(process.argv.slice(2), commands).then(
   (code) => process.exit(code),
   (thrown: unknown) => {
     const error = asGatewayError(thrown);
     console.error(
       `membrane-mcp: ${error.code === "internal" ? describeError(thrown) : error.message}`,
     );
-    process.exit(exitCodes[error.code]);
+    process.exit(exitCodeOf(error));
   },
 );

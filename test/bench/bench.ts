@@ -10,6 +10,7 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { compile } from "../../.ci/compile.ts";
 import { mintToken } from "../../src/demo/token.ts";
 import type { Connection } from "./connection.ts";
 import { connect } from "./connection.ts";
@@ -33,24 +34,13 @@ const secret = "a secret for benchmarks that is long enough";
 const token = await mintToken({ workspaceKey, secret, user: "user-1" });
 const here = import.meta.dir;
 
-function buildOurs(): string {
-  const outfile = join(directory, "server");
-  const build = (
-    JSON.parse(readFileSync(join(here, "../../package.json"), "utf8")) as {
-      scripts: { build: string };
-    }
-  ).scripts.build;
-  const command = /bun build .*/
-    .exec(build)![0]
-    .replace("src/main.ts", join(here, "server.ts"))
-    .replace("dist/membrane-mcp", outfile)
-    .split(" ");
-  const built = Bun.spawnSync([process.execPath, ...command.slice(1)]);
-  if (!built.success) throw new Error(built.stderr.toString());
-  return outfile;
+async function buildOurs(): Promise<string> {
+  const out = join(directory, "server");
+  await compile({ entry: join(here, "server.ts"), out });
+  return out;
 }
 
-function targets(): Target[] {
+async function targets(): Promise<Target[]> {
   const settings = {
     DATA_DIR: join(directory, "data"),
     MEMBRANE_WORKSPACE_KEY: workspaceKey,
@@ -59,7 +49,7 @@ function targets(): Target[] {
   const found: Target[] = [
     {
       name: "membrane-mcp",
-      command: [buildOurs()],
+      command: [await buildOurs()],
       env: { ...settings, PORT: "3191" },
       port: 3191,
       tool: "bench_echo",
@@ -279,7 +269,7 @@ function median(values: number[]): number {
 
 // --- all of them ---
 
-const all = targets();
+const all = await targets();
 const results = new Map<string, Figures[]>(all.map(({ name }) => [name, []]));
 // This process, with all that it starts unless it says otherwise.
 Bun.spawnSync(["taskset", "-apc", "1", String(process.pid)]);

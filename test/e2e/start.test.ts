@@ -8,6 +8,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { migrate } from "../../src/store/sqlite/migrations.ts";
 import { ensureBuilt, freePort, run } from "../support/binary.ts";
 import { createCaller } from "../support/caller.ts";
 import { temporaryDirectory } from "../support/directory.ts";
@@ -162,7 +163,7 @@ describe("serve refuses to start with one clear line", () => {
       db.run("CREATE TABLE theirs (x)");
     });
     expect([code, err]).toEqual([
-      75,
+      65,
       expect.stringContaining("another application"),
     ]);
   });
@@ -174,7 +175,7 @@ describe("serve refuses to start with one clear line", () => {
       db.run("PRAGMA user_version = 99");
       db.run("CREATE TABLE theirs (x)");
     });
-    expect([code, err]).toEqual([75, expect.stringContaining("newer version")]);
+    expect([code, err]).toEqual([65, expect.stringContaining("newer version")]);
   });
 
   test("over a file that is no database", async () => {
@@ -184,8 +185,48 @@ describe("serve refuses to start with one clear line", () => {
         "not a database ".repeat(1000),
       ),
     );
-    expect(code).not.toBe(0);
-    expect(err).toContain("membrane-mcp.db");
+    expect([code, err]).toEqual([
+      65,
+      expect.stringContaining("cannot be read as a database"),
+    ]);
+  });
+
+  test("over a database with damaged pages", async () => {
+    const { code, err } = await serve((data) => {
+      using db = new Database(join(data, "membrane-mcp.db"), { create: true });
+      migrate(db, 0);
+      db.run(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) INSERT INTO names SELECT 'w', 'u', 'ref' || i, 'name' || i, i FROM n",
+      );
+      db.close();
+      const file = join(data, "membrane-mcp.db");
+      const bytes = readFileSync(file);
+      bytes.fill(0xa5, 8 * 4096, 12 * 4096);
+      writeFileSync(file, bytes);
+    });
+    expect([code, err]).toEqual([65, expect.stringContaining("is damaged")]);
+  });
+
+  test("where it may not write", async () => {
+    const folder = emptyFolder();
+    writeFileSync(join(folder, "file"), "");
+    const { code, err } = await finish(
+      ["serve"],
+      { PORT: "0", DATA_DIR: join(folder, "file", "data") },
+      folder,
+    );
+    expect([code, err.trim().split("\n").length]).toEqual([73, 1]);
+    expect(err).toContain("cannot be written");
+    // Not even root may make a directory here.
+    const kernel = await finish(
+      ["serve"],
+      { PORT: "0", DATA_DIR: "/proc/membrane-mcp" },
+      folder,
+    );
+    expect([kernel.code, kernel.err]).toEqual([
+      73,
+      expect.stringContaining("/proc/membrane-mcp"),
+    ]);
   });
 
   test("on a port that is taken", async () => {

@@ -11,7 +11,7 @@ export const executable = join(root, "dist/membrane-mcp");
 export async function ensureBuilt(): Promise<void> {
   const built = existsSync(executable) ? statSync(executable).mtimeMs : 0;
   const sources = [
-    ...new Glob("{src,drizzle}/**/*").scanSync(root),
+    ...new Glob("{src,drizzle,.ci}/**/*").scanSync({ cwd: root, dot: true }),
     "package.json",
     "bun.lock",
   ];
@@ -40,12 +40,14 @@ export type Run = {
   kill(signal: NodeJS.Signals): void;
 };
 
+/** `before`: a program that starts it, with its arguments. */
 export function run(
   args: string[],
   env: Record<string, string>,
   cwd: string,
+  before: string[] = [],
 ): Run {
-  const child = Bun.spawn([executable, ...args], {
+  const child = Bun.spawn([...before, executable, ...args], {
     cwd,
     env,
     stdin: "ignore",

@@ -54,7 +54,7 @@ export function check(db: Database, file: string): void {
   if (finding?.integrity_check !== "ok") {
     throw new GatewayError(
       "conflict",
-      `${file} is damaged: ${finding?.integrity_check}.`,
+      `${file} is damaged: ${finding?.integrity_check.replace(/\s+/g, " ")}.`,
       { data: { reason: "damaged" } },
     );
   }

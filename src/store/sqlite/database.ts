@@ -64,7 +64,7 @@ export function openDatabase(
     return db;
   } catch (error) {
     db.close();
-    throw error instanceof GatewayError ? error : unusable(directory, error);
+    throw unusable(directory, error);
   }
 }
 
@@ -82,13 +82,14 @@ function checkPages(db: Database, file: string): void {
 export function damaged(file: string, why: string, cause?: unknown) {
   return new GatewayError(
     "conflict",
-    `${file} is damaged: ${why}. Nothing was changed. Restore a backup (membrane-mcp restore FILE), or set DATA_DIR to another directory.`,
+    `${file} is damaged: ${why.replace(/\s+/g, " ")}. Nothing was changed. Restore a backup (membrane-mcp restore FILE), or set DATA_DIR to another directory.`,
     { data: { reason: "damaged" }, cause },
   );
 }
 
 /** What stands in the way of using a data directory, in words for who can clear it. */
 export function unusable(directory: string, cause: unknown): GatewayError {
+  if (cause instanceof GatewayError) return cause;
   const { code = "", message } = cause as Error & { code?: string };
   if (/^SQLITE_(CORRUPT|NOTADB)/.test(code)) {
     return damaged(databaseFile(directory), message, cause);

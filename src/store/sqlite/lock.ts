@@ -1,5 +1,5 @@
 import { Database } from "bun:sqlite";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { GatewayError } from "../../core/errors.ts";
 import type { Clock } from "../../core/runtime.ts";
@@ -37,6 +37,22 @@ export function lockDirectory(directory: string, clock: Clock): Disposable {
   }
   const held = lock;
   return { [Symbol.dispose]: () => held.close() };
+}
+
+/** Who holds the directory at present, in words; null when nobody does. */
+export function holderOf(directory: string): string | null {
+  const file = join(directory, "instance.lock");
+  if (!existsSync(file)) return null;
+  const lock = new Database(file);
+  try {
+    lock.run("PRAGMA busy_timeout = 0");
+    lock.run("BEGIN EXCLUSIVE");
+    return null;
+  } catch {
+    return describeHolder(join(directory, "instance.json"));
+  } finally {
+    lock.close();
+  }
 }
 
 function describeHolder(file: string): string {

@@ -1,5 +1,5 @@
 import { Database } from "bun:sqlite";
-import { existsSync, renameSync, rmSync } from "node:fs";
+import { existsSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { asc, count, desc, eq, sql, sum } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/bun-sqlite";
@@ -11,8 +11,9 @@ import {
   makeDirectory,
   openDatabase,
   damaged,
+  unusable,
 } from "./database.ts";
-import { lockDirectory } from "./lock.ts";
+import { holderOf, lockDirectory } from "./lock.ts";
 import { inspect, migrations } from "./migrations.ts";
 import { calls, chats, events, sessions } from "./schema.ts";
 import { createSessionStore } from "./sessions.ts";
@@ -164,6 +165,12 @@ export function backUpDirectory(directory: string, file: string): void {
   backUp(db, file);
 }
 
+/** Of the SQLite in this executable. */
+export function sqliteVersion(): string {
+  using db = new Database(":memory:");
+  return db.query<{ v: string }, []>("SELECT sqlite_version() AS v").get()!.v;
+}
+
 /** Numbers of streams skipped by a restore: those given out since the backup must not come again. */
 const SKIPPED_STREAMS = 1_000_000_000;
 
@@ -186,7 +193,13 @@ export function restoreDirectory(
   const incoming = `${file}.restoring`;
   try {
     using source = new Database(backup, { readonly: true });
-    inspect(source, backup);
+    if (inspect(source, backup) === 0) {
+      throw new GatewayError(
+        "conflict",
+        `${backup} is empty. Nothing was changed.`,
+        { data: { reason: "foreign" } },
+      );
+    }
     check(source, backup);
     rmSync(incoming, { force: true });
     backUp(source, incoming);
@@ -230,6 +243,33 @@ export function migrateDirectory(directory: string, clock: Clock) {
   using _lock = lockDirectory(directory, clock);
   openDatabase(directory).close();
   return { from, to: migrations.length };
+}
+
+/** How a data directory's database is; every page is read. Throws `conflict` as a start would, and changes nothing. */
+export function examine(directory: string): {
+  /** Null when there is none yet. */
+  version: number | null;
+  newest: number;
+  bytes: number;
+  walBytes: number;
+  /** Who holds the directory, or null. */
+  heldBy: string | null;
+} {
+  const file = databaseFile(directory);
+  const newest = migrations.length;
+  if (!existsSync(file)) {
+    return { version: null, newest, bytes: 0, walBytes: 0, heldBy: null };
+  }
+  const size = (name: string) => (existsSync(name) ? statSync(name).size : 0);
+  const sizes = { bytes: size(file), walBytes: size(`${file}-wal`) };
+  try {
+    using db = new Database(file, { readonly: true });
+    const version = inspect(db, file);
+    check(db, file);
+    return { version, newest, ...sizes, heldBy: holderOf(directory) };
+  } catch (cause) {
+    throw unusable(directory, cause);
+  }
 }
 
 /** The database of a directory that a server has used before, as it is. */

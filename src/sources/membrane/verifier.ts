@@ -1,36 +1,16 @@
 import { LRUCache } from "lru-cache";
 import type { Authenticator, Principal } from "../../core/principal.ts";
 import type { Clock } from "../../core/runtime.ts";
-import { createIntrospection } from "./introspection.ts";
-import type { IntrospectionOptions } from "./introspection.ts";
 import { tokenKey } from "./token-key.ts";
 import { createVerification } from "./verification.ts";
 import type { VerificationOptions } from "./verification.ts";
-
-export type AuthenticatorOptions = {
-  clock: Clock;
-} & (
-  | ({ verify: "keys" } & VerificationOptions)
-  | ({ verify: "membrane" } & IntrospectionOptions)
-);
 
 /** A verified token is not verified again for this long; a key that is withdrawn counts after that. */
 const CACHE_MS = 5 * 60_000;
 const CACHE_SIZE = 20_000;
 
-/**
- * Verifies Membrane tokens: with the workspace's secret or keys when they are configured, else by asking
- * Membrane whose they are. Never by decoding alone.
- */
-export function createAuthenticator(
-  options: AuthenticatorOptions,
-): Authenticator {
-  return options.verify === "keys"
-    ? withKeys(options)
-    : createIntrospection(options);
-}
-
-function withKeys(
+/** Verifies tokens with the workspace's secret or keys. Never by decoding alone. */
+export function createVerifier(
   options: VerificationOptions & { clock: Clock },
 ): Authenticator {
   const { clock } = options;

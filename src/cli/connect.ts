@@ -1,0 +1,191 @@
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import type { ParseError } from "jsonc-parser";
+import { applyEdits, modify, parse } from "jsonc-parser";
+import { GatewayError } from "../core/errors.ts";
+import { clientNames } from "./program.ts";
+
+type ClientName = (typeof clientNames)[number];
+
+/** Where the client runs, and what it is to connect to. */
+export type Connecting = {
+  platform: NodeJS.Platform;
+  home: string;
+  env: Readonly<Record<string, string | undefined>>;
+  /** The directory in which the command was given. */
+  cwd: string;
+  /** The server's `/mcp`. */
+  url: string;
+  token: string;
+  /** What starts this program. */
+  self: readonly string[];
+};
+
+type Client = {
+  file(to: Connecting): string;
+  /** The object of the file that holds servers by name. */
+  servers: string;
+  entry(to: Connecting): object;
+  /** What is to be done after the file is written. */
+  next: string;
+};
+
+const headers = ({ token }: Connecting) => ({
+  Authorization: `Bearer ${token}`,
+});
+
+/** Where programs keep their settings on this system. */
+function settings({ platform, home, env }: Connecting): string {
+  if (platform === "darwin") return join(home, "Library/Application Support");
+  if (platform === "win32") return env["APPDATA"] ?? join(home, "AppData");
+  return env["XDG_CONFIG_HOME"] ?? join(home, ".config");
+}
+
+const clients: Record<ClientName, Client> = {
+  cursor: {
+    file: ({ home }) => join(home, ".cursor/mcp.json"),
+    servers: "mcpServers",
+    entry: (to) => ({ url: to.url, headers: headers(to) }),
+    next: "Switch the server on in Cursor's settings, under MCP.",
+  },
+  // It speaks stdio only.
+  claude: {
+    file: (to) => join(settings(to), "Claude/claude_desktop_config.json"),
+    servers: "mcpServers",
+    entry: ({ url, token, self }) => ({
+      command: self[0],
+      args: [...self.slice(1), "stdio", "--url", url],
+      env: { MEMBRANE_ACCESS_TOKEN: token },
+    }),
+    next: "Start Claude Desktop anew.",
+  },
+  "claude-code": {
+    file: ({ home }) => join(home, ".claude.json"),
+    servers: "mcpServers",
+    entry: (to) => ({ type: "http", url: to.url, headers: headers(to) }),
+    next: "Start Claude Code anew; /mcp shows the server.",
+  },
+  vscode: {
+    file: (to) => join(settings(to), "Code/User/mcp.json"),
+    servers: "servers",
+    entry: (to) => ({ type: "http", url: to.url, headers: headers(to) }),
+    next: 'Start the server in VS Code with the command "MCP: List Servers".',
+  },
+  windsurf: {
+    file: ({ home }) => join(home, ".codeium/windsurf/mcp_config.json"),
+    servers: "mcpServers",
+    entry: (to) => ({ serverUrl: to.url, headers: headers(to) }),
+    next: "Refresh the servers in Windsurf's settings, under Cascade.",
+  },
+  inspector: {
+    file: ({ cwd }) => join(cwd, "mcp.json"),
+    servers: "mcpServers",
+    entry: (to) => ({
+      type: "streamable-http",
+      url: to.url,
+      headers: headers(to),
+    }),
+    next: "Run: npx @modelcontextprotocol/inspector --config mcp.json",
+  },
+};
+
+/** What to put into which file, as text for a person. Throws `invalid` for an unknown client. */
+export function showConnection(
+  client: string,
+  name: string,
+  to: Connecting,
+): string {
+  const { file, servers, entry, next } = find(client);
+  const text = JSON.stringify({ [servers]: { [name]: entry(to) } }, null, 2);
+  return `Put into ${file(to)}\n\n${text}\n\n${next}`;
+}
+
+/**
+ * Merges the server into the client's own file; everything else in it, comments too, stays as it is, and what it
+ * was is kept beside it. Returns what was done, as text for a person. Throws `invalid` for a file that cannot be
+ * understood, and then has changed nothing.
+ */
+export function writeConnection(
+  client: string,
+  name: string,
+  to: Connecting,
+  now: number,
+): string {
+  const { file, servers, entry, next } = find(client);
+  const named = file(to);
+  // Settings are often links into a repository of dotfiles.
+  const path = existsSync(named) ? realpathSync(named) : named;
+  const before = existsSync(path) ? readFileSync(path, "utf8") : null;
+  const text = before === null || before.trim() === "" ? "{}" : before;
+  checkShape(text, servers, path);
+  const after = insert(text, [servers, name], entry(to));
+  if (after === before) return `${path} says so already.`;
+  let kept: string | null = null;
+  if (before !== null) {
+    const at = new Date(now).toISOString().replaceAll(/[:.]/g, "-");
+    kept = `${path}.before-${at}`;
+    copyFileSync(path, kept);
+    chmodSync(kept, 0o600);
+  }
+  mkdirSync(dirname(path), { recursive: true });
+  const partial = `${path}.partial`;
+  // It holds a token now. A file that is open to others already is its owner's choice.
+  const mode = before === null ? 0o600 : statSync(path).mode & 0o777;
+  writeFileSync(partial, after.endsWith("\n") ? after : `${after}\n`, { mode });
+  renameSync(partial, path);
+  return `${path} names the server "${name}" now.${kept ? ` What it was is in ${kept}.` : ""} ${next}`;
+}
+
+/** Sets the value at the path. What stands around it keeps its own layout. */
+function insert(text: string, path: string[], value: object): string {
+  const [edit] = modify(text, path, value, {});
+  if (edit?.length === 0 && edit.content.startsWith(",")) {
+    const json = JSON.stringify(value, null, 2).replaceAll("\n", "\n    ");
+    const content = `,\n    ${JSON.stringify(path.at(-1))}: ${json}`;
+    return applyEdits(text, [{ ...edit, content }]);
+  }
+  const formattingOptions = { insertSpaces: true, tabSize: 2, eol: "\n" };
+  return applyEdits(text, modify(text, path, value, { formattingOptions }));
+}
+
+function find(client: string): Client {
+  const name = clientNames.find((known) => known === client);
+  if (name === undefined) {
+    throw new GatewayError(
+      "invalid",
+      `Unknown client: ${client}. Those known are: ${clientNames.join(", ")}.`,
+    );
+  }
+  return clients[name];
+}
+
+function checkShape(text: string, servers: string, path: string): void {
+  const errors: ParseError[] = [];
+  const value: unknown = parse(text, errors, { allowTrailingComma: true });
+  const isObject = (thing: unknown) =>
+    typeof thing === "object" && thing !== null && !Array.isArray(thing);
+  const inner = isObject(value)
+    ? (value as Record<string, unknown>)[servers]
+    : null;
+  if (
+    errors.length > 0 ||
+    !isObject(value) ||
+    !(inner === undefined || isObject(inner))
+  ) {
+    throw new GatewayError(
+      "invalid",
+      `${path} is not the JSON that was expected there. Nothing was changed. Mend it, or put in by hand what the command shows without --write.`,
+      { data: { reason: "damaged" } },
+    );
+  }
+}

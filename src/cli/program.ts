@@ -1,0 +1,231 @@
+import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { GatewayError } from "../core/errors.ts";
+
+/** What the commands do. Each resolves with the exit code; what goes to standard output is its own. */
+export type Commands = {
+  serve(): Promise<number>;
+  demo(): Promise<number>;
+  stdio(options: StdioOptions): Promise<number>;
+  config(): Promise<number>;
+  routes(): Promise<number>;
+  version(): Promise<number>;
+  doctor(options: { json: boolean }): Promise<number>;
+  connect(client: string, options: ConnectOptions): Promise<number>;
+  tokenMint(options: MintOptions): Promise<number>;
+  tokenInspect(options: TokenOptions): Promise<number>;
+  sessionsList(options: ListOptions): Promise<number>;
+  sessionsShow(id: string, options: { json: boolean }): Promise<number>;
+  sessionsEnd(id: string): Promise<number>;
+  chatsList(options: ListOptions): Promise<number>;
+  backup(file: string): Promise<number>;
+  restore(file: string): Promise<number>;
+  migrate(): Promise<number>;
+};
+
+export type TokenOptions = { tokenFile?: string };
+export type StdioOptions = TokenOptions & { url?: string };
+export type ConnectOptions = TokenOptions & {
+  url?: string;
+  name: string;
+  write: boolean;
+};
+export type MintOptions = { user: string; name?: string; ttl: number };
+export type ListOptions = { user?: string; limit: number; json: boolean };
+
+export const clientNames = [
+  "cursor",
+  "claude",
+  "claude-code",
+  "vscode",
+  "windsurf",
+  "inspector",
+] as const;
+
+/** Runs what `args` (without the program's name) ask for. Throws `invalid` for what is no command of ours. */
+export async function runProgram(
+  args: readonly string[],
+  commands: Commands,
+): Promise<number> {
+  let code = 0;
+  const run =
+    <A extends unknown[]>(command: (...args: A) => Promise<number>) =>
+    async (...args: A) => {
+      code = await command(...args);
+    };
+  const program = new Command("membrane-mcp")
+    .description("A user's connected apps as MCP tools")
+    .configureOutput({ writeErr: () => {} })
+    .exitOverride()
+    .allowExcessArguments(false)
+    .helpCommand("help [command]", "show how a command is used")
+    .addHelpText(
+      "after",
+      "\nSettings come from the environment; membrane-mcp config shows them.",
+    )
+    .option("-V, --version", "print the versions");
+
+  const add = (parent: Command, usage: string, description: string) =>
+    parent.command(usage).description(description).exitOverride();
+  const withToken = (command: Command) =>
+    command.option(
+      "--token-file <file>",
+      "the token is in this file, instead of MEMBRANE_ACCESS_TOKEN",
+    );
+  const asJson = (command: Command) =>
+    command.option("--json", "print JSON", false);
+  const asList = (command: Command) =>
+    asJson(command)
+      .option("--user <id>", "of this user only")
+      .option("--limit <number>", "at most this many", wholeNumber, 100);
+
+  program
+    .command("serve", { isDefault: true })
+    .description("serve Membrane users (the default)")
+    .exitOverride()
+    .action(
+      run(() =>
+        program.opts()["version"] ? commands.version() : commands.serve(),
+      ),
+    );
+  add(
+    program,
+    "demo",
+    "serve an embedded demo workspace on loopback, with a token to try it",
+  ).action(run(() => commands.demo()));
+  withToken(
+    add(
+      program,
+      "stdio",
+      "be an MCP server on standard input and output, for one token",
+    ).option("--url <url>", "bridge to this server instead of being one"),
+  ).action(run((options: StdioOptions) => commands.stdio(options)));
+  withToken(
+    add(
+      program,
+      "connect <client>",
+      "show, or write, the configuration of a client",
+    )
+      .addHelpText("after", `\nClients: ${clientNames.join(", ")}`)
+      .option("--url <url>", "address of the server (default: PUBLIC_URL)")
+      .option("--name <name>", "what the client calls it", "membrane")
+      .option("--write", "merge it into the client's own file", false),
+  ).action(
+    run((client: string, options: ConnectOptions) =>
+      commands.connect(client, options),
+    ),
+  );
+  asJson(
+    add(
+      program,
+      "doctor",
+      "check everything that serving needs, with the cure for what is wrong",
+    ),
+  ).action(run((options: { json: boolean }) => commands.doctor(options)));
+  add(
+    program,
+    "config",
+    "print the configuration in effect, secrets hidden",
+  ).action(run(() => commands.config()));
+  add(
+    program,
+    "routes",
+    "print every route and what it asks of its caller",
+  ).action(run(() => commands.routes()));
+  add(program, "version", "print the versions").action(
+    run(() => commands.version()),
+  );
+
+  const token = add(program, "token", "tokens of the workspace");
+  add(token, "mint", "make a token of a user, with the workspace secret")
+    .requiredOption("--user <id>", "whose it is")
+    .option("--name <name>", "the user's name")
+    .option("--ttl <duration>", "how long it is good", duration, 7_200_000)
+    .action(run((options: MintOptions) => commands.tokenMint(options)));
+  withToken(
+    add(
+      token,
+      "inspect",
+      "what a token says, and whether it would be accepted",
+    ),
+  ).action(run((options: TokenOptions) => commands.tokenInspect(options)));
+
+  const sessions = add(program, "sessions", "sessions in DATA_DIR");
+  asList(add(sessions, "list", "the sessions, newest first")).action(
+    run((options: ListOptions) => commands.sessionsList(options)),
+  );
+  asJson(add(sessions, "show <id>", "one session")).action(
+    run((id: string, options: { json: boolean }) =>
+      commands.sessionsShow(id, options),
+    ),
+  );
+  add(sessions, "end <id>", "end a session, also of a running server").action(
+    run((id: string) => commands.sessionsEnd(id)),
+  );
+  const chats = add(program, "chats", "chats in DATA_DIR");
+  asList(add(chats, "list", "the chats, newest first")).action(
+    run((options: ListOptions) => commands.chatsList(options)),
+  );
+
+  add(
+    program,
+    "backup <file>",
+    "write a consistent, checked copy of the database, also while serving",
+  ).action(run((file: string) => commands.backup(file)));
+  add(
+    program,
+    "restore <file>",
+    "put a backup in the place of the database, which is kept",
+  ).action(run((file: string) => commands.restore(file)));
+  add(
+    program,
+    "migrate",
+    "bring the database to this version, as the next start would",
+  ).action(run(() => commands.migrate()));
+
+  try {
+    await program.parseAsync(args, { from: "user" });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    // Help was asked for, and has been printed; or a group was named without its command.
+    if (error.exitCode === 0) return 0;
+    const [name = ""] = args;
+    const known = program.commands.some((command) => command.name() === name);
+    if (error.code === "commander.excessArguments" && !known) {
+      throw new GatewayError(
+        "invalid",
+        `Unknown command: ${name}. membrane-mcp --help lists the commands.`,
+      );
+    }
+    if (error.code === "commander.help") {
+      const group = args.find((arg) => !arg.startsWith("-"));
+      throw new GatewayError(
+        "invalid",
+        `${group} needs a command; membrane-mcp help ${group} lists them.`,
+      );
+    }
+    throw new GatewayError(
+      "invalid",
+      `${error.message.replace(/^error: /, "")}\nmembrane-mcp --help lists the commands.`,
+    );
+  }
+  return code;
+}
+
+function wholeNumber(text: string): number {
+  if (!/^\d{1,9}$/.test(text) || Number(text) === 0) {
+    throw new InvalidArgumentError("It must be a whole number above 0.");
+  }
+  return Number(text);
+}
+
+const units = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+function duration(text: string): number {
+  const match = /^(\d{1,6})(s|m|h|d)$/.exec(text);
+  if (!match || Number(match[1]) === 0) {
+    throw new InvalidArgumentError(
+      "It must be a duration such as 90s, 15m, 2h or 30d.",
+    );
+  }
+  return Number(match[1]) * units[match[2] as keyof typeof units];
+}

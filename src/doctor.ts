@@ -1,0 +1,261 @@
+import { existsSync, statfsSync, statSync } from "node:fs";
+import { resolve } from "node:path";
+import { createAuthenticator } from "./app.ts";
+import type { Config } from "./config.ts";
+import { GatewayError, asGatewayError } from "./core/errors.ts";
+import { systemClock } from "./runtime/machine.ts";
+import { probe } from "./runtime/probe.ts";
+import { databaseFile } from "./store/sqlite/database.ts";
+import { examine } from "./store/sqlite/operate.ts";
+
+/** One thing that was looked at. `fault` keeps the server from serving; `warning` will bite sooner or later. */
+export type Finding = {
+  check: string;
+  level: "ok" | "warning" | "fault";
+  message: string;
+};
+
+const MB = 1024 * 1024;
+const LOW_DISK = 512 * MB;
+const NO_DISK = 64 * MB;
+/** The leeway of token verification is half a minute. */
+const SKEW_MS = 20_000;
+
+/** Looks at all that serving needs, in the order in which a start would meet it. Changes nothing. */
+export async function examineAll(
+  config: Config,
+  token: string | null,
+): Promise<Finding[]> {
+  const running = await runningServer(config);
+  return [
+    ...examineDirectory(config),
+    ...examineDatabase(config, running),
+    ...examineListener(config, running),
+    ...(await examineMembrane(config, token)),
+    ...(await examinePublicUrl(config)),
+    ...examineSafety(config),
+  ];
+}
+
+function examineDirectory({ DATA_DIR: directory }: Config): Finding[] {
+  const check = "data directory";
+  const path = resolve(directory);
+  if (!existsSync(path)) {
+    return [
+      { check, level: "ok", message: `${path} will be made at the start.` },
+    ];
+  }
+  const { mode } = statSync(path);
+  const found: Finding[] = [];
+  if ((mode & 0o077) !== 0) {
+    found.push({
+      check,
+      level: "warning",
+      message: `${path} is open to other users of this machine (mode ${(mode & 0o777).toString(8)}). Run: chmod 700 ${path}`,
+    });
+  }
+  const { bavail, bsize } = statfsSync(path);
+  const free = bavail * bsize;
+  if (free < LOW_DISK) {
+    found.push({
+      check,
+      level: free < NO_DISK ? "fault" : "warning",
+      message: `${path} has ${Math.round(free / MB)} MB left. Free some space.`,
+    });
+  }
+  return found.length > 0
+    ? found
+    : [
+        {
+          check,
+          level: "ok",
+          message: `${path}, ${Math.round(free / MB / 1024)} GB free.`,
+        },
+      ];
+}
+
+function examineDatabase(config: Config, running: boolean): Finding[] {
+  const check = "database";
+  const file = databaseFile(config.DATA_DIR);
+  try {
+    const { version, newest, bytes, walBytes, heldBy } = examine(
+      config.DATA_DIR,
+    );
+    if (heldBy !== null && !running) {
+      return [
+        {
+          check,
+          level: "fault",
+          message: `${config.DATA_DIR} is in use by ${heldBy}, which does not answer on ${config.HOST}:${config.PORT}. Stop it, or set DATA_DIR to another directory.`,
+        },
+      ];
+    }
+    if (version === null) {
+      return [
+        { check, level: "ok", message: `${file} will be made at the start.` },
+      ];
+    }
+    const size = `${Math.ceil(bytes / MB)} MB, log ${Math.ceil(walBytes / MB)} MB`;
+    return [
+      {
+        check,
+        level: "ok",
+        message:
+          version < newest
+            ? `${file} is whole (${size}); the start will bring it from schema ${version} to ${newest}.`
+            : `${file} is whole (${size}).`,
+      },
+    ];
+  } catch (error) {
+    return [fault(check, error)];
+  }
+}
+
+function examineListener(config: Config, running: boolean): Finding[] {
+  const check = "listener";
+  const where = `${config.HOST}:${config.PORT}`;
+  if (running) {
+    return [{ check, level: "ok", message: `A server answers on ${where}.` }];
+  }
+  try {
+    void Bun.serve({
+      hostname: config.HOST,
+      port: config.PORT,
+      reusePort: false,
+      fetch: () => new Response(),
+    }).stop(true);
+    return [{ check, level: "ok", message: `${where} is free.` }];
+  } catch (error) {
+    return [
+      {
+        check,
+        level: "fault",
+        message: `Cannot listen on ${where} (${(error as { code?: string }).code ?? "unknown"}). Set PORT or HOST, or stop what listens there.`,
+      },
+    ];
+  }
+}
+
+async function examineMembrane(
+  config: Config,
+  token: string | null,
+): Promise<Finding[]> {
+  const check = "membrane";
+  const uri = config.MEMBRANE_API_URI;
+  const found: Finding[] = [];
+  const answer = await probe(`${uri}/self`);
+  if (answer === null) {
+    found.push({
+      check,
+      level: "fault",
+      message: `${uri} cannot be reached. Look at the network, the proxy settings and MEMBRANE_API_URI.`,
+    });
+  } else {
+    found.push({ check, level: "ok", message: `${uri} answers.` });
+    const skew = answer.date === null ? 0 : answer.date - systemClock.now();
+    if (Math.abs(skew) > SKEW_MS) {
+      found.push({
+        check: "clock",
+        level: "warning",
+        message: `This machine's clock is ${Math.round(Math.abs(skew) / 1000)} s ${skew > 0 ? "behind" : "ahead of"} Membrane's: tokens will be refused at the wrong time. Synchronise it.`,
+      });
+    } else if (answer.date !== null) {
+      found.push({
+        check: "clock",
+        level: "ok",
+        message: "It agrees with Membrane's.",
+      });
+    }
+  }
+  if (token !== null) {
+    try {
+      const { subject, workspace } = await createAuthenticator(
+        config,
+        systemClock,
+      ).verify(token, null);
+      found.push({
+        check: "token",
+        level: "ok",
+        message: `It is that of ${subject} in workspace ${workspace}.`,
+      });
+    } catch (error) {
+      found.push(fault("token", error));
+    }
+  }
+  return found;
+}
+
+async function examinePublicUrl({
+  PUBLIC_URL: url,
+  HOST: host,
+}: Config): Promise<Finding[]> {
+  const check = "public URL";
+  if (url === undefined) return [];
+  const found: Finding[] = [];
+  if (url.startsWith("http:") && !isLoopback(new URL(url).hostname)) {
+    found.push({
+      check,
+      level: "warning",
+      message: `${url} is not encrypted: tokens can be read on the way. Put a proxy with TLS in front.`,
+    });
+  }
+  const answer = await probe(`${url}/health`);
+  if (answer === null || answer.status !== 200) {
+    found.push({
+      check,
+      level: "warning",
+      message: `${url}/health ${answer === null ? "cannot be reached" : `answers with status ${answer.status}`}. If the server runs, look at the proxy: it has to pass ${url} on to ${host}.`,
+    });
+  } else {
+    found.push({ check, level: "ok", message: `${url} leads to a server.` });
+  }
+  return found;
+}
+
+function examineSafety(config: Config): Finding[] {
+  const found: Finding[] = [];
+  const warn = (check: string, message: string) =>
+    found.push({ check, level: "warning", message });
+  if (
+    !isLoopback(config.HOST) &&
+    config.PUBLIC_URL === undefined &&
+    config.ALLOWED_HOSTS.length === 0
+  ) {
+    warn(
+      "hosts",
+      `The server listens on ${config.HOST}, but answers only to requests for that name and for loopback. Set PUBLIC_URL or ALLOWED_HOSTS to the name that clients use.`,
+    );
+  }
+  if (config.ALLOW_NON_EXPIRING_TOKENS) {
+    warn(
+      "tokens",
+      "Tokens without an expiry are accepted: one that leaks is good for ever.",
+    );
+  }
+  if (config.ALLOW_SHORT_SECRET) {
+    warn("tokens", "A short workspace secret is accepted, and can be guessed.");
+  }
+  return found;
+}
+
+async function runningServer({ HOST, PORT }: Config): Promise<boolean> {
+  const host =
+    HOST === "0.0.0.0" ? "127.0.0.1" : HOST === "::" ? "[::1]" : HOST;
+  const answer = await probe(`http://${host}:${PORT}/health`);
+  return answer !== null && answer.text.includes('"checks"');
+}
+
+export function isLoopback(host: string): boolean {
+  return (
+    host === "localhost" ||
+    host === "::1" ||
+    host === "[::1]" ||
+    /^127(\.\d{1,3}){3}$/.test(host)
+  );
+}
+
+function fault(check: string, thrown: unknown): Finding {
+  const error =
+    thrown instanceof GatewayError ? thrown : asGatewayError(thrown);
+  return { check, level: "fault", message: error.message };
+}

@@ -1,0 +1,746 @@
+import { Database } from "bun:sqlite";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import { Client } from "@modelcontextprotocol/sdk/client/index.js";
+import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
+import { routes } from "../../src/http/routes.ts";
+import type { DemoWorkspace } from "../../src/demo/workspace.ts";
+import type { Server } from "../support/binary.ts";
+import {
+  SECRET,
+  WORKSPACE_KEY,
+  ensureBuilt,
+  executable,
+  openServer,
+  run,
+} from "../support/binary.ts";
+import {
+  call,
+  createCaller,
+  initialize,
+  listTools,
+} from "../support/caller.ts";
+import { openWorkspace } from "../support/demo-client.ts";
+import { temporaryDirectory } from "../support/directory.ts";
+import { oddWorld } from "../support/odd-world.ts";
+
+/** Every command of the executable, from empty directories. */
+
+let root: ReturnType<typeof temporaryDirectory>;
+let workspace: DemoWorkspace;
+let server: Server;
+let token: string;
+let folders = 0;
+beforeAll(async () => {
+  await ensureBuilt();
+  root = temporaryDirectory();
+  workspace = openWorkspace(oddWorld({ bigActions: 3 }), {
+    workspaceKey: WORKSPACE_KEY,
+    secret: SECRET,
+  });
+  server = await openServer(workspace.url);
+  token = await server.tokenFor("ada");
+});
+afterAll(async () => {
+  await server[Symbol.asyncDispose]();
+  await workspace.close();
+  root[Symbol.dispose]();
+});
+
+function emptyFolder(): string {
+  const path = join(root.path, String(++folders));
+  mkdirSync(path);
+  return path;
+}
+
+async function finish(
+  args: string[],
+  env: Record<string, string> = {},
+  cwd = emptyFolder(),
+) {
+  const child = run(args, env, cwd);
+  const code = await child.exited;
+  return { code, out: child.stdout(), err: child.stderr() };
+}
+
+const settings = {
+  MEMBRANE_WORKSPACE_KEY: WORKSPACE_KEY,
+  MEMBRANE_WORKSPACE_SECRET: SECRET,
+};
+const caller = () => createCaller(server.url, server.tokenFor);
+
+describe("help", () => {
+  test.each([
+    [["--help"], "Usage: membrane-mcp"],
+    [["help"], "Usage: membrane-mcp"],
+    [["help", "sessions"], "sessions list"],
+    [["connect", "--help"], "cursor, claude, claude-code"],
+    [["token", "mint", "--help"], "--ttl <duration>"],
+    [["serve", "--help"], "serve"],
+  ])("%j explains", async (args, text) => {
+    const { code, out, err } = await finish(args);
+    expect([code, err]).toEqual([0, ""]);
+    expect(out.replaceAll(/\s+/g, " ")).toContain(
+      text === "sessions list" ? "list [options]" : text,
+    );
+  });
+
+  test.each([
+    [["nonsense"], "Unknown command: nonsense"],
+    [["serve", "more"], "too many arguments"],
+    [["token"], "token needs a command"],
+    [["token", "mint"], "--user"],
+    [["token", "mint", "--user", "x", "--ttl", "soon"], "a duration such as"],
+    [["sessions", "list", "--limit", "0"], "a whole number"],
+    [["connect", "emacs", "--url", "http://x/"], "Unknown client: emacs"],
+    [["connect", "cursor"], "PUBLIC_URL"],
+    [["backup"], "missing required argument"],
+  ])("%j is a usage error in a line or two", async (args, text) => {
+    const { code, out, err } = await finish(args, {
+      MEMBRANE_ACCESS_TOKEN: "t",
+    });
+    expect([code, out]).toEqual([64, ""]);
+    expect(err).toContain(text);
+    expect(err).toStartWith("membrane-mcp: ");
+    expect(err).not.toMatch(/\n\s+at /);
+  });
+});
+
+test("version names what the executable is made of", async () => {
+  for (const args of [["version"], ["--version"], ["-V"]]) {
+    const { code, out } = await finish(args);
+    expect(code).toBe(0);
+    for (const part of [
+      "membrane-mcp 0.",
+      "commit ",
+      "bun 1.4.5",
+      "sqlite 3.",
+    ]) {
+      expect(out).toContain(part);
+    }
+    expect(out).not.toContain("none (source)");
+  }
+});
+
+test("routes lists every route with what it asks of its caller", async () => {
+  const { code, out } = await finish(["routes"]);
+  expect(code).toBe(0);
+  const lines = out.trim().split("\n").slice(1);
+  expect(
+    lines.map((line) =>
+      line
+        .trim()
+        .split(/\s{2,}/)
+        .join(" "),
+    ),
+  ).toEqual(
+    Object.entries(routes).map(([route, access]) => `${route} ${access}`),
+  );
+});
+
+describe("token", () => {
+  test("mint makes one that the server accepts, inspect says whose it is and never shows it", async () => {
+    const { code, out } = await finish(
+      ["token", "mint", "--user", "grace", "--name", "Grace", "--ttl", "15m"],
+      settings,
+    );
+    expect(code).toBe(0);
+    const minted = out.trim();
+    expect((await caller().post(minted, initialize())).status).toBe(200);
+    const inspected = await finish(["token", "inspect"], {
+      ...settings,
+      MEMBRANE_ACCESS_TOKEN: minted,
+    });
+    expect(inspected.code).toBe(0);
+    expect(inspected.out).toContain(
+      "accepted: yes, as grace of workspace wk-test",
+    );
+    expect(inspected.out).toContain("in 15 min");
+    expect(inspected.out).not.toContain(minted);
+    const other = await finish(["token", "inspect"], {
+      ...settings,
+      MEMBRANE_WORKSPACE_SECRET: "another-secret-of-at-least-32-bytes",
+      MEMBRANE_ACCESS_TOKEN: minted,
+    });
+    expect(other.code).toBe(77);
+    expect(other.out).toContain("accepted: no.");
+  });
+
+  test("without a secret cannot be minted, without a token not inspected", async () => {
+    const mint = await finish(["token", "mint", "--user", "x"]);
+    expect([mint.code, mint.err]).toEqual([
+      64,
+      expect.stringContaining("MEMBRANE_WORKSPACE_SECRET"),
+    ]);
+    const inspect = await finish(["token", "inspect"]);
+    expect([inspect.code, inspect.err]).toEqual([
+      77,
+      expect.stringContaining("--token-file"),
+    ]);
+  });
+});
+
+describe("stdio", () => {
+  const stdio = async (args: string[], env: Record<string, string>) => {
+    const transport = new StdioClientTransport({
+      command: executable,
+      args: ["stdio", ...args],
+      env,
+      cwd: emptyFolder(),
+      stderr: "pipe",
+    });
+    const client = new Client({ name: "test", version: "1.0.0" });
+    await client.connect(transport);
+    return client;
+  };
+  const env = () => ({ MEMBRANE_ACCESS_TOKEN: token });
+
+  test.each([
+    ["in process", () => [], { ...settings }],
+    ["bridged to a server", () => ["--url", server.url], {}],
+  ])("%s serves the official client", async (_, args, more) => {
+    const client = await stdio(args(), {
+      ...env(),
+      ...more,
+      MEMBRANE_API_URI: workspace.url,
+    });
+    const { tools } = await client.listTools();
+    expect(tools.length).toBeGreaterThan(30);
+    const { structuredContent } = await client.callTool({
+      name: "lab_echo",
+      arguments: { text: "Grüße\n😀\u2028" },
+    });
+    expect(structuredContent).toEqual({ text: "Grüße\n😀\u2028" });
+    await client.close();
+  });
+
+  test("keeps its session over a restart of the server it is bridged to", async () => {
+    const client = await stdio(
+      ["--url", `${server.url}/mcp?mode=dynamic`],
+      env(),
+    );
+    await client.callTool({
+      name: "enable-tools",
+      arguments: { tools: ["lab_echo"] },
+    });
+    await server.kill9();
+    await server.start();
+    const { tools } = await client.listTools();
+    expect(tools.map(({ name }) => name)).toEqual(["enable-tools", "lab_echo"]);
+    await client.close();
+  });
+
+  test("answers what was asked before its input ended, and only MCP is on its output", async () => {
+    const child = Bun.spawn([executable, "stdio"], {
+      cwd: emptyFolder(),
+      env: {
+        ...env(),
+        ...settings,
+        MEMBRANE_API_URI: workspace.url,
+        LOG_LEVEL: "debug",
+      },
+      stdin: new TextEncoder().encode(
+        [
+          initialize(),
+          { jsonrpc: "2.0", method: "notifications/initialized" },
+          listTools,
+          call("lab_echo", { a: 1 }, 3),
+        ]
+          .map((message) => `${JSON.stringify(message)}\n`)
+          .join(""),
+      ),
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const out = await new Response(child.stdout).text();
+    expect(await child.exited).toBe(0);
+    const answers = out
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(answers.map(({ id }) => id).sort()).toEqual([0, 2, 3]);
+  });
+
+  test("a token from a file; one that is refused is an error to the client", async () => {
+    const folder = emptyFolder();
+    const file = join(folder, "token");
+    writeFileSync(file, `${token}\n`);
+    const client = await stdio(["--url", server.url, "--token-file", file], {});
+    expect((await client.listTools()).tools.length).toBeGreaterThan(30);
+    await client.close();
+    await expect(
+      stdio(["--url", server.url], { MEMBRANE_ACCESS_TOKEN: "a.b.c" }),
+    ).rejects.toThrow("does not accept the token");
+    const missing = await finish(["stdio", "--token-file", join(folder, "x")]);
+    expect([missing.code, missing.out]).toEqual([66, ""]);
+  });
+
+  test("ends the session it had, when its client goes", async () => {
+    const client = await stdio(
+      ["--url", `${server.url}/mcp?chat=of-stdio`],
+      env(),
+    );
+    const chats = async () => {
+      const answer = await fetch(`${server.url}/mcp/sessions`, {
+        headers: { authorization: `Bearer ${token}` },
+      });
+      return (await answer.json()) as Record<string, string>;
+    };
+    expect(await chats()).toHaveProperty("of-stdio");
+    await client.close();
+    while ("of-stdio" in (await chats()));
+  });
+});
+
+describe("connect", () => {
+  const at = (home: string) => ({
+    HOME: home,
+    MEMBRANE_ACCESS_TOKEN: "a-token",
+    PUBLIC_URL: "https://mcp.example.com/base/",
+  });
+  const url = "https://mcp.example.com/base/mcp";
+  const headers = { Authorization: "Bearer a-token" };
+  const files: [string, string, unknown][] = [
+    [
+      "cursor",
+      ".cursor/mcp.json",
+      { mcpServers: { membrane: { url, headers } } },
+    ],
+    [
+      "claude",
+      ".config/Claude/claude_desktop_config.json",
+      {
+        mcpServers: {
+          membrane: {
+            command: executable,
+            args: ["stdio", "--url", url],
+            env: { MEMBRANE_ACCESS_TOKEN: "a-token" },
+          },
+        },
+      },
+    ],
+    [
+      "claude-code",
+      ".claude.json",
+      { mcpServers: { membrane: { type: "http", url, headers } } },
+    ],
+    [
+      "vscode",
+      ".config/Code/User/mcp.json",
+      { servers: { membrane: { type: "http", url, headers } } },
+    ],
+    [
+      "windsurf",
+      ".codeium/windsurf/mcp_config.json",
+      { mcpServers: { membrane: { serverUrl: url, headers } } },
+    ],
+  ];
+
+  test.each(files)(
+    "%s: shows, and writes %s",
+    async (client, file, expected) => {
+      const home = emptyFolder();
+      const shown = await finish(["connect", client], at(home));
+      expect(shown.code).toBe(0);
+      const json = shown.out.slice(
+        shown.out.indexOf("{"),
+        shown.out.lastIndexOf("}") + 1,
+      );
+      expect(JSON.parse(json)).toEqual(expected as object);
+      expect(shown.out).toContain(join(home, file));
+      expect(readdirSync(home)).toEqual([]);
+      const written = await finish(["connect", client, "--write"], at(home));
+      expect(written.code).toBe(0);
+      const path = join(home, file);
+      expect(JSON.parse(readFileSync(path, "utf8"))).toEqual(
+        expected as object,
+      );
+      expect(statSync(path).mode & 0o777).toBe(0o600);
+      const again = await finish(["connect", client, "--write"], at(home));
+      expect(again.out).toContain("says so already");
+      expect(
+        readdirSync(dirname(path)).filter((name) => name.includes("before")),
+      ).toEqual([]);
+    },
+  );
+
+  test("keeps what is in the file, comments too, and what it was", async () => {
+    const home = emptyFolder();
+    const real = join(home, "dotfiles.json");
+    const path = join(home, ".cursor/mcp.json");
+    const before = `{
+  // my servers
+  "mcpServers": {
+    "other": { "url": "http://127.0.0.1:1/mcp" }, /* mine */
+  },
+  "else": [1, 2]
+}
+`;
+    writeFileSync(real, before, { mode: 0o644 });
+    mkdirSync(dirname(path));
+    symlinkSync(real, path);
+    const { code } = await finish(
+      ["connect", "cursor", "--write", "--name", "mine"],
+      at(home),
+    );
+    expect(code).toBe(0);
+    const after = readFileSync(path, "utf8");
+    for (const kept of [
+      "// my servers",
+      "/* mine */",
+      '"other": { "url": "http://127.0.0.1:1/mcp" }',
+      '"else": [1, 2]',
+    ]) {
+      expect(after).toContain(kept);
+    }
+    expect(after).toContain('"mine": {');
+    const copies = readdirSync(home).filter((name) =>
+      name.startsWith("dotfiles.json.before-"),
+    );
+    expect(copies).toHaveLength(1);
+    expect(readFileSync(join(home, copies[0]!), "utf8")).toBe(before);
+    expect(statSync(join(home, copies[0]!)).mode & 0o777).toBe(0o600);
+    expect(existsSync(`${real}.partial`)).toBe(false);
+  });
+
+  test.each([
+    ["not json"],
+    ["[]"],
+    ['{"mcpServers": []}'],
+    ['{"mcpServers": "x"}'],
+  ])("leaves a file that holds %s as it is", async (text) => {
+    const home = emptyFolder();
+    const path = join(home, ".cursor/mcp.json");
+    mkdirSync(dirname(path));
+    writeFileSync(path, text);
+    const { code, err } = await finish(
+      ["connect", "cursor", "--write"],
+      at(home),
+    );
+    expect([code, err]).toEqual([
+      65,
+      expect.stringContaining("Nothing was changed"),
+    ]);
+    expect(readFileSync(path, "utf8")).toBe(text);
+    expect(readdirSync(dirname(path))).toEqual(["mcp.json"]);
+  });
+
+  test("inspector: a file beside the one who asks", async () => {
+    const folder = emptyFolder();
+    const { code, out } = await finish(
+      ["connect", "inspector", "--write"],
+      at(folder),
+      folder,
+    );
+    expect(code).toBe(0);
+    expect(out).toContain("@modelcontextprotocol/inspector");
+    expect(JSON.parse(readFileSync(join(folder, "mcp.json"), "utf8"))).toEqual({
+      mcpServers: { membrane: { type: "streamable-http", url, headers } },
+    });
+  });
+});
+
+describe("beside a running server", () => {
+  const beside = (...args: string[]) =>
+    finish(args, { DATA_DIR: server.dataDir });
+
+  test("sessions are listed, shown and ended; a stream of one that ended closes", async () => {
+    const client = caller();
+    const session = await client.open(
+      "ada",
+      {},
+      "/mcp?mode=dynamic&apps=lab&chat=to%07end",
+    );
+    await client.post("ada", call("enable-tools", { tools: ["lab_echo"] }), {
+      "mcp-session-id": session,
+    });
+    const list = await beside("sessions", "list", "--user", "ada", "--json");
+    const listed = JSON.parse(list.out) as { id: string; user: string }[];
+    expect(listed.map(({ id }) => id)).toContain(session);
+    expect(new Set(listed.map(({ user }) => user))).toEqual(new Set(["ada"]));
+    const table = await beside("sessions", "list");
+    expect(table.out).toContain(session);
+    expect(table.out).not.toContain("\u0007");
+    const shown = JSON.parse(
+      (await beside("sessions", "show", session, "--json")).out,
+    );
+    expect(shown).toMatchObject({
+      id: session,
+      mode: "dynamic",
+      apps: ["lab"],
+      enabled: ["lab_echo"],
+      events: 2,
+      runningCalls: 0,
+    });
+    const chats = JSON.parse((await beside("chats", "list", "--json")).out) as {
+      session: string;
+    }[];
+    expect(chats.map((chat) => chat.session)).toContain(session);
+    const ended = await beside("sessions", "end", session);
+    expect(ended.code).toBe(0);
+    let answer = await client.post("ada", listTools, {
+      "mcp-session-id": session,
+    });
+    // The server looks every tenth of a second.
+    while (answer.status === 200) {
+      answer = await client.post("ada", listTools, {
+        "mcp-session-id": session,
+      });
+    }
+    expect(answer.status).toBe(404);
+    const again = await beside("sessions", "end", session);
+    expect([again.code, again.err]).toEqual([
+      66,
+      expect.stringContaining(session),
+    ]);
+    await client.close();
+  });
+
+  test("a backup is whole, for its owner alone, and replaces only what it is asked to", async () => {
+    const client = caller();
+    const session = await client.open("ada", { "x-chat-id": "backed-up" });
+    const folder = emptyFolder();
+    const file = join(folder, "copy.db");
+    expect((await beside("backup", file)).code).toBe(0);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    expect(readdirSync(folder)).toEqual(["copy.db"]);
+    {
+      using copy = new Database(file, { readonly: true });
+      expect(copy.query("PRAGMA integrity_check").get()).toEqual({
+        integrity_check: "ok",
+      });
+    }
+    expect((await beside("backup", file)).code).toBe(0);
+    const nowhere = await beside("backup", join(folder, "no", "copy.db"));
+    expect(nowhere.code).toBe(74);
+    const itself = await beside(
+      "backup",
+      join(server.dataDir, "membrane-mcp.db"),
+    );
+    expect(itself.code).toBe(64);
+    const busy = await beside("restore", file);
+    expect([busy.code, busy.err]).toEqual([
+      75,
+      expect.stringContaining("in use by process"),
+    ]);
+
+    // Restored elsewhere, the session is there.
+    const data = join(folder, "data");
+    expect((await finish(["restore", file], { DATA_DIR: data })).code).toBe(0);
+    const shown = await finish(["sessions", "show", session, "--json"], {
+      DATA_DIR: data,
+    });
+    expect(JSON.parse(shown.out)).toMatchObject({ chat: "backed-up" });
+    // Once more: what was there is kept.
+    const twice = await finish(["restore", file], { DATA_DIR: data });
+    const [, kept] = /What it was is in (\S+\.db\.replaced-\S+)\./.exec(
+      twice.out,
+    )!;
+    expect(existsSync(kept!)).toBe(true);
+    for (const [name, bytes] of [
+      ["empty", ""],
+      ["text", "x".repeat(5000)],
+    ]) {
+      const bad = join(folder, name!);
+      writeFileSync(bad, bytes!);
+      const before = readFileSync(join(data, "membrane-mcp.db"));
+      const refused = await finish(["restore", bad], { DATA_DIR: data });
+      expect([name, refused.code]).toEqual([name, 65]);
+      expect(readFileSync(join(data, "membrane-mcp.db"))).toEqual(before);
+    }
+    const none = await finish(["restore", join(folder, "none")], {
+      DATA_DIR: data,
+    });
+    expect(none.code).toBe(66);
+    await client.close();
+  });
+
+  test("event ids given out after a backup lead nowhere once it is restored", async () => {
+    const folder = emptyFolder();
+    const file = join(folder, "copy.db");
+    const other = await openServer(workspace.url);
+    await using _ = other;
+    const client = createCaller(other.url, other.tokenFor);
+    const session = await client.open("ada");
+    const headers = { "mcp-session-id": session };
+    const data = { DATA_DIR: other.dataDir };
+    await client.post("ada", call("lab_echo", { n: 1 }), headers);
+    expect((await finish(["backup", file], data)).code).toBe(0);
+    const lost = await client.post("ada", call("lab_echo", { n: 2 }), headers);
+    await other.kill9();
+    expect((await finish(["restore", file], data)).code).toBe(0);
+    await other.start();
+    await client.post("ada", call("lab_echo", { n: 3 }), headers);
+    const answer = await client.listen("ada", {
+      ...headers,
+      "last-event-id": lost.events[0]!.id!,
+    });
+    expect(answer.status).toBe(400);
+    await client.close();
+  });
+});
+
+describe("migrate", () => {
+  test("makes what is missing and leaves what is there", async () => {
+    const data = join(emptyFolder(), "data");
+    const first = await finish(["migrate"], { DATA_DIR: data });
+    expect([first.code, first.out]).toEqual([
+      0,
+      expect.stringContaining("from schema 0 to 1"),
+    ]);
+    const second = await finish(["migrate"], { DATA_DIR: data });
+    expect([second.code, second.out]).toEqual([
+      0,
+      expect.stringContaining("already"),
+    ]);
+    expect(statSync(data).mode & 0o777).toBe(0o700);
+    for (const name of readdirSync(data)) {
+      expect([name, statSync(join(data, name)).mode & 0o777]).toEqual([
+        name,
+        0o600,
+      ]);
+    }
+  });
+});
+
+describe("doctor", () => {
+  type Finding = { check: string; level: string; message: string };
+  const doctor = async (env: Record<string, string>) => {
+    const { code, out } = await finish(["doctor", "--json"], {
+      MEMBRANE_API_URI: workspace.url,
+      PORT: "0",
+      ...env,
+    });
+    return { code, findings: JSON.parse(out) as Finding[] };
+  };
+  const of = (findings: Finding[], check: string) =>
+    findings.find((finding) => finding.check === check);
+
+  test("finds nothing wrong where all is well, and says whose the token is", async () => {
+    const { code, findings } = await doctor({
+      ...settings,
+      MEMBRANE_ACCESS_TOKEN: token,
+    });
+    expect(findings.filter(({ level }) => level !== "ok")).toEqual([]);
+    expect(code).toBe(0);
+    expect(of(findings, "token")!.message).toContain(
+      "ada in workspace wk-test",
+    );
+    expect(of(findings, "clock")).toBeDefined();
+  });
+
+  test("knows a server that runs", async () => {
+    const { port } = new URL(server.url);
+    const { code, findings } = await doctor({
+      ...settings,
+      PORT: port,
+      DATA_DIR: server.dataDir,
+    });
+    expect(code).toBe(0);
+    expect(of(findings, "listener")!.message).toContain("A server answers");
+    expect(of(findings, "database")!.message).toContain("is whole");
+  });
+
+  test.each<[string, () => Record<string, string>, string, string]>([
+    [
+      "a port that is taken",
+      () => ({ PORT: new URL(workspace.url).port }),
+      "listener",
+      "Cannot listen",
+    ],
+    [
+      "a directory in use",
+      () => ({ DATA_DIR: server.dataDir }),
+      "database",
+      "is in use by process",
+    ],
+    [
+      "a Membrane out of reach",
+      () => ({ MEMBRANE_API_URI: "http://127.0.0.1:9" }),
+      "membrane",
+      "cannot be reached",
+    ],
+    [
+      "a token that is none",
+      () => ({ ...settings, MEMBRANE_ACCESS_TOKEN: "a.b.c" }),
+      "token",
+      "not accepted",
+    ],
+    [
+      "a damaged database",
+      () => {
+        const data = join(emptyFolder(), "data");
+        mkdirSync(data, { mode: 0o700 });
+        writeFileSync(join(data, "membrane-mcp.db"), "text ".repeat(2000));
+        return { DATA_DIR: data };
+      },
+      "database",
+      "cannot be read as a database",
+    ],
+  ])("names %s as a fault, with its cure", async (_, env, check, text) => {
+    const { code, findings } = await doctor(env());
+    expect(code).toBe(1);
+    const finding = findings.find(({ level }) => level === "fault")!;
+    expect(finding).toMatchObject({
+      check,
+      message: expect.stringContaining(text),
+    });
+  });
+
+  test.each<[string, () => Record<string, string>, string, string]>([
+    [
+      "a directory open to others",
+      () => {
+        const data = join(emptyFolder(), "data");
+        mkdirSync(data, { mode: 0o755 });
+        return { DATA_DIR: data };
+      },
+      "data directory",
+      "chmod 700",
+    ],
+    [
+      "a public URL without TLS",
+      () => ({ PUBLIC_URL: "http://mcp.example.invalid" }),
+      "public URL",
+      "not encrypted",
+    ],
+    [
+      "a host that nobody may use",
+      () => ({ HOST: "0.0.0.0" }),
+      "hosts",
+      "PUBLIC_URL or ALLOWED_HOSTS",
+    ],
+    [
+      "tokens that never expire",
+      () => ({ ALLOW_NON_EXPIRING_TOKENS: "true" }),
+      "tokens",
+      "for ever",
+    ],
+  ])("warns of %s", async (_, env, check, text) => {
+    const { code, findings } = await doctor(env());
+    expect(code).toBe(0);
+    expect(findings.find(({ level }) => level === "warning")).toMatchObject({
+      check,
+      message: expect.stringContaining(text),
+    });
+  });
+
+  test("a configuration with faults is told as any command tells it", async () => {
+    const { code, err } = await finish(["doctor"], {
+      PORT: "x",
+      CALL_TIMEOUT: "y",
+    });
+    expect(code).toBe(64);
+    expect(err).toContain("PORT");
+    expect(err).toContain("CALL_TIMEOUT");
+  });
+});
