@@ -47,6 +47,9 @@ export type AppOptions = {
 /** How long after listening the start counts as over. */
 const STARTED_MS = 1000;
 
+/** How long, after the last answer is made, its bytes may take. */
+const LAST_BYTES_MS = 1000;
+
 /** How often expired things are looked for. */
 const RETENTION_MS = 30_000;
 
@@ -58,6 +61,10 @@ export function createApp(options: AppOptions): App {
     directory: config.DATA_DIR,
     clock,
     sessionCache: config.SESSION_CACHE,
+    caps: {
+      events: config.SESSION_MAX_EVENTS,
+      bytes: config.SESSION_MAX_BYTES,
+    },
     onFailure(error) {
       log.error("storage failed", { reason: describeError(error) });
       options.onStorageFailure?.();
@@ -90,6 +97,7 @@ export function createApp(options: AppOptions): App {
     limits: { maxDepth: config.MAX_JSON_DEPTH, maxBatch: 100 },
     progressMs: config.PROGRESS_INTERVAL,
     pollMs: config.CATALOG_POLL,
+    sessionTtlMs: config.SESSION_TTL,
     basePath: publicUrl ? new URL(publicUrl).pathname.replace(/\/$/, "") : "",
   });
   const retain = createRetention({
@@ -99,11 +107,11 @@ export function createApp(options: AppOptions): App {
     log,
     sessionTtlMs: config.SESSION_TTL,
     eventTtlMs: config.EVENT_TTL,
-    maxEvents: config.SESSION_MAX_EVENTS,
-    maxBytes: config.SESSION_MAX_BYTES,
+    expired: mcp.expired,
   });
 
   let draining = false;
+  let retaining = false;
   const http = createHttp({
     version,
     store,
@@ -140,7 +148,10 @@ export function createApp(options: AppOptions): App {
       setTimeout(() => Bun.unsafe.setJITPolicy(1), STARTED_MS),
       setInterval(() => mcp.tick(), HEARTBEAT_MS),
       setInterval(async () => {
-        while (await retain()) await Bun.sleep(50);
+        if (retaining) return;
+        retaining = true;
+        while (!draining && (await retain())) await Bun.sleep(50);
+        retaining = false;
       }, RETENTION_MS),
     );
   }
@@ -182,10 +193,12 @@ export function createApp(options: AppOptions): App {
 
   async function shutDown(): Promise<void> {
     draining = true;
-    for (const timer of timers) clearInterval(timer);
-    // Only the listener: open streams would keep it waiting.
-    void server?.stop();
+    // Only the listener; what is being answered goes on.
+    const stopped = server?.stop();
     await mcp.drain(config.DRAIN_TIMEOUT);
+    for (const timer of timers) clearInterval(timer);
+    // Answers on their way to a slow reader get a moment.
+    await Promise.race([stopped, Bun.sleep(LAST_BYTES_MS)]);
     await server?.stop(true);
     await store.close();
     log.info("stopped");

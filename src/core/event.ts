@@ -57,10 +57,6 @@ export type EventLog = {
   last(ref: StreamRef): number;
   /** For the start: answers every call that a crash cut off, with `message(requestId)`. Returns how many. */
   interrupt(message: (requestId: string) => string): Promise<number>;
-  /** Removes up to `limit` events written before `before`, and those beyond a session's caps, oldest first. */
-  prune(
-    before: number,
-    caps: { events: number; bytes: number },
-    limit: number,
-  ): Promise<number>;
+  /** Removes up to `limit` events written before `before`, oldest first. */
+  prune(before: number, limit: number): Promise<number>;
 };

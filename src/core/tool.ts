@@ -42,6 +42,11 @@ export type CallContext = {
   /** Tells the caller how far it is; dropped when the caller did not ask for progress. */
   progress(progress: number, total?: number, message?: string): void;
   /**
+   * Resolves when the call is on disk, so that a crash cannot forget it; rejects when it cannot be. Whatever has
+   * an effect outside of this process waits for it first.
+   */
+  onRecord(): Promise<void>;
+  /**
    * Closes the caller's connection while the call goes on; the caller comes back for the answer (SEP-1699).
    * Does nothing for callers that could not.
    */

@@ -6,16 +6,13 @@ import type { SessionStore } from "../core/session.ts";
 export type RetentionOptions = {
   sessionTtlMs: number;
   eventTtlMs: number;
-  /** Per session. */
-  maxEvents: number;
-  maxBytes: number;
 };
 
 /** Rows removed in one transaction: a slice that delays nobody. */
 const SLICE = 500;
 
 /**
- * One slice of forgetting: sessions idle for too long, events too old, events beyond a session's caps.
+ * One slice of forgetting: sessions idle for too long, and events too old.
  * True when there is more to do.
  */
 export function createRetention(
@@ -24,15 +21,17 @@ export function createRetention(
     events: EventLog;
     clock: Clock;
     log: Log;
+    /** Told of every session that has expired. */
+    expired: (sessionPk: number) => void;
   } & RetentionOptions,
 ): () => Promise<boolean> {
   const { sessions, events, clock, log } = wiring;
-  const caps = { events: wiring.maxEvents, bytes: wiring.maxBytes };
   return async () => {
     const now = clock.now();
     try {
       const ended = await sessions.expire(now - wiring.sessionTtlMs, SLICE);
-      const pruned = await events.prune(now - wiring.eventTtlMs, caps, SLICE);
+      for (const pk of ended) wiring.expired(pk);
+      const pruned = await events.prune(now - wiring.eventTtlMs, SLICE);
       if (ended.length > 0 || pruned > 0) {
         log.info("retention", { sessions: ended.length, events: pruned });
       }

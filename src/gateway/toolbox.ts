@@ -23,7 +23,10 @@ export type ToolPage = {
 };
 
 /** What a call begins with. The toolbox aborts it when its time is up. */
-export type CallStart = Pick<CallContext, "progress" | "hangUp"> & {
+export type CallStart = Pick<
+  CallContext,
+  "progress" | "hangUp" | "onRecord"
+> & {
   controller: AbortController;
 };
 
@@ -69,7 +72,7 @@ export function createToolbox(wiring: {
     if (enable === null) {
       throw new GatewayError(
         "invalid",
-        `${ENABLE_TOOLS} needs a session or a chat to keep the choice in. Send initialize first, or an x-chat-id header.`,
+        `${ENABLE_TOOLS} needs a session to keep the choice in. Send initialize first.`,
       );
     }
     const catalog = await catalogs.get(principal);
@@ -125,13 +128,16 @@ export function createToolbox(wiring: {
       if (!tool || !source) {
         throw new GatewayError("not_found", `Unknown tool: ${name}`);
       }
-      const { controller, progress, hangUp } = context;
+      const { controller, progress, hangUp, onRecord } = context;
+      // It may have been cancelled while the catalogue was loaded.
+      controller.signal.throwIfAborted();
       return withDeadline(controller, callTimeoutMs, name, () =>
         source.call(customer.principal, tool.offer, args, {
           signal: controller.signal,
           timeoutMs: callTimeoutMs,
           progress,
           hangUp,
+          onRecord,
         }),
       );
     },

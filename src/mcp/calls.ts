@@ -32,6 +32,8 @@ export type Calls = {
   notified(sessionPk: number, notification: RpcNotification): void;
   /** Aborts what a session has running; nothing more is said. */
   abort(sessionPk: number): void;
+  /** Tries again to store what the disk did not take. */
+  retry(): void;
   /** Resolves when nothing is running. */
   idle(): Promise<void>;
   count(): number;
@@ -57,6 +59,8 @@ export function createCalls(wiring: {
   type Running = { sessionPk: number | null; id: RequestId; stop: () => void };
   const running = new Set<Running>();
   let waiters: (() => void)[] = [];
+  // Answers that the disk did not take. Until it does, or until the next start, their calls read as running.
+  const unstored = new Map<RunningCall, string | null>();
 
   function settle(entry: Running): void {
     running.delete(entry);
@@ -69,26 +73,28 @@ export function createCalls(wiring: {
   function run(
     start: CallStart,
     say: ((text: string) => void) | null,
-    hangUp: () => void,
+    connection: { hangUp(): void; onRecord(): Promise<void> },
   ) {
     const { session, request } = start;
     const controller = new AbortController();
     let cancelled = false;
+    const stopped = Promise.withResolvers<never>();
+    stopped.promise.catch(() => {});
     const entry: Running = {
       sessionPk: session?.pk ?? null,
       id: request.id,
       stop: () => {
         cancelled = true;
-        controller.abort(
-          new GatewayError("conflict", "The call was cancelled."),
-        );
+        const reason = new GatewayError("conflict", "The call was cancelled.");
+        controller.abort(reason);
+        stopped.reject(reason);
       },
     };
     running.add(entry);
     const progress = say && createProgress(request, say, wiring.progressMs);
     const outcome = (async () => {
       try {
-        const result = await start.method(request.params, {
+        const method = start.method(request.params, {
           customer: {
             principal: start.customer.principal,
             view: start.customer.view,
@@ -96,11 +102,15 @@ export function createCalls(wiring: {
           },
           controller,
           progress: progress?.report ?? null,
-          hangUp,
+          ...connection,
           listed: async (digest) => {
             if (session) await rememberListed(session, digest);
           },
         });
+        const result =
+          typeof method === "string"
+            ? method
+            : await Promise.race([method, stopped.promise]);
         return cancelled ? null : resultText(request.id, result);
       } catch (error) {
         if (cancelled) return null;
@@ -120,16 +130,20 @@ export function createCalls(wiring: {
     names: string[],
     say: ((text: string) => void) | null,
   ): Promise<void> {
-    await sessions.edit(session.pk, ({ view }) => ({
+    const edited = sessions.edit(session.pk, ({ view }) => ({
       view: { ...view, enabled: names },
       // The list it was told of is out of date, and it is being told.
       listed: null,
     }));
     const changed = notificationText("notifications/tools/list_changed");
     // On the session's own stream when somebody listens there; else it would wait for a GET that may never come.
-    if (say && streams.reader(session.pk) === null) return say(changed);
+    if (say && streams.reader(session.pk) === null) {
+      await edited;
+      return say(changed);
+    }
     const own = { sessionPk: session.pk, streamId: session.pk };
-    await events.append(own, changed);
+    // Queued in the same turn, so both are in one transaction.
+    await Promise.all([edited, events.append(own, changed)]);
     streams.wake(session.pk);
   }
 
@@ -166,7 +180,13 @@ export function createCalls(wiring: {
       const finish = (answer: string | null) =>
         void events
           .finish(call, answer)
-          .then(() => streams.wake(streamId), storageFailed)
+          .then(
+            () => streams.wake(streamId),
+            (error: unknown) => {
+              unstored.set(call, answer);
+              storageFailed(error);
+            },
+          )
           .finally(() => settle());
       const say = (text: string) => {
         if (onRecord) publish(text);
@@ -174,8 +194,14 @@ export function createCalls(wiring: {
       };
       const resumable =
         callId === streamId && primes(start.session!.protocolVersion);
-      const { outcome, stop, settle } = run(start, say, () => {
-        if (resumable) streams.close(streamId);
+      const record = Promise.withResolvers<void>();
+      // Nobody may be waiting for it.
+      record.promise.catch(() => {});
+      const { outcome, stop, settle } = run(start, say, {
+        hangUp: () => {
+          if (resumable) streams.close(streamId);
+        },
+        onRecord: () => record.promise,
       });
       void outcome.then((answer) => {
         if (onRecord) return finish(answer);
@@ -186,11 +212,13 @@ export function createCalls(wiring: {
       try {
         recorded = await events.record(call, () => ({ messages, answered }));
       } catch (error) {
+        record.reject(error);
         stop();
         settle();
         throw error;
       }
       onRecord = true;
+      record.resolve();
       if (recorded.answered) settle();
       else {
         // What was said between the commit and now.
@@ -203,7 +231,11 @@ export function createCalls(wiring: {
     },
 
     async asBody(start) {
-      const { outcome, settle } = run(start, null, () => {});
+      const { outcome, settle } = run(start, null, {
+        hangUp: () => {},
+        // Its answer is the only trace it leaves.
+        onRecord: () => Promise.resolve(),
+      });
       const answer = await outcome;
       settle();
       return (
@@ -229,6 +261,16 @@ export function createCalls(wiring: {
       }
     },
 
+    retry() {
+      for (const [call, answer] of unstored) {
+        unstored.delete(call);
+        events.finish(call, answer).then(
+          () => streams.wake(call.streamId),
+          () => unstored.set(call, answer),
+        );
+      }
+    },
+
     idle: () =>
       running.size === 0
         ? Promise.resolve()
@@ -237,6 +279,8 @@ export function createCalls(wiring: {
     count: () => running.size,
   };
 }
+
+const MAX_PROGRESS_TOKEN = 256;
 
 /**
  * Progress for a caller that sent a token: what the tool reports, or, while it reports nothing, that it
@@ -250,6 +294,9 @@ function createProgress(
   const meta = request.params["_meta"];
   const token = isRecord(meta) ? meta["progressToken"] : undefined;
   if (typeof token !== "string" && typeof token !== "number") return null;
+  // It is repeated in every notification.
+  if (typeof token === "string" && token.length > MAX_PROGRESS_TOKEN)
+    return null;
   let highest = -1;
   // What we have said of our own; the tool's values go on from there.
   let offset: number | null = null;

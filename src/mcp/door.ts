@@ -25,6 +25,8 @@ export type McpDoor = {
   recover(): Promise<number>;
   /** Heartbeats and the like; every {@link HEARTBEAT_MS}. */
   tick(): void;
+  /** A session has expired: whatever it has running or open ends. */
+  expired(sessionPk: number): void;
   /**
    * Stops: lets running calls finish for up to `graceMs`, then tells every stream to reconnect. What has
    * not finished stays on record and is answered as interrupted at the next start.
@@ -46,6 +48,7 @@ export function createMcpDoor(wiring: {
   limits: ParseLimits;
   progressMs: number;
   pollMs: number;
+  sessionTtlMs: number;
   basePath: string;
 }): McpDoor {
   const { store, clock, ids, log, catalogs, server, limits } = wiring;
@@ -70,6 +73,7 @@ export function createMcpDoor(wiring: {
     ids,
     log,
     pollMs: wiring.pollMs,
+    ttlMs: wiring.sessionTtlMs,
   });
   const shared = {
     server,
@@ -98,6 +102,11 @@ export function createMcpDoor(wiring: {
     tick() {
       streams.beat();
       lifecycle.poll();
+      calls.retry();
+    },
+    expired(sessionPk) {
+      calls.abort(sessionPk);
+      streams.close(sessionPk);
     },
     async drain(graceMs) {
       let timer: Timer | undefined;

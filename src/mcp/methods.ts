@@ -14,6 +14,7 @@ export type MethodContext = {
   progress: CallContext["progress"] | null;
   /** See {@link CallContext}. */
   hangUp(): void;
+  onRecord(): Promise<void>;
   /** Told of the digest of every tool list before it is sent. */
   listed(digest: string): Promise<void>;
 };
@@ -64,6 +65,7 @@ export function createMethods(toolbox: Toolbox): Methods {
         controller: context.controller,
         progress: context.progress ?? (() => {}),
         hangUp: context.hangUp,
+        onRecord: context.onRecord,
       });
       return JSON.stringify(result);
     } catch (thrown) {

@@ -27,8 +27,10 @@ export type Sessions = {
   poll(): void;
 };
 
-/** How exact `lastSeenAt` is: expiry counts in days, and each update is a commit. */
+/** How exact `lastSeenAt` is: each update is a commit. With a shorter life of sessions it is more exact. */
 const SEEN_MS = 60_000;
+/** The same for a session whose stream is read and that does nothing else. */
+const LISTENING_MS = 3_600_000;
 
 export function createSessions(wiring: {
   sessions: SessionStore;
@@ -41,9 +43,18 @@ export function createSessions(wiring: {
   log: Log;
   /** How old a catalogue may be while somebody listens for its changes. */
   pollMs: number;
+  /** How long a session lives without being seen. */
+  ttlMs: number;
 }): Sessions {
   const { sessions, events, streams, calls, catalogs, clock, ids, log } =
     wiring;
+
+  /** Notes that a session is used, unless that was noted less than `exactMs` ago. */
+  function touch(session: Session, exactMs: number): void {
+    const now = clock.now();
+    if (now - session.lastSeenAt < Math.min(exactMs, wiring.ttlMs / 4)) return;
+    inBackground(sessions.edit(session.pk, () => ({ lastSeenAt: now })));
+  }
 
   const inBackground = (work: Promise<unknown>) =>
     void work.catch((error: unknown) =>
@@ -101,9 +112,7 @@ export function createSessions(wiring: {
     seen(session, fields) {
       fields["session"] = session.id;
       fields["chat"] = session.chat ?? undefined;
-      const now = clock.now();
-      if (now - session.lastSeenAt < SEEN_MS) return;
-      inBackground(sessions.edit(session.pk, () => ({ lastSeenAt: now })));
+      touch(session, SEEN_MS);
     },
 
     attached(session, principal, lost) {
@@ -116,12 +125,18 @@ export function createSessions(wiring: {
     async end(session) {
       calls.abort(session.pk);
       await sessions.end(session.pk);
+      // Those that began while it ended.
+      calls.abort(session.pk);
       streams.close(session.pk);
     },
 
     poll() {
       for (const principal of streams.readers()) {
         catalogs.warm(principal, wiring.pollMs);
+        for (const pk of streams.sessionsRead(principal)) {
+          const session = sessions.findByPk(principal, pk);
+          if (session) touch(session, LISTENING_MS);
+        }
       }
     },
   };

@@ -8,7 +8,12 @@ function openRig() {
   const directory = temporaryDirectory();
   const clock = fakeClock();
   const open = () =>
-    openSqlite({ directory: directory.path, clock, sessionCache: 10 });
+    openSqlite({
+      directory: directory.path,
+      clock,
+      sessionCache: 10,
+      caps: { events: 20, bytes: 100_000 },
+    });
   const rig = {
     store: open(),
     clock,

@@ -226,6 +226,6 @@ describe("dynamic mode", () => {
       "/mcp?mode=dynamic",
     );
     expect(body.error.code).toBe(-32602);
-    expect(body.error.message).toContain("x-chat-id");
+    expect(body.error.message).toContain("Send initialize first");
   });
 });

@@ -25,6 +25,7 @@ async function openStreams() {
     directory: directory.path,
     clock,
     sessionCache: 10,
+    caps: { events: 1000, bytes: 5_000_000 },
   });
   const { session } = await store.sessions.open({
     workspace: "w",

@@ -87,7 +87,9 @@ export function createMembraneSource(
   return {
     id: "membrane",
     list,
-    async call(principal, offer, args, { signal, timeoutMs }) {
+    async call(principal, offer, args, { signal, timeoutMs, onRecord }) {
+      await onRecord();
+      signal.throwIfAborted();
       const asking = { token: principal.token, signal, timeoutMs };
       const input = wrapped.has(offer) ? args["input"] : args;
       try {

@@ -9,6 +9,16 @@ import { later } from "./later.ts";
 import { calls, events } from "./schema.ts";
 import type { Writer } from "./writer.ts";
 
+/** What one session's events may take; its oldest go when they take more. */
+export type EventCaps = { events: number; bytes: number };
+
+type Usage = EventCaps & { trimAt: EventCaps };
+
+/** Events younger than this may not have reached their reader, and stay while the session is below the hard caps. */
+const UNREAD_MS = 30_000;
+/** The hard caps, as a multiple of the caps. */
+const HARD = 4;
+
 /** {@link EventLog} over the `events` and `calls` tables. */
 export function createEventLog(wiring: {
   client: Database;
@@ -16,8 +26,9 @@ export function createEventLog(wiring: {
   writer: Writer;
   takeStream: () => number;
   clock: Clock;
+  caps: EventCaps;
 }): EventLog {
-  const { client, db, writer, clock } = wiring;
+  const { client, db, writer, clock, caps } = wiring;
 
   const ofStream = and(
     eq(events.streamId, sql.placeholder("streamId")),
@@ -88,11 +99,27 @@ export function createEventLog(wiring: {
       .limit(1)
       .prepare(),
   );
-  const usage = later(() =>
+  const usageOf = later(() =>
     db
       .select({ events: count(), bytes: sum(sql`length(${events.data})`) })
       .from(events)
       .where(eq(events.sessionPk, sql.placeholder("sessionPk")))
+      .prepare(),
+  );
+  // In the order of the index: the session's own stream first, whose notifications are the least loss.
+  const oldestOf = later(() =>
+    db
+      .select({
+        streamId: events.streamId,
+        sessionPk: events.sessionPk,
+        seq: events.seq,
+        at: events.at,
+        size: sql<number>`length(${events.data})`,
+      })
+      .from(events)
+      .where(eq(events.sessionPk, sql.placeholder("sessionPk")))
+      .orderBy(asc(events.streamId), asc(events.seq))
+      .limit(sql.placeholder("limit"))
       .prepare(),
   );
 
@@ -105,7 +132,7 @@ export function createEventLog(wiring: {
   function insert(ref: StreamRef, seq: number, data: string): number {
     const { streamId, sessionPk } = ref;
     insertEvent.run(streamId, seq, sessionPk, data, clock.now());
-    grown.add(sessionPk);
+    account(ref, data);
     return seq;
   }
 
@@ -115,8 +142,54 @@ export function createEventLog(wiring: {
     return insert(ref, last(ref) + 1, data);
   }
 
-  // Sessions to look at for their caps: those that were written to since the last look.
-  const grown = new Set<number>();
+  // What the events of sessions take, for those that were written to lately. Forgotten when it may be wrong.
+  const usage = new LRUCache<number, Usage>({ max: 10_000 });
+  function readUsage(sessionPk: number): Usage {
+    const stored = usageOf().get({ sessionPk });
+    const used = {
+      events: stored?.events ?? 0,
+      bytes: Number(stored?.bytes ?? 0),
+      trimAt: caps,
+    };
+    usage.set(sessionPk, used);
+    return used;
+  }
+
+  /** Inside a transaction, after an event was written: keeps its session near the caps. */
+  function account({ sessionPk }: StreamRef, data: string): void {
+    let used = usage.get(sessionPk);
+    if (used) {
+      used.events++;
+      used.bytes += data.length;
+    } else used = readUsage(sessionPk);
+    const over = (limit: EventCaps) =>
+      used.events > limit.events || used.bytes > limit.bytes;
+    if (!over(used.trimAt)) return;
+    const hard = { events: caps.events * HARD, bytes: caps.bytes * HARD };
+    trim(sessionPk, used, over(hard) ? 0 : UNREAD_MS);
+    // Not again before it has grown by a tenth: what is too young to go is looked at each time.
+    used.trimAt = {
+      events: Math.max(caps.events, used.events + caps.events / 10),
+      bytes: Math.max(caps.bytes, used.bytes + caps.bytes / 10),
+    };
+  }
+
+  /** Removes a session's oldest events of at least that age, down to nine tenths of the caps, but never the newest. */
+  function trim(sessionPk: number, used: Usage, ageMs: number): void {
+    const tooMany = used.events - caps.events * 0.9;
+    const tooLarge = used.bytes - caps.bytes * 0.9;
+    const before = clock.now() - ageMs;
+    const removed = { events: 0, bytes: 0 };
+    for (const event of oldestOf().all({ sessionPk, limit: used.events - 1 })) {
+      if (removed.events >= tooMany && removed.bytes >= tooLarge) break;
+      if (event.at > before || !remove(event)) continue;
+      removed.events++;
+      removed.bytes += event.size;
+    }
+    used.events -= removed.events;
+    used.bytes -= removed.bytes;
+  }
+
   // Where the sweep by age goes on. Streams are numbered in time, so it begins at the oldest.
   let sweptTo = { streamId: 0, seq: 0 };
 
@@ -166,44 +239,6 @@ export function createEventLog(wiring: {
       .where(and(eq(events.streamId, streamId), eq(events.seq, seq)))
       .run();
     return true;
-  }
-
-  function pruneByCaps(
-    caps: { events: number; bytes: number },
-    limit: number,
-  ): number {
-    let removed = 0;
-    for (const sessionPk of grown) {
-      if (removed >= limit) return removed;
-      const used = usage().get({ sessionPk });
-      let tooMany = (used?.events ?? 0) - caps.events;
-      let tooLarge = Number(used?.bytes ?? 0) - caps.bytes;
-      if (tooMany > 0 || tooLarge > 0) {
-        const oldest = db
-          .select({
-            streamId: events.streamId,
-            sessionPk: events.sessionPk,
-            seq: events.seq,
-            size: sql<number>`length(${events.data})`,
-          })
-          .from(events)
-          .where(eq(events.sessionPk, sessionPk))
-          .orderBy(asc(events.at), asc(events.streamId), asc(events.seq))
-          .limit(limit - removed)
-          .all();
-        for (const event of oldest) {
-          if (tooMany <= 0 && tooLarge <= 0) break;
-          if (!remove(event)) continue;
-          removed++;
-          tooMany--;
-          tooLarge -= event.size;
-        }
-        // Only the limit of this slice leaves a session over its caps for the next one.
-        if (removed >= limit) return removed;
-      }
-      grown.delete(sessionPk);
-    }
-    return removed;
   }
 
   return {
@@ -257,10 +292,13 @@ export function createEventLog(wiring: {
       });
     },
 
-    prune: (before, caps, limit) =>
+    prune: (before, limit) =>
       writer.write(() => {
-        const old = pruneByAge(before, limit);
-        return old + pruneByCaps(caps, Math.max(limit - old, 1));
+        const removed = pruneByAge(before, limit);
+        if (removed > 0) usage.clear();
+        // Gives pages back to the file system, a few at a time.
+        client.run("PRAGMA incremental_vacuum(200)");
+        return removed;
       }),
   };
 }

@@ -228,16 +228,20 @@ export function createSessionStore(wiring: {
     return toEntry(byPk().get({ pk })!);
   }
 
-  function remove(pk: number): void {
+  /** Inside a transaction. Returns the id, which leaves the cache after the commit: an edit in it may have put it there. */
+  function remove(pk: number): string | null {
     const stored = byPk().get({ pk });
-    if (!stored) return;
+    if (!stored) return null;
     db.delete(events).where(eq(events.sessionPk, pk)).run();
     db.delete(calls).where(eq(calls.sessionPk, pk)).run();
     db.delete(sessions).where(eq(sessions.pk, pk)).run();
     if (stored.chatPk !== null) {
       db.delete(chats).where(eq(chats.pk, stored.chatPk)).run();
     }
-    cache.delete(stored.id);
+    return stored.id;
+  }
+  function forget(ids: (string | null)[]): void {
+    for (const id of ids) if (id !== null) cache.delete(id);
   }
 
   return {
@@ -351,12 +355,14 @@ export function createSessionStore(wiring: {
       return entry?.session ?? null;
     },
 
-    end: (pk) => writer.write(() => remove(pk)),
+    async end(pk) {
+      forget([await writer.write(() => remove(pk))]);
+    },
 
     count: () => db.select({ n: count() }).from(sessions).get()?.n ?? 0,
 
-    expire: (before, limit) =>
-      writer.write(() => {
+    async expire(before, limit) {
+      const { pks, ids } = await writer.write(() => {
         const gone = db
           .select({ pk: sessions.pk })
           .from(sessions)
@@ -365,8 +371,10 @@ export function createSessionStore(wiring: {
           .limit(limit)
           .all()
           .map(({ pk }) => pk);
-        for (const pk of gone) remove(pk);
-        return gone;
-      }),
+        return { pks: gone, ids: gone.map(remove) };
+      });
+      forget(ids);
+      return pks;
+    },
   };
 }

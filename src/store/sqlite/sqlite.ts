@@ -1,7 +1,8 @@
 import { drizzle } from "drizzle-orm/bun-sqlite";
 import type { Clock } from "../../core/runtime.ts";
 import type { Store } from "../../core/store.ts";
-import { makeDirectory, openDatabase } from "./database.ts";
+import { makeDirectory, openDatabase, unusable } from "./database.ts";
+import type { EventCaps } from "./events.ts";
 import { createEventLog } from "./events.ts";
 import { lockDirectory } from "./lock.ts";
 import { createNameStore } from "./names.ts";
@@ -14,6 +15,8 @@ export type SqliteOptions = {
   clock: Clock;
   /** Sessions kept in memory. */
   sessionCache: number;
+  /** For the events of each session. */
+  caps: EventCaps;
   /** Called once when the disk or the file fails; nothing is written after that. */
   onFailure?: (error: unknown) => void;
   /** For tests. */
@@ -34,7 +37,7 @@ export function openSqlite(options: SqliteOptions): Store {
     return openLocked(options, lock);
   } catch (error) {
     lock[Symbol.dispose]();
-    throw error;
+    throw unusable(options.directory, error);
   }
 }
 
@@ -56,14 +59,17 @@ function openLocked(options: SqliteOptions, lock: Disposable): Store {
   let nextStream = Number(read("next_stream") ?? 1);
   let reserved = nextStream + STREAM_BLOCK;
   put("next_stream", String(reserved));
+  const reserve = () => {
+    put("next_stream", String(reserved + STREAM_BLOCK));
+    reserved += STREAM_BLOCK;
+  };
   const takeStream = () => {
     if (nextStream === reserved) {
-      // Unreachable in practice: the block below is on disk long before this one is used up.
-      reserved += STREAM_BLOCK;
-      put("next_stream", String(reserved));
+      // Unreachable unless the disk refused the next block for half a million streams.
+      reserve();
     } else if (nextStream === reserved - STREAM_BLOCK / 2) {
-      reserved += STREAM_BLOCK;
-      void writer.write(() => put("next_stream", String(reserved)));
+      // Half a block early, so that nobody waits for it; one that fails is made up for above.
+      writer.write(reserve).catch(() => {});
     }
     return nextStream++;
   };
@@ -97,6 +103,7 @@ function openLocked(options: SqliteOptions, lock: Disposable): Store {
       writer,
       takeStream,
       clock: options.clock,
+      caps: options.caps,
     }),
     names: createNameStore({ db, writer }),
     secret(name) {
@@ -108,12 +115,7 @@ function openLocked(options: SqliteOptions, lock: Disposable): Store {
       }
       return Uint8Array.fromHex(value);
     },
-    check() {
-      if (writer.failed()) throw new Error("The disk or the database failed.");
-      // Takes the write lock and gives it back: proves more than a read, and changes nothing.
-      client.run("BEGIN IMMEDIATE");
-      client.run("ROLLBACK");
-    },
+    check: writer.check,
     othersVersion,
     close,
     [Symbol.asyncDispose]: close,

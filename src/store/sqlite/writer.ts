@@ -19,6 +19,8 @@ export type Writer = {
    * second try would report a success that is none: nothing is written until the next start.
    */
   failed(): boolean;
+  /** Throws unless a commit is possible; after one that was refused it tries. */
+  check(): void;
 };
 
 type Queued = {
@@ -30,6 +32,9 @@ type Queued = {
 /** Turns of the event loop that a commit waits at most; without other work each takes microseconds. */
 const MAX_TURNS = 8;
 
+const PROBE =
+  "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+
 /** `onFailure` is called once, with what failed. */
 export function createWriter(
   db: Database,
@@ -39,6 +44,7 @@ export function createWriter(
   const end = db.prepare("COMMIT");
   let queue: Queued[] = [];
   let failed = false;
+  let refusing = false;
 
   /** Runs the operations in one transaction; throws, with nothing changed, when any of them does. */
   function commit(group: Queued[]): unknown[] {
@@ -46,6 +52,7 @@ export function createWriter(
     try {
       const results = group.map((queued) => queued.operation());
       end.run();
+      refusing = false;
       return results;
     } catch (error) {
       // SQLite has already rolled back after some errors (disk full, I/O).
@@ -63,17 +70,24 @@ export function createWriter(
       const results = commit(group);
       group.forEach((queued, i) => queued.resolve(results[i] as never));
     } catch (error) {
-      if (isFinal(error)) return fail(group, error);
-      if (group.length === 1) return group[0]!.reject(asStoreError(error));
+      // What is wrong with the disk or the file is wrong for all of them; each try could take as long again.
+      if (isStorage(error)) return refuse(group, error);
+      if (group.length === 1) return group[0]!.reject(error);
       for (const [i, queued] of group.entries()) {
         try {
           queued.resolve(commit([queued])[0] as never);
         } catch (own) {
-          if (isFinal(own)) return fail(group.slice(i), own);
-          queued.reject(asStoreError(own));
+          if (isStorage(own)) return refuse(group.slice(i), own);
+          queued.reject(own);
         }
       }
     }
+  }
+
+  function refuse(group: Queued[], error: unknown): void {
+    if (isFinal(error)) return fail(group, error);
+    refusing = true;
+    rejectAll(group, unavailable(error));
   }
 
   function fail(group: Queued[], error: unknown): void {
@@ -96,6 +110,16 @@ export function createWriter(
       }),
     flush,
     failed: () => failed,
+    check() {
+      if (failed) throw new Error("The disk or the database has failed.");
+      if (refusing) db.run(PROBE, ["checked", String(queue.length)]);
+      else {
+        // Takes the write lock and gives it back: proves more than a read, and changes nothing.
+        db.run("BEGIN IMMEDIATE");
+        db.run("ROLLBACK");
+      }
+      refusing = false;
+    },
   };
 }
 
@@ -111,11 +135,12 @@ function isFinal(error: unknown): boolean {
   return /^SQLITE_(IOERR|CORRUPT|NOTADB)/.test(codeOf(error));
 }
 
-/** A full disk passes, or is mended by the operator: callers are told to come back. */
-function asStoreError(error: unknown): unknown {
-  return /^SQLITE_(FULL|READONLY|BUSY|CANTOPEN)/.test(codeOf(error))
-    ? unavailable(error)
-    : error;
+/** A full disk or a lock passes, or is mended by the operator: callers are told to come back. */
+function isStorage(error: unknown): boolean {
+  return (
+    isFinal(error) ||
+    /^SQLITE_(FULL|READONLY|BUSY|CANTOPEN)/.test(codeOf(error))
+  );
 }
 
 function unavailable(cause?: unknown): GatewayError {
