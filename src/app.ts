@@ -29,6 +29,8 @@ export type App = AsyncDisposable & {
   begin(): Promise<void>;
   /** Begins, and listens. Resolves with the address. */
   start(): Promise<string>;
+  /** Forgets what has expired, as happens by itself every half minute. */
+  retain(): Promise<void>;
   /** Drains, writes what is left, closes. Safe to call twice; the second call does not wait for calls. */
   close(): Promise<void>;
 };
@@ -147,13 +149,16 @@ export function createApp(options: AppOptions): App {
       // The executable starts reluctant to compile what only the start runs (--compile-jit-policy).
       setTimeout(() => Bun.unsafe.setJITPolicy(1), STARTED_MS),
       setInterval(() => mcp.tick(), HEARTBEAT_MS),
-      setInterval(async () => {
-        if (retaining) return;
-        retaining = true;
-        while (!draining && (await retain())) await Bun.sleep(50);
-        retaining = false;
-      }, RETENTION_MS),
+      setInterval(() => void retainAll(), RETENTION_MS),
     );
+  }
+
+  async function retainAll(): Promise<void> {
+    if (retaining) return;
+    retaining = true;
+    // In slices, so that nobody waits.
+    while (!draining && (await retain())) await Bun.sleep(50);
+    retaining = false;
   }
 
   async function start(): Promise<string> {
@@ -205,7 +210,14 @@ export function createApp(options: AppOptions): App {
   }
   const close = () => (closing ??= shutDown());
 
-  return { fetch: http, begin, start, close, [Symbol.asyncDispose]: close };
+  return {
+    fetch: http,
+    begin,
+    start,
+    retain: retainAll,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
 }
 
 /** How far the clocks of those who sign tokens may differ from ours. */
@@ -220,7 +232,12 @@ export function createAuthenticator(
   const workspaceKey = config.MEMBRANE_WORKSPACE_KEY ?? null;
   const key = verificationKey(config);
   return key === null || workspaceKey === null
-    ? createIntrospection({ clock, api, workspaceKey })
+    ? createIntrospection({
+        clock,
+        api,
+        workspaceKey,
+        allowNonExpiring: config.ALLOW_NON_EXPIRING_TOKENS,
+      })
     : createVerifier({
         clock,
         workspaceKey,

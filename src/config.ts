@@ -5,8 +5,11 @@ import { GatewayError } from "./core/errors.ts";
 
 const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
+/** What a timer of the machine can wait for, in ms: less than 25 days. */
+const MAX_TIMER = 2_147_483_647;
+
 /** `90s`, `5m`, `24h`, `30d`; to milliseconds. */
-const duration = (fallback: string, min = 1) =>
+const duration = (fallback: string, min = 1, max = MAX_TIMER) =>
   z
     .string()
     .default(fallback)
@@ -15,9 +18,9 @@ const duration = (fallback: string, min = 1) =>
       const value = match
         ? Number(match[1]) * units[match[2] as keyof typeof units]
         : NaN;
-      if (value >= min) return value;
+      if (value >= min && value <= max) return value;
       context.addIssue(
-        `must be a duration such as 500ms, 90s, 5m, 24h or 30d${min > 1 ? `, at least ${min} ms` : ""}`,
+        `must be a duration such as 500ms, 90s, 5m or 24h, from ${describeDuration(min)} to ${describeDuration(max === MAX_TIMER ? 24 * units.d : max)}`,
       );
       return z.NEVER;
     });
@@ -82,6 +85,26 @@ const origins = list.transform((values, context) =>
   }),
 );
 
+const addresses = list.transform((values, context) =>
+  values.map((value) => {
+    if (isNetwork(value)) return value;
+    context.addIssue(
+      `${value} is not an address or a network such as 10.0.0.0/8`,
+    );
+    return z.NEVER;
+  }),
+);
+
+function isNetwork(text: string): boolean {
+  // Not imported: few set it, and it takes a millisecond of the start.
+  const { isIP } = process.getBuiltinModule("node:net");
+  const [address = "", bits, ...rest] = text.split("/");
+  const version = isIP(address);
+  if (version === 0 || rest.length > 0) return false;
+  if (bits === undefined) return true;
+  return /^\d{1,3}$/.test(bits) && Number(bits) <= (version === 6 ? 128 : 32);
+}
+
 const schema = z
   .object({
     PORT: integer(3000, 0, 65535),
@@ -89,7 +112,7 @@ const schema = z
     PUBLIC_URL: httpUrl.optional(),
     ALLOWED_ORIGINS: origins,
     ALLOWED_HOSTS: list,
-    TRUSTED_PROXIES: list,
+    TRUSTED_PROXIES: addresses,
     DATA_DIR: z.string().min(1).default("./data"),
     MEMBRANE_API_URI: httpUrl.default("https://api.getmembrane.com"),
     MEMBRANE_WORKSPACE_KEY: z.string().min(1).max(256).optional(),
@@ -105,11 +128,11 @@ const schema = z
     CATALOG_CACHE_BYTES: integer(134_217_728, 1_048_576, 2 ** 40),
     TOOLS_PAGE_SIZE: integer(1500, 1, 100_000),
     PROGRESS_INTERVAL: duration("5s", 10),
-    SESSION_TTL: duration("30d", 1000),
+    SESSION_TTL: duration("30d", 1000, 3650 * units.d),
     SESSION_CACHE: integer(2000, 1, 1_000_000),
     SESSION_MAX_EVENTS: integer(1000, 10, 1_000_000),
     SESSION_MAX_BYTES: integer(8_388_608, 65_536, 2 ** 40),
-    EVENT_TTL: duration("24h", 1000),
+    EVENT_TTL: duration("24h", 1000, 3650 * units.d),
     MAX_BODY_BYTES: integer(4_194_304, 1024, 2 ** 30),
     MAX_JSON_DEPTH: integer(64, 8, 1000),
     DRAIN_TIMEOUT: duration("25s"),

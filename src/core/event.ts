@@ -48,8 +48,13 @@ export type EventLog = {
   append(ref: StreamRef, data: string): Promise<number | null>;
   /** Ends a running call: its answer (null: it was cancelled) and the end of its record, in one transaction. */
   finish(call: RunningCall, answer: string | null): Promise<number | null>;
-  /** The events after `after`, in order, at most `limit`. */
-  read(ref: StreamRef, after: number, limit: number): StreamEvent[];
+  /** The events after `after`, in order, at most `limit` and, but for the first, `maxBytes`. */
+  read(
+    ref: StreamRef,
+    after: number,
+    limit: number,
+    maxBytes?: number,
+  ): StreamEvent[];
   state(ref: StreamRef): StreamState;
   /** The first number still on record after `after`, or null: tells a gap left by retention. */
   firstAfter(ref: StreamRef, after: number): number | null;

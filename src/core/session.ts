@@ -46,6 +46,8 @@ export type SessionOpening = Identity &
     view: View;
     /** Applied over what a continued chat has kept; only what the caller asked for explicitly. */
     viewChanges: Partial<Pick<View, "mode" | "apps">>;
+    /** False: a session that is continued keeps its revision, client and capabilities. */
+    renegotiated: boolean;
     /** SHA-256 of the HTTP+SSE ticket. */
     ticketHash: string | null;
     at: number;
@@ -63,6 +65,8 @@ export type SessionStore = {
   find(who: Identity, id: string): Session | null;
   findByChat(who: Identity, chat: string): Session | null;
   findByPk(who: Identity, pk: number): Session | null;
+  /** The same, if it was opened by HTTP+SSE. */
+  findTicketed(who: Identity, pk: number): Session | null;
   /** The session that a ticket (by its hash) and an id together name, whoever asks. */
   findByTicket(id: string, ticketHash: string): Session | null;
   /** The view a chat has kept, also when its session is gone. */

@@ -32,6 +32,8 @@ export type Listing = {
   offers: Offer[];
   /** Apps that could not be listed this time, with the sentence for the log; their last known offers stay. */
   failed: { appRef: string; appKey: string; message: string }[];
+  /** Apps that are there but offer nothing at present, such as a connection to be renewed; they keep their names. */
+  idle?: { appRef: string; appKey: string }[];
 };
 
 export type CallContext = {

@@ -7,7 +7,7 @@ import type { Clock, Log } from "../core/runtime.ts";
 import type { View } from "../core/session.ts";
 import type { Tool, ToolSource, WireTool } from "../core/tool.ts";
 import { ENABLE_TOOLS } from "../core/tool.ts";
-import type { SourcedOffer } from "./naming.ts";
+import type { SilentApp, SourcedOffer } from "./naming.ts";
 import { nameTools } from "./naming.ts";
 
 /** Everything one identity can use, under its names, as it was at one moment. */
@@ -102,7 +102,13 @@ export function createCatalogs(wiring: {
       const loaded = await load(principal, previous?.offers ?? []);
       // After it is in the cache, so that listeners find it there.
       queueMicrotask(() => {
-        for (const listener of listeners) listener(principal, loaded.catalog);
+        try {
+          for (const listener of listeners) listener(principal, loaded.catalog);
+        } catch (error) {
+          log.error("change of a catalogue could not be told", {
+            reason: describeError(error),
+          });
+        }
       });
       return loaded;
     },
@@ -114,19 +120,27 @@ export function createCatalogs(wiring: {
   ): Promise<Loaded> {
     const startedAt = clock.monotonic();
     const offers: SourcedOffer[] = [];
+    const silent: SilentApp[] = [];
     let lastError: unknown;
     let listed = 0;
     await Promise.all(
       sources.map(async (source) => {
         const mine = previous.filter((sourced) => sourced.source === source.id);
         try {
-          const { offers: found, failed } = await source.list(
+          const {
+            offers: found,
+            failed,
+            idle = [],
+          } = await source.list(
             principal,
             AbortSignal.timeout(wiring.loadTimeoutMs),
           );
           listed++;
           health[source.id] = "ok";
           for (const offer of found) offers.push({ source: source.id, offer });
+          for (const { appRef, appKey } of [...failed, ...idle]) {
+            silent.push({ source: source.id, appRef, appKey });
+          }
           for (const { appRef, appKey, message } of failed) {
             log.warn("app could not be listed", {
               source: source.id,
@@ -156,7 +170,7 @@ export function createCatalogs(wiring: {
     );
     if (listed === 0 && sources.length > 0) throw lastError;
 
-    const { tools, give } = nameTools(offers, names.list(principal));
+    const { tools, give } = nameTools(offers, names.list(principal), silent);
     // A name must be on record before a caller sees it.
     if (give.length > 0) await names.give(principal, give);
     const { catalog, bytes } = createCatalog(tools, clock.now());

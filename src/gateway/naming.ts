@@ -5,6 +5,9 @@ import { fitName, nameSafe } from "../core/tool.ts";
 /** An offer and the source that made it. */
 export type SourcedOffer = { source: string; offer: Offer };
 
+/** An app that is there, whose offers are not known this time. */
+export type SilentApp = { source: string; appRef: string; appKey: string };
+
 /**
  * Names every offer `{app}_{action}`, so that a name once given stays: adding, removing and
  * re-ordering connections or actions moves nobody else's name. Returns the tools in the order of
@@ -12,16 +15,17 @@ export type SourcedOffer = { source: string; offer: Offer };
  *
  * The first connection of an app has the app's key as its prefix, later ones a marked one. A new
  * connection takes over the plain prefix only when its holder is no longer there (the user
- * connected the app anew).
+ * connected the app anew); one that is `silent` this time is.
  */
 export function nameTools(
   offers: readonly SourcedOffer[],
   given: readonly GivenName[],
+  silent: readonly SilentApp[] = [],
 ): { tools: Tool[]; give: GivenName[] } {
   const known = new Map(given.map(({ ref, name }) => [ref, name]));
   const give = new Map<string, string>();
 
-  const prefixes = namePrefixes(offers, known, give);
+  const prefixes = namePrefixes(offers, silent, known, give);
   const order = new Map([...known.keys()].map((ref, i) => [ref, i]));
   const position = (sourced: SourcedOffer) => order.get(appRef(sourced)) ?? 0;
 
@@ -70,12 +74,16 @@ export function nameTools(
 /** The prefix of each connection among the offers. Adds what is new to `known` and `give`. */
 function namePrefixes(
   offers: readonly SourcedOffer[],
+  silent: readonly SilentApp[],
   known: Map<string, string>,
   give: Map<string, string>,
 ): Map<string, string> {
   const present = new Map<string, string>();
   for (const sourced of offers) {
     present.set(appRef(sourced), nameSafe(sourced.offer.app.key));
+  }
+  for (const { source, appRef, appKey } of silent) {
+    present.set(`app:${source}:${appRef}`, nameSafe(appKey));
   }
   const holders = new Map<string, string>();
   for (const ref of known.keys()) {

@@ -20,10 +20,20 @@ export function createCallerAddress(
   return (request, direct) => {
     if (direct === null || !isProxy(direct)) return direct;
     const hops = (request.headers.get("x-forwarded-for") ?? "").split(",");
+    let nearest = direct;
     for (const hop of hops.toReversed()) {
-      const address = hop.trim();
-      if (isIP(address) !== 0 && !isProxy(address)) return address;
+      const address = withoutPort(hop.trim());
+      // What stands left of nonsense may be anybody's invention.
+      if (isIP(address) === 0) return nearest;
+      if (!isProxy(address)) return address;
+      nearest = address;
     }
-    return direct;
+    return nearest;
   };
+}
+
+/** Some proxies add the port: `192.0.2.1:50000`, `[2001:db8::1]:50000`. */
+function withoutPort(hop: string): string {
+  const match = /^(?:\[([^\]]+)\](?::\d+)?|([^:]+):\d+)$/.exec(hop);
+  return match ? (match[1] ?? match[2]!) : hop;
 }

@@ -67,6 +67,9 @@ export function allowedHosts(
   return [...new Set([...loopbackHosts, bound, ...published, ...configured])];
 }
 
+/** How long a connection may be silent, but for streams and running calls. As Bun's default. */
+const IDLE_SECONDS = 10;
+
 /** Wraps the routes. What they throw becomes an answer here, and one line goes to the log. */
 export function createFront(
   options: FrontOptions,
@@ -166,6 +169,9 @@ export function createFront(
       bindings.log["reason"] = describeError(thrown);
     }
     const { headers, status } = response;
+    if (!headers.get("content-type")?.startsWith("text/event-stream")) {
+      connection.setIdleTimeout(IDLE_SECONDS);
+    }
     headers.set("x-request-id", bindings.requestId);
     headers.set("x-content-type-options", "nosniff");
     // The URL of a request may carry a token.

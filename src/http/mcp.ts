@@ -44,7 +44,8 @@ export function mcpRoutes(options: McpRouteOptions): {
   const { mcp, authenticator, sessions, tokenInQuery } = options;
 
   async function authenticate(c: Ctx, byTicket: boolean): Promise<Principal> {
-    const token = readToken(c, tokenInQuery);
+    const inQuery = tokenInQuery && /^\/(mcp|sse)$/.test(c.req.path);
+    const token = readToken(c, inQuery);
     const ticket = byTicket ? c.req.query("ticket") : undefined;
     if (token === null && ticket === undefined) {
       throw new GatewayError("unauthenticated", "No token provided");
@@ -134,11 +135,23 @@ function readToken(c: Ctx, inQuery: boolean): string | null {
 }
 
 function readChat(c: Ctx): string | null {
-  const asked = c.req.header("x-chat-id") ?? c.req.query("chat");
+  const header = c.req.header("x-chat-id");
+  const asked = header === undefined ? c.req.query("chat") : asUtf8(header);
   if (asked === undefined) return null;
   const read = chatId.safeParse(asked);
   if (read.success) return read.data;
   throw new GatewayError("invalid", "A chat id has 1 to 256 characters.");
+}
+
+/** Bytes of a header arrive one character each; most clients mean UTF-8. */
+function asUtf8(header: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(
+      Buffer.from(header, "latin1"),
+    );
+  } catch {
+    return header;
+  }
 }
 
 /** `mode` and `apps`, or its older name `integrationKey`. */

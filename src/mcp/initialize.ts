@@ -7,9 +7,18 @@ import { negotiate } from "./versions.ts";
 
 export type ServerInfo = { name: string; title: string; version: string };
 
+const MAX_CAPABILITIES = 16_384;
+
 const params = z.object({
   protocolVersion: z.string().max(64),
-  capabilities: z.record(z.string(), z.unknown()).default({}),
+  capabilities: z
+    .record(z.string(), z.unknown())
+    .default({})
+    // Kept with the session.
+    .refine(
+      (value) => JSON.stringify(value).length <= MAX_CAPABILITIES,
+      `must have at most ${MAX_CAPABILITIES} characters`,
+    ),
   clientInfo: z
     .object({
       name: z.string().max(256),

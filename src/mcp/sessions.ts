@@ -9,13 +9,17 @@ import type { Calls } from "./calls.ts";
 import type { Handshake } from "./initialize.ts";
 import { notificationText } from "./jsonrpc.ts";
 import type { Streams } from "./stream.ts";
+import { HTTP_SSE } from "./versions.ts";
 
 /** What happens in the life of a session, whichever transport carries it. */
 export type Sessions = {
-  /** Opens a session, or continues that of the caller's chat. */
+  /**
+   * Opens a session, or continues that of the caller's chat. Without a handshake, which HTTP+SSE has later, a
+   * session that is continued keeps what was agreed on.
+   */
   open(
     exchange: Exchange,
-    handshake: Handshake,
+    handshake: Handshake | null,
     ticketHash: string | null,
   ): Promise<Session>;
   /** A request has come for it. */
@@ -31,6 +35,12 @@ export type Sessions = {
 const SEEN_MS = 60_000;
 /** The same for a session whose stream is read and that does nothing else. */
 const LISTENING_MS = 3_600_000;
+
+const noHandshake: Handshake = {
+  protocolVersion: HTTP_SSE,
+  client: null,
+  capabilities: {},
+};
 
 export function createSessions(wiring: {
   sessions: SessionStore;
@@ -92,7 +102,8 @@ export function createSessions(wiring: {
         subject: principal.subject,
         id: ids.session(),
         chat,
-        ...handshake,
+        ...(handshake ?? noHandshake),
+        renegotiated: handshake !== null,
         view: {
           mode: asked.mode ?? "static",
           apps: asked.apps ?? null,

@@ -17,7 +17,6 @@ import {
 } from "./legacy.ts";
 import type { Method } from "./methods.ts";
 import { RETRY_MS } from "./stream.ts";
-import { HTTP_SSE } from "./versions.ts";
 
 /**
  * HTTP+SSE of revision 2024-11-05 (basic/transports): one long stream, and a URL to post to. Everything
@@ -47,18 +46,23 @@ export function createHttpSse(
 
   async function open(exchange: Exchange): Promise<Response> {
     const ticket = ids.secret();
+    const { principal, chat } = exchange;
     const lastEventId = exchange.request.headers.get("last-event-id");
     const cursor = lastEventId === null ? null : eventIds.decode(lastEventId);
-    const resumed =
-      cursor && (await resume(exchange, cursor.streamId, hash(ticket)));
+    const resumed = cursor && sessions.findTicketed(principal, cursor.streamId);
+    const before =
+      resumed ?? (chat === null ? null : sessions.findByChat(principal, chat));
+    // Before anything changes: the reader there keeps its ticket.
+    if (before && !streams.free(before.pk)) {
+      return refuse(
+        409,
+        "Conflict: this stream has just been opened by another request.",
+      );
+    }
     // An id that is not known any more begins a new session: an EventSource would try it for ever.
     const session =
-      resumed ??
-      (await wiring.lifecycle.open(
-        exchange,
-        { protocolVersion: HTTP_SSE, client: null, capabilities: {} },
-        hash(ticket),
-      ));
+      (resumed && (await resume(exchange, resumed, hash(ticket)))) ??
+      (await wiring.lifecycle.open(exchange, null, hash(ticket)));
     const own = { sessionPk: session.pk, streamId: session.pk };
     const last = events.last(own);
     const after = resumed && cursor ? Math.min(cursor.seq, last) : last;
@@ -68,28 +72,23 @@ export function createHttpSse(
       ref: own,
       after,
       prelude: `retry: ${RETRY_MS}\nid: ${eventIds.encode(session.pk, after)}\nevent: endpoint\ndata: ${endpoint}\n\n`,
-      principal: exchange.principal,
+      principal,
       stillValid: exchange.stillValid,
     });
-    if (!readable) {
-      return refuse(
-        409,
-        "Conflict: this stream has just been opened by another request.",
-      );
-    }
-    wiring.lifecycle.attached(session, exchange.principal, false);
+    if (!readable) throw sessionNotFound();
+    const first = events.firstAfter(own, after);
+    const lost = first !== null && first > after + 1;
+    wiring.lifecycle.attached(session, principal, lost);
     return new Response(readable, { headers: STREAM_HEADERS });
   }
 
-  async function resume(
+  function resume(
     exchange: Exchange,
-    pk: number,
+    session: Session,
     ticketHash: string,
   ): Promise<Session | null> {
-    const session = sessions.findByPk(exchange.principal, pk);
-    if (!session) return null;
     wiring.lifecycle.seen(session, exchange.log);
-    return sessions.edit(pk, () => ({ ticketHash }));
+    return sessions.edit(session.pk, () => ({ ticketHash }));
   }
 
   async function post(

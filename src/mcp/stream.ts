@@ -15,10 +15,12 @@ import type { EventIds } from "./event-id.ts";
  */
 export type Streams = {
   /**
-   * Opens a stream after `after`. A stream has one reader: a newcomer takes over from one that has been
-   * there for more than {@link TAKEOVER_GRACE_MS}; returns null when there is one younger than that.
+   * Opens a stream after `after`. A stream has one reader: a newcomer takes over from one that has been there
+   * for {@link TAKEOVER_GRACE_MS}, or longer if that has happened before; returns null when it is younger.
    */
   open(opening: StreamOpening): ReadableStream<string> | null;
+  /** True when {@link open} would not return null. */
+  free(streamId: number): boolean;
   /** There is something new on record, or the stream has ended. */
   wake(streamId: number): void;
   /** The caller who reads this stream at present, or null. */
@@ -48,15 +50,21 @@ export type StreamOpening = {
 
 /** Clients of both official SDKs give up after two attempts this far apart, so a restart has twice this long. */
 export const RETRY_MS = 3000;
+/** A second reader takes a stream over when the first is this old, which doubles with each time it happens … */
 const TAKEOVER_GRACE_MS = 2000;
+/** … up to this: two clients that share a session do not take its stream from each other all day. */
+const TAKEOVER_MAX_MS = 300_000;
 /** A reader whose socket takes nothing for this long is cut off; it resumes from the log. */
 const STALL_MS = 60_000;
 const PAGE = 64;
+const PAGE_BYTES = 262_144;
 
 type Live = {
   ref: StreamRef;
   principal: Principal;
   openedAt: number;
+  /** How long it is safe from another reader. */
+  graceMs: number;
   /** Since when there is something to send that the socket has not taken; null while it keeps up. */
   behindSince: number | null;
   wake: () => void;
@@ -97,11 +105,18 @@ export function createStreams(wiring: {
     if (mine?.delete(stream) && mine.size === 0) sessionStreams.delete(key);
   }
 
+  function free(streamId: number): boolean {
+    const reader = live.get(streamId);
+    return !reader || clock.monotonic() - reader.openedAt >= reader.graceMs;
+  }
+
   function open(opening: StreamOpening): ReadableStream<string> | null {
     const { ref, prelude, principal, stillValid } = opening;
     const before = live.get(ref.streamId);
+    let graceMs = TAKEOVER_GRACE_MS;
     if (before) {
-      if (clock.monotonic() - before.openedAt < TAKEOVER_GRACE_MS) return null;
+      if (!free(ref.streamId)) return null;
+      graceMs = Math.min(before.graceMs * 2, TAKEOVER_MAX_MS);
       before.close();
     }
     const endless = ref.streamId === ref.sessionPk;
@@ -124,6 +139,7 @@ export function createStreams(wiring: {
       principal,
       stillValid,
       openedAt: clock.monotonic(),
+      graceMs,
       behindSince: null,
       wake: () => {
         stream.behindSince ??= clock.monotonic();
@@ -139,7 +155,7 @@ export function createStreams(wiring: {
 
     /** Sends what there is to send; false when there was nothing. */
     function send(): boolean {
-      const page = events.read(ref, cursor, PAGE);
+      const page = events.read(ref, cursor, PAGE, PAGE_BYTES);
       let text = "";
       for (const { seq, data } of page) {
         text += eventText(eventIds.encode(ref.streamId, seq), data);
@@ -147,7 +163,8 @@ export function createStreams(wiring: {
       }
       if (text === "" && beatDue) text = ": heartbeat\n\n";
       beatDue = false;
-      stream.behindSince = page.length === PAGE ? clock.monotonic() : null;
+      const more = page.length > 0 && events.firstAfter(ref, cursor) !== null;
+      stream.behindSince = more ? clock.monotonic() : null;
       if (text === "") return false;
       controller.enqueue(text);
       return true;
@@ -184,6 +201,7 @@ export function createStreams(wiring: {
 
   return {
     open,
+    free,
     wake: (streamId) => live.get(streamId)?.wake(),
     reader: (streamId) => live.get(streamId)?.principal ?? null,
     sessionsRead: (who) =>

@@ -24,6 +24,7 @@ export function eventLogContract(
       chat: null,
       view: { mode: "static", apps: null, enabled: [] },
       viewChanges: {},
+      renegotiated: true,
       ticketHash: null,
       at: 0,
     });

@@ -16,6 +16,7 @@ function opening(changes: Partial<SessionOpening> = {}): SessionOpening {
     chat: null,
     view: { mode: "static", apps: null, enabled: [] },
     viewChanges: {},
+    renegotiated: true,
     ticketHash: null,
     at: 1000,
     ...changes,

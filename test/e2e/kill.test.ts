@@ -219,6 +219,28 @@ describe("SIGTERM", () => {
     expect(status).toBe(200);
   });
 
+  test("lets answers that are no streams finish too", async () => {
+    const before = workspace.runCounts()["act_lab_hold"] ?? 0;
+    const plain = Array.from({ length: 5 }, (_, i) =>
+      caller.post("ada", call("lab_hold", { gate: "plain" }, i), {
+        accept: "application/json",
+      }),
+    );
+    await workspace.entered("act_lab_hold", before + 5);
+    const { exited, kill, printed } = server.run();
+    kill("SIGTERM");
+    await printed('"event":"stopping"');
+    workspace.openGate("plain");
+    for (const [i, answer] of (await Promise.all(plain)).entries()) {
+      expect(answer.body).toMatchObject({
+        id: i,
+        result: { structuredContent: { released: "plain" } },
+      });
+    }
+    expect(await exited).toBe(0);
+    await server.start();
+  });
+
   test("twice does not wait for a call, which is answered as interrupted", async () => {
     const session = await caller.open("ada");
     const before = workspace.runCounts()["act_lab_hold"] ?? 0;

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { openRig } from "../support/app.ts";
 import type { Rig } from "../support/app.ts";
-import { call, messages } from "../support/caller.ts";
+import { call, initialize, listTools, messages } from "../support/caller.ts";
 
 /** Tool calls on their way to Membrane, and what becomes of them when something goes wrong. */
 
@@ -141,6 +141,91 @@ describe("a call is sent once", () => {
     expect(body.result.tools.length).toBeGreaterThan(30);
     expect(seen()).toBe(before + 2);
   });
+});
+
+describe("a call and the end of its session", () => {
+  test("one that is refused as unknown was not run", async () => {
+    const ran = () => entries("echo");
+    for (let i = 0; i < 20; i++) {
+      const session = await rig.open("ada");
+      const headers = { "mcp-session-id": session };
+      const before = ran();
+      const [answer] = await Promise.all([
+        rig.post("ada", call("lab_echo"), headers),
+        fetch(`${rig.url}/mcp`, {
+          method: "DELETE",
+          headers: {
+            authorization: `Bearer ${await rig.tokenFor("ada")}`,
+            ...headers,
+          },
+        }),
+      ]);
+      if (answer.status === 404) expect(ran()).toBe(before);
+      expect((await rig.post("ada", listTools, headers)).status).toBe(404);
+    }
+  });
+
+  test("ended while it is being used, it stays ended", async () => {
+    for (let i = 0; i < 20; i++) {
+      const chat = { "x-chat-id": `race-${i}` };
+      const session = await rig.open("ada", chat);
+      const authorization = `Bearer ${await rig.tokenFor("ada")}`;
+      const [, again] = await Promise.all([
+        fetch(`${rig.url}/mcp`, {
+          method: "DELETE",
+          headers: { authorization, "mcp-session-id": session },
+        }),
+        rig.post("ada", initialize(), chat),
+        rig.post("ada", listTools, { "mcp-session-id": session }),
+      ]);
+      const opened = again.headers.get("mcp-session-id")!;
+      const headers = { "mcp-session-id": opened };
+      const [list, run] = [
+        await rig.post("ada", listTools, headers),
+        await rig.post("ada", call("lab_echo"), headers),
+      ];
+      expect(run.status).toBe(list.status);
+    }
+  });
+});
+
+test("a call that is cancelled while the catalogue is loaded is not run", async () => {
+  await using slow = await openRig();
+  slow.workspace.faults.add({ match: "GET /connections", hang: true });
+  const session = await slow.open("ada");
+  const headers = { "mcp-session-id": session };
+  const stream = await slow.start("ada", call("lab_echo", {}, 9), headers);
+  await slow.workspace.when(({ path }) => path === "/connections");
+  await slow.post(
+    "ada",
+    {
+      jsonrpc: "2.0",
+      method: "notifications/cancelled",
+      params: { requestId: 9 },
+    },
+    headers,
+  );
+  await stream.ended;
+  expect(messages(stream.events)).toEqual([]);
+  slow.workspace.faults.clear();
+  expect(slow.workspace.runCounts()).toEqual({});
+});
+
+test("a progress token and capabilities have their limits", async () => {
+  const opening = initialize();
+  const large = { ...opening.params, capabilities: { x: "y".repeat(20_000) } };
+  const refused = await rig.post("ada", { ...opening, params: large });
+  expect(refused.body.error).toMatchObject({
+    code: -32602,
+    message: expect.stringContaining("at most 16384 characters"),
+  });
+  const session = await rig.open("ada");
+  const { events } = await rig.post(
+    "ada",
+    call("lab_slow", { ms: 100 }, 1, { progressToken: "p".repeat(300) }),
+    { "mcp-session-id": session },
+  );
+  expect(messages(events)).toHaveLength(1);
 });
 
 describe("what a call brings", () => {

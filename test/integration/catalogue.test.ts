@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { openRig } from "../support/app.ts";
 import type { Rig } from "../support/app.ts";
-import { listTools, messages } from "../support/caller.ts";
+import { call, listTools, messages } from "../support/caller.ts";
 import type { Listener } from "../support/caller.ts";
 import { fakeClock } from "../support/clock.ts";
 
@@ -228,6 +228,45 @@ describe("while Membrane fails", () => {
       expect(await names(rig, "ada")).toEqual(full);
     }
   });
+});
+
+test("a connection that cannot be listed, or has to be renewed, keeps its names from a newcomer", async () => {
+  const clock = fakeClock(Date.now());
+  await using rig = await openRig({ clock });
+  const { world, faults } = rig.workspace;
+  const lab = world.connectionId("ada", "lab");
+  const before = await names(rig, "ada");
+  const runsOn = async (name: string) => {
+    const { body } = await rig.post("ada", call(name), PLAIN);
+    return body.result?.structuredContent?.connectionId;
+  };
+  expect(await runsOn("lab_whoami")).toBe(lab);
+  for (const breakIt of [
+    () =>
+      void faults.add({
+        match: `GET /actions\\?.*connectionId=${lab}`,
+        status: 500,
+      }),
+    () => world.changeConnection("ada", "lab", { connected: false }),
+  ]) {
+    breakIt();
+    world.addConnection("ada", {
+      key: "lab-2",
+      name: "A second Lab",
+      integrationKey: "lab",
+    });
+    // A process that has never seen the tools of the first.
+    await rig.restart();
+    const during = await names(rig, "ada");
+    expect(during.some((name) => /^lab-\w{6}_echo$/.test(name))).toBe(true);
+    expect(during).not.toContain("lab_echo");
+    faults.clear();
+    world.changeConnection("ada", "lab", { connected: true });
+    world.removeConnection("ada", "lab-2");
+    await rig.restart();
+    expect(await names(rig, "ada")).toEqual(before);
+    expect(await runsOn("lab_whoami")).toBe(lab);
+  }
 });
 
 test("a tool keeps its name while everything around it changes", async () => {

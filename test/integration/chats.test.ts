@@ -137,6 +137,9 @@ describe("a chat", () => {
     const emoji = encodeURIComponent("réunion 🗓");
     const session = await rig.open("eve", {}, `/mcp?chat=${emoji}`);
     expect((await chats("eve"))["réunion 🗓"]).toBe(session);
+    // In a header, as the bytes that most clients send.
+    const bytes = Buffer.from("réunion 🗓").toString("latin1");
+    expect(await rig.open("eve", { "x-chat-id": bytes })).toBe(session);
   });
 
   test.each([["/mcp?chat="], [`/mcp?chat=${"x".repeat(257)}`]])(

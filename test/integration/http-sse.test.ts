@@ -173,6 +173,43 @@ describe("HTTP+SSE", () => {
     ).toHaveLength(1);
   });
 
+  test("a second stream that comes too soon is refused, and the first goes on", async () => {
+    const { stream, endpoint } = await open("ada");
+    const id = stream.events.find((event) => event.id)!.id!;
+    const second = await rig.listen("ada", { "last-event-id": id }, "/sse");
+    expect(second.status).toBe(409);
+    const posted = await fetch(rig.url + endpoint, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(listTools),
+    });
+    expect(posted.status).toBe(202);
+    await answerTo(stream, 2);
+  });
+
+  test("continuing the chat of a newer client leaves its session as it is", async () => {
+    const chat = { "x-chat-id": "of-both" };
+    const session = await rig.open("ada", chat);
+    const older = await open("ada", "/sse", chat);
+    expect(sessionOf(older.endpoint)).toBe(session);
+    const { events } = await rig.post("ada", call("lab_echo"), {
+      "mcp-session-id": session,
+    });
+    // The priming event of its revision.
+    expect(events[0]).toMatchObject({ data: "" });
+  });
+
+  test("an event id of Streamable HTTP opens a session of its own", async () => {
+    const session = await rig.open("ada");
+    const { events } = await rig.post("ada", call("lab_echo"), {
+      "mcp-session-id": session,
+    });
+    const { endpoint } = await open("ada", "/sse", {
+      "last-event-id": events[0]!.id!,
+    });
+    expect(sessionOf(endpoint)).not.toBe(session);
+  });
+
   test("another user's event id opens a session of one's own", async () => {
     const { stream, endpoint } = await open("ada");
     await rig.post(

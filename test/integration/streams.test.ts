@@ -4,7 +4,7 @@ import { createEventIds } from "../../src/mcp/event-id.ts";
 import { createStreams } from "../../src/mcp/stream.ts";
 import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
 import { openRig } from "../support/app.ts";
-import { call, messages, parseEvents } from "../support/caller.ts";
+import { call, listTools, messages, parseEvents } from "../support/caller.ts";
 import { fakeClock, silentLog } from "../support/clock.ts";
 import { temporaryDirectory } from "../support/directory.ts";
 
@@ -37,6 +37,7 @@ async function openStreams() {
     chat: null,
     view: { mode: "static", apps: null, enabled: [] },
     viewChanges: {},
+    renegotiated: true,
     ticketHash: null,
     at: 0,
   });
@@ -153,7 +154,47 @@ describe("a stream", () => {
     await rig.write("news");
     expect(await nextText(second)).toContain("news");
     expect(rig.streams.count()).toBe(1);
+    // Two that share a session do not take it from each other all day.
+    rig.clock.advance(2001);
+    expect(rig.open()).toBeNull();
+    rig.clock.advance(2001);
+    expect(rig.open()).not.toBeNull();
+    rig.clock.advance(7999);
+    expect(rig.open()).toBeNull();
   });
+
+  test("sends what has piled up in pieces that fit a socket", async () => {
+    await using rig = await openStreams();
+    const large = "x".repeat(100_000);
+    for (let i = 0; i < 10; i++) await rig.events.append(rig.ref, `"${large}"`);
+    const reader: Reader = rig.open()!.getReader();
+    await nextText(reader);
+    const pieces: number[] = [];
+    while (pieces.reduce((sum, n) => sum + n, 0) < 10) {
+      const text = (await nextText(reader))!;
+      expect(text.length).toBeLessThan(400_000);
+      pieces.push(parseEvents(text).length);
+    }
+    expect(pieces.length).toBeGreaterThan(3);
+  });
+});
+
+test("a session expires when nothing has been heard of it, with its stream, and not while it is used", async () => {
+  const clock = fakeClock(Date.now());
+  await using rig = await openRig({ clock, env: { SESSION_TTL: "20s" } });
+  const used = await rig.open("ada");
+  const left = await rig.open("ada");
+  const stream = await rig.listen("ada", { "mcp-session-id": left });
+  for (let seconds = 0; seconds < 60; seconds += 6) {
+    clock.advance(6000);
+    const headers = { "mcp-session-id": used };
+    expect((await rig.post("ada", listTools, headers)).status).toBe(200);
+  }
+  await rig.retain();
+  await stream.ended;
+  const status = async (session: string) =>
+    (await rig.post("ada", listTools, { "mcp-session-id": session })).status;
+  expect([await status(used), await status(left)]).toEqual([200, 404]);
 });
 
 test("a reader that stops reading holds nobody up, and finds what it missed when it comes back", async () => {

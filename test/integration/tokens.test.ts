@@ -1,4 +1,5 @@
 import { createHmac } from "node:crypto";
+import { SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { SECRET, WORKSPACE_KEY, openRig } from "../support/app.ts";
 import type { Rig } from "../support/app.ts";
@@ -9,7 +10,7 @@ import { fakeClock } from "../support/clock.ts";
 
 let rig: Rig;
 beforeAll(async () => {
-  rig = await openRig();
+  rig = await openRig({ env: { TRUSTED_PROXIES: "127.0.0.1" } });
 });
 afterAll(() => rig[Symbol.asyncDispose]());
 
@@ -28,8 +29,12 @@ function forge(
 
 const good = () => ({ iss: WORKSPACE_KEY, id: "ada", exp: soon() });
 
+let callers = 0;
+/** From another address each time, so that no test uses up the patience for bad tokens of another. */
+const elsewhere = () => ({ "x-forwarded-for": `192.0.2.${++callers}` });
+
 async function statusOf(token: string, target = rig) {
-  const answer = await target.post(token, initialize());
+  const answer = await target.post(token, initialize(), elsewhere());
   return answer.status;
 }
 
@@ -111,7 +116,7 @@ describe("a token is refused", () => {
     ["not a JWT", () => "a.b.c"],
     ["15 KB of nothing", () => `${"x".repeat(15_000)}.y.z`],
   ])("%s", async (_, token) => {
-    const answer = await rig.post(token(), initialize());
+    const answer = await rig.post(token(), initialize(), elsewhere());
     expect(answer.status).toBe(401);
     expect(answer.headers.has("mcp-session-id")).toBe(false);
     expect(answer.headers.get("www-authenticate")).toContain(
@@ -278,4 +283,101 @@ describe("without a key, Membrane is asked", () => {
     expect(statuses.slice(20)).toEqual(Array(5).fill(429));
     expect(await statusOf(known, asking)).toBe(200);
   });
+});
+
+describe("many bad tokens from one address", () => {
+  test("are answered with 429 and when to come back, while good ones of the same address get in", async () => {
+    const from = { "x-forwarded-for": "198.51.100.7" };
+    const statuses: number[] = [];
+    for (let i = 0; i < 30; i++) {
+      const answer = await rig.post(
+        forge(good(), { secret: `wrong ${i}` }),
+        initialize(),
+        from,
+      );
+      statuses.push(answer.status);
+      if (answer.status === 429) {
+        expect(Number(answer.headers.get("retry-after"))).toBeGreaterThan(0);
+      }
+    }
+    expect(statuses.slice(0, 20)).toEqual(Array(20).fill(401));
+    expect(statuses.slice(20)).toEqual(Array(10).fill(429));
+    expect((await rig.post("ada", initialize(), from)).status).toBe(200);
+  });
+
+  test("cost Membrane a few questions, not one each", async () => {
+    await using asking = await openRig({ introspect: true });
+    await Promise.all(
+      Array.from({ length: 100 }, (_, i) =>
+        asking.post(forge(good(), { secret: `wrong ${i}` }), initialize()),
+      ),
+    );
+    const asked = asking.workspace.requests.filter(
+      ({ path }) => path === "/self",
+    );
+    expect(asked.length).toBeLessThanOrEqual(28);
+  });
+
+  test("the address is that of the caller, as proxies write it", async () => {
+    const bad = (forwarded: string) =>
+      rig.post(forge(good(), { secret: "wrong" }), initialize(), {
+        "x-forwarded-for": forwarded,
+      });
+    // One caller behind ports and inventions of its own.
+    for (let i = 0; i < 20; i++) {
+      await bad(`1.1.1.${i}, 203.0.113.9:${5000 + i}`);
+    }
+    expect((await bad("203.0.113.9")).status).toBe(429);
+    expect((await bad("1.1.1.1")).status).toBe(401);
+    expect((await bad("203.0.113.9, nonsense")).status).toBe(401);
+  });
+});
+
+test("a public key as JWK needs no alg", async () => {
+  for (const algorithm of [
+    { name: "ECDSA", namedCurve: "P-256", alg: "ES256" },
+    { name: "Ed25519", alg: "EdDSA" },
+  ]) {
+    const { publicKey, privateKey } = (await crypto.subtle.generateKey(
+      algorithm,
+      true,
+      ["sign", "verify"],
+    )) as CryptoKeyPair;
+    const { alg: _alg, ...jwk } = (await crypto.subtle.exportKey(
+      "jwk",
+      publicKey,
+    )) as JsonWebKey;
+    await using keyed = await openRig({
+      introspect: true,
+      env: { MEMBRANE_PUBLIC_KEY: JSON.stringify(jwk) },
+    });
+    const token = await new SignJWT({ id: "ada", iss: WORKSPACE_KEY })
+      .setProtectedHeader({ alg: algorithm.alg })
+      .setExpirationTime("10m")
+      .sign(privateKey);
+    expect((await keyed.post(token, initialize())).status).toBe(200);
+    const [head, payload] = token.split(".");
+    const other = await keyed.post(
+      `${head}.${payload}.${"A".repeat(86)}`,
+      initialize(),
+    );
+    expect(other.status).toBe(401);
+  }
+});
+
+test("without a key, a JWT that never expires is refused unless that is allowed", async () => {
+  const token = forge({ iss: WORKSPACE_KEY, id: "ada" });
+  await using strict = await openRig({ introspect: true });
+  expect((await strict.post(token, initialize())).status).toBe(401);
+  await using lenient = await openRig({
+    introspect: true,
+    env: { ALLOW_NON_EXPIRING_TOKENS: "true" },
+  });
+  expect((await lenient.post(token, initialize())).status).toBe(200);
+});
+
+test("a token in the URL is for opening a connection only", async () => {
+  const token = await rig.tokenFor("ada");
+  const answer = await fetch(`${rig.url}/mcp/sessions?token=${token}`);
+  expect(answer.status).toBe(401);
 });

@@ -23,6 +23,8 @@ export type Rig = AsyncDisposable &
     lines: (LogFields & { event: string; level: string })[];
     tokenFor(user: string, claims?: TokenClaims): Promise<string>;
     restart(): Promise<void>;
+    /** Forgets what has expired. */
+    retain(): Promise<void>;
   };
 
 export type TokenClaims = {
@@ -92,6 +94,7 @@ export async function openRig(
     directory: directory.path,
     lines,
     tokenFor,
+    retain: () => app.retain(),
     async restart() {
       await app.close();
       app = make();

@@ -84,6 +84,33 @@ describe("readConfig", () => {
   test("durations are read with their unit", () => {
     expect(readConfig({ CALL_TIMEOUT: "90s" }).CALL_TIMEOUT).toBe(90_000);
     expect(readConfig({ EVENT_TTL: "36h" }).EVENT_TTL).toBe(36 * 3_600_000);
+    expect(readConfig({ SESSION_TTL: "90d" }).SESSION_TTL).toBe(
+      90 * 86_400_000,
+    );
+  });
+
+  test("a duration that no timer can wait for is a fault", () => {
+    for (const name of ["CALL_TIMEOUT", "PROGRESS_INTERVAL", "DRAIN_TIMEOUT"]) {
+      expect(() => readConfig({ [name]: "30d" })).toThrow(`${name}: must be`);
+    }
+  });
+
+  test("a proxy is an address or a network", () => {
+    const good = "10.0.0.0/8,192.0.2.1,2001:db8::/32,::1";
+    expect(readConfig({ TRUSTED_PROXIES: good }).TRUSTED_PROXIES).toHaveLength(
+      4,
+    );
+    for (const bad of [
+      "foo",
+      "10.0.0.0/33",
+      "10.0.0.1/8/8",
+      "::1/129",
+      "10.0.0.0/x",
+    ]) {
+      expect(() => readConfig({ TRUSTED_PROXIES: `127.0.0.1,${bad}` })).toThrow(
+        `TRUSTED_PROXIES: ${bad} is not an address`,
+      );
+    }
   });
 });
 

@@ -52,3 +52,10 @@ export function refused(reason: string, cause?: unknown): GatewayError {
     { cause },
   );
 }
+
+/** The one refusal that the operator can lift. */
+export function neverExpires(): GatewayError {
+  return refused(
+    "it never expires; set ALLOW_NON_EXPIRING_TOKENS=true to accept such tokens",
+  );
+}

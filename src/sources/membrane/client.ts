@@ -19,7 +19,7 @@ export type Asking = {
 export type MembraneApi = {
   /** GET /self */
   self(asking: Asking): Promise<unknown>;
-  /** GET /connections?connected=true, one page */
+  /** GET /connections, one page; those to be renewed too */
   connections(asking: Asking, cursor: string | null): Promise<unknown>;
   /** GET /actions?connectionId=…, one page */
   actions(
@@ -49,7 +49,7 @@ const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 const MAX_RETRY_AFTER_MS = 10_000;
 
 type Context = {
-  signal: AbortSignal | undefined;
+  signal: AbortSignal;
   timeoutMs: number;
   userAgent: string;
   /** The body of the request, when the SDK's copy of it must not be sent. */
@@ -71,7 +71,7 @@ function loadSdk(): Promise<Sdk> {
       // A redirect would take the input of an action to another host.
       request.maxRedirects = 0;
       request.maxContentLength = MAX_ANSWER_BYTES;
-      if (ours.signal) request.signal = ours.signal;
+      request.signal = ours.signal;
       // The HTTP library copies the body, without what is called __proto__ or constructor.
       if (ours.body !== undefined) request.data = ours.body;
       request.headers.set("User-Agent", ours.userAgent);
@@ -138,10 +138,17 @@ export function createMembraneApi(options: MembraneApiOptions): MembraneApi {
     send: (membrane: MembraneClient) => Promise<T>,
     body?: unknown,
   ): Promise<unknown> {
+    // The HTTP library counts silence only: an answer that drips would go on for ever.
+    const deadline = AbortSignal.timeout(timeoutMs);
     try {
       const membrane = await client(token);
       const answer: unknown = await context.run(
-        { signal, timeoutMs, userAgent, body },
+        {
+          signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
+          timeoutMs,
+          userAgent,
+          body,
+        },
         () => send(membrane),
       );
       // What is not JSON comes back as text, without an error.
@@ -153,7 +160,15 @@ export function createMembraneApi(options: MembraneApiOptions): MembraneApi {
       }
       return answer;
     } catch (error) {
-      if (error instanceof MembraneFailure) throw error;
+      if (error instanceof MembraneFailure) {
+        const late = deadline.aborted && !signal?.aborted;
+        throw error.code === "ERR_CANCELED" && late
+          ? new MembraneFailure({
+              message: "Membrane did not answer in time",
+              code: "ETIMEDOUT",
+            })
+          : error;
+      }
       const text = error instanceof Error ? error.message : "";
       throw new MembraneFailure({
         message: /token/i.test(text)
@@ -196,7 +211,7 @@ export function createMembraneApi(options: MembraneApiOptions): MembraneApi {
     self: (asking) => repeatable(asking, (membrane) => membrane.self.get()),
     connections: (asking, cursor) =>
       repeatable(asking, (membrane) =>
-        membrane.connections.find({ connected: true, ...paged(cursor) }),
+        membrane.connections.find(paged(cursor)),
       ),
     actions: (asking, connectionId, cursor) =>
       repeatable(asking, (membrane) =>

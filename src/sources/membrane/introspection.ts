@@ -5,8 +5,9 @@ import { GatewayError, asGatewayError } from "../../core/errors.ts";
 import type { Authenticator, Principal } from "../../core/principal.ts";
 import { identityPart } from "../../core/principal.ts";
 import type { Clock } from "../../core/runtime.ts";
-import { readClaims, refused } from "./claims.ts";
+import { neverExpires, readClaims, refused } from "./claims.ts";
 import type { MembraneApi } from "./client.ts";
+import { createFailureLimit } from "./failure-limit.ts";
 import { MembraneFailure, isRefusal } from "./failure.ts";
 import { tokenKey } from "./token-key.ts";
 
@@ -15,6 +16,8 @@ export type IntrospectionOptions = {
   api: Pick<MembraneApi, "self">;
   /** When known, tokens of other workspaces are refused. */
   workspaceKey: string | null;
+  /** Accept a JWT without `exp`. What is no JWT tells nobody when it ends. */
+  allowNonExpiring: boolean;
   timeoutMs?: number;
 };
 
@@ -24,9 +27,8 @@ const GOOD_MS = 60_000;
 const STALE_MS = 60_000;
 const BAD_MS = 15_000;
 const CACHE_SIZE = 20_000;
-/** Bad tokens from one address in a minute, after which it has to wait. */
-const FAILURES_PER_MINUTE = 20;
-const MINUTE = 60_000;
+/** Unknown tokens of one address that are asked about at the same time; the others wait for their turn. */
+const AT_ONCE = 8;
 
 const tenant = z.object({
   workspaceKey: identityPart,
@@ -50,15 +52,16 @@ export function createIntrospection(
   const { clock, api, workspaceKey, timeoutMs = 5000 } = options;
   const verdicts = new LRUCache<string, Verdict>({ max: CACHE_SIZE });
   const flights = new Map<string, Promise<Principal>>();
-  const failures = new LRUCache<string, { count: number; since: number }>({
-    max: 10_000,
-  });
+  const limit = createFailureLimit(clock);
+  const turns = createTurns(AT_ONCE);
 
   async function ask(token: string): Promise<Principal> {
-    const claimed = readClaimed(token, clock);
+    const claimed = readClaimed(token, clock, options.allowNonExpiring);
     let answer: unknown;
     try {
-      answer = await api.self({ token, timeoutMs });
+      // For all tries together.
+      const signal = AbortSignal.timeout(timeoutMs);
+      answer = await api.self({ token, timeoutMs, signal });
     } catch (error) {
       throw explain(error);
     }
@@ -91,23 +94,12 @@ export function createIntrospection(
     const error = asGatewayError(outcome);
     if (error.code !== "unauthenticated") return;
     verdicts.set(key, { error, badUntil: clock.monotonic() + BAD_MS });
-    if (address === null) return;
-    const now = clock.monotonic();
-    const seen = failures.get(address);
-    if (seen && now - seen.since < MINUTE) seen.count++;
-    else failures.set(address, { count: 1, since: now });
+    limit.failed(address);
   }
 
   function checkAddress(address: string | null): void {
-    const seen = address === null ? undefined : failures.get(address);
-    if (!seen || seen.count < FAILURES_PER_MINUTE) return;
-    const waitMs = seen.since + MINUTE - clock.monotonic();
-    if (waitMs <= 0) return;
-    throw new GatewayError(
-      "rate_limited",
-      "Too many tokens from this address were not accepted. Try again later.",
-      { retryAfterMs: waitMs },
-    );
+    const refusal = limit.refusal(address);
+    if (refusal) throw refusal;
   }
 
   return {
@@ -124,11 +116,17 @@ export function createIntrospection(
 
       let flight = flights.get(key);
       if (!flight) {
-        flight = ask(token).then(
+        flight = turns(address ?? "", () => {
+          if (!good) checkAddress(address);
+          return ask(token);
+        }).then(
           (principal) => {
+            // Spread, so that those who came together do not all have to be asked about together again.
+            const [random] = crypto.getRandomValues(new Uint8Array(1));
+            const goodMs = GOOD_MS * (0.75 + random! / 1024);
             verdicts.set(key, {
               principal,
-              goodUntil: clock.monotonic() + GOOD_MS,
+              goodUntil: clock.monotonic() + goodMs,
             });
             return principal;
           },
@@ -157,8 +155,30 @@ function isPast({ expiresAt }: Principal, clock: Clock): boolean {
   return expiresAt !== null && clock.now() > expiresAt;
 }
 
+/** Lets at most `atOnce` pieces of work of one key run at the same time, in the order in which they came. */
+function createTurns(atOnce: number) {
+  const queues = new Map<
+    string,
+    { running: number; waiting: (() => void)[] }
+  >();
+  return async <T>(key: string, work: () => Promise<T>): Promise<T> => {
+    const queue = queues.get(key) ?? { running: 0, waiting: [] };
+    queues.set(key, queue);
+    if (queue.running >= atOnce) {
+      await new Promise<void>((resolve) => queue.waiting.push(resolve));
+    } else queue.running++;
+    try {
+      return await work();
+    } finally {
+      const next = queue.waiting.shift();
+      if (next) next();
+      else if (--queue.running === 0) queues.delete(key);
+    }
+  };
+}
+
 /** What a token says of itself, when it is a JWT. Only ever narrows what Membrane says. */
-function readClaimed(token: string, clock: Clock) {
+function readClaimed(token: string, clock: Clock, allowNonExpiring: boolean) {
   let payload;
   try {
     payload = decodeJwt(token);
@@ -168,6 +188,7 @@ function readClaimed(token: string, clock: Clock) {
   const { exp } = payload;
   const expiresAt =
     typeof exp === "number" && Number.isFinite(exp) ? exp * 1000 : null;
+  if (exp === undefined && !allowNonExpiring) throw neverExpires();
   if (exp !== undefined && expiresAt === null)
     throw refused("its exp is not a time");
   if (expiresAt !== null && clock.now() > expiresAt)
@@ -180,7 +201,9 @@ function explain(error: unknown): GatewayError {
   if (isRefusal(error) || error.status === 403 || error.status === 404) {
     return refused("Membrane does not know it");
   }
-  const slow = error.code === "ECONNABORTED" || error.code === "ETIMEDOUT";
+  const slow = ["ECONNABORTED", "ETIMEDOUT", "ERR_CANCELED"].includes(
+    error.code ?? "",
+  );
   return new GatewayError(
     slow ? "timeout" : "upstream_failed",
     "Membrane, which knows whose tokens these are, does not answer at present. Try again.",

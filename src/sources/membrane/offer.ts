@@ -11,9 +11,7 @@ export function createOffers(
 ): { offer: Offer; wrapped: boolean }[] {
   const { integration } = connection;
   const appName = integration?.name || connection.name || "App";
-  const appKey =
-    integration?.key ||
-    nameSafe(connection.key || connection.name).toLowerCase();
+  const appKey = appKeyOf(connection);
   const shared = all.some(
     (other) =>
       other.id !== connection.id &&
@@ -121,4 +119,9 @@ function requestAnnotations(method: string | null | undefined) {
     default:
       return {};
   }
+}
+
+/** What the names of a connection's tools begin with. */
+export function appKeyOf({ integration, key, name }: Connection): string {
+  return integration?.key || nameSafe(key || name).toLowerCase();
 }

@@ -2,7 +2,7 @@ import { asGatewayError, describeError } from "../../core/errors.ts";
 import type { Principal } from "../../core/principal.ts";
 import type { Listing, Offer, ToolSource } from "../../core/tool.ts";
 import type { MembraneApi } from "./client.ts";
-import { createOffers } from "./offer.ts";
+import { appKeyOf, createOffers } from "./offer.ts";
 import { callFailure, listFailure, readResult } from "./result.ts";
 import type { Action, Connection } from "./wire.ts";
 import {
@@ -51,7 +51,10 @@ export function createMembraneSource(
       throw listFailure(error);
     }
     const usable = connections.filter(isUsableConnection);
-    const listing: Listing = { offers: [], failed: [] };
+    const idle = connections
+      .filter((one) => !isUsableConnection(one) && !one.archivedAt)
+      .map((one) => ({ appRef: one.id, appKey: appKeyOf(one) }));
+    const listing: Listing = { offers: [], failed: [], idle };
     const results = new Map<Connection, Action[]>();
     const queue = [...usable];
     const worker = async () => {
@@ -65,7 +68,7 @@ export function createMembraneSource(
         } catch (error) {
           listing.failed.push({
             appRef: connection.id,
-            appKey: connection.integration?.key ?? connection.name,
+            appKey: appKeyOf(connection),
             message: describeError(error),
           });
         }

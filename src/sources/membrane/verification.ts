@@ -1,9 +1,9 @@
-import { createRemoteJWKSet, errors, importJWK, jwtVerify } from "jose";
-import type { CryptoKey, JWK, JWTPayload, KeyObject } from "jose";
+import { createRemoteJWKSet, errors, jwtVerify } from "jose";
+import type { JWK, JWTPayload, KeyObject } from "jose";
 import { GatewayError } from "../../core/errors.ts";
 import type { Principal } from "../../core/principal.ts";
 import type { Clock } from "../../core/runtime.ts";
-import { readClaims, refused } from "./claims.ts";
+import { neverExpires, readClaims, refused } from "./claims.ts";
 
 export type VerificationOptions = {
   clock: Clock;
@@ -87,7 +87,7 @@ function createCheck(options: VerificationOptions): Check {
   const publicKey = readPublicKey(key.text);
   return async (token) =>
     (
-      await jwtVerify(token, await publicKey, {
+      await jwtVerify(token, publicKey, {
         algorithms: ASYMMETRIC,
         ...claims(),
       })
@@ -95,17 +95,16 @@ function createCheck(options: VerificationOptions): Check {
 }
 
 /** Throws `invalid` at once for what is no public key, so that a typo stops the start and not the first user. */
-function readPublicKey(text: string): Promise<CryptoKey | KeyObject> {
+function readPublicKey(text: string): KeyObject {
   // Not imported: who has a secret need not wait for it at the start.
   const { createPublicKey } = process.getBuiltinModule("node:crypto");
   try {
     if (text.trimStart().startsWith("{")) {
       const jwk = JSON.parse(text) as JWK;
       if (jwk.kty === "oct") throw new Error("It is a symmetric key.");
-      createPublicKey({ key: jwk as never, format: "jwk" });
-      return importJWK(jwk) as Promise<CryptoKey>;
+      return createPublicKey({ key: jwk as never, format: "jwk" });
     }
-    return Promise.resolve(createPublicKey(text.replaceAll("\\n", "\n")));
+    return createPublicKey(text.replaceAll("\\n", "\n"));
   } catch (cause) {
     throw new GatewayError(
       "invalid",
@@ -129,9 +128,7 @@ function readExpiry(
   }
   if (exp === undefined) {
     if (allowNonExpiring) return null;
-    throw refused(
-      "it never expires; set ALLOW_NON_EXPIRING_TOKENS=true to accept such tokens",
-    );
+    throw neverExpires();
   }
   if (!Number.isFinite(exp)) throw refused("its exp is not a time");
   return exp * 1000;

@@ -1,6 +1,7 @@
 import { LRUCache } from "lru-cache";
 import type { Authenticator, Principal } from "../../core/principal.ts";
 import type { Clock } from "../../core/runtime.ts";
+import { createFailureLimit } from "./failure-limit.ts";
 import { tokenKey } from "./token-key.ts";
 import { createVerification } from "./verification.ts";
 import type { VerificationOptions } from "./verification.ts";
@@ -21,14 +22,22 @@ export function createVerifier(
     ttlResolution: 0,
     perf: { now: () => clock.monotonic() },
   });
+  const limit = createFailureLimit(clock);
   return {
-    async verify(token) {
+    async verify(token, address) {
       const key = tokenKey(token);
       const known = verified.get(key);
       if (known && !isExpired(known, clock, options.leewayMs)) return known;
-      const principal = await verify(token);
-      verified.set(key, principal);
-      return principal;
+      try {
+        const principal = await verify(token);
+        verified.set(key, principal);
+        return principal;
+      } catch (error) {
+        // Good tokens of such an address are still good: many users may share it.
+        const refusal = limit.refusal(address);
+        limit.failed(address);
+        throw refusal ?? error;
+      }
     },
   };
 }

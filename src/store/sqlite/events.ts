@@ -2,7 +2,7 @@ import type { Database } from "bun:sqlite";
 import { and, asc, count, eq, gt, max, sql, sum } from "drizzle-orm";
 import type { BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
 import { LRUCache } from "lru-cache";
-import type { EventLog, StreamRef } from "../../core/event.ts";
+import type { EventLog, StreamEvent, StreamRef } from "../../core/event.ts";
 import { GatewayError } from "../../core/errors.ts";
 import type { Clock } from "../../core/runtime.ts";
 import { later } from "./later.ts";
@@ -77,14 +77,11 @@ export function createEventLog(wiring: {
       .limit(1)
       .prepare(),
   );
-  const readStream = later(() =>
-    db
-      .select({ seq: events.seq, data: events.data })
-      .from(events)
-      .where(and(ofStream, gt(events.seq, sql.placeholder("after"))))
-      .orderBy(asc(events.seq))
-      .limit(sql.placeholder("limit"))
-      .prepare(),
+  const readStream = client.prepare<
+    { seq: number; data: string },
+    [number, number, number]
+  >(
+    "SELECT seq, data FROM events WHERE stream_id = ? AND session_pk = ? AND seq > ? ORDER BY seq",
   );
   const runningInStream = later(() =>
     db
@@ -269,7 +266,17 @@ export function createEventLog(wiring: {
         return null;
       }),
 
-    read: (ref, after, limit) => readStream().all({ ...ref, after, limit }),
+    read({ streamId, sessionPk }, after, limit, maxBytes = Infinity) {
+      const page: StreamEvent[] = [];
+      let bytes = 0;
+      for (const row of readStream.iterate(streamId, sessionPk, after)) {
+        bytes += row.data.length;
+        if (page.length > 0 && bytes > maxBytes) break;
+        page.push(row);
+        if (page.length === limit) break;
+      }
+      return page;
+    },
 
     state(ref) {
       if (runningInStream().get(ref)) return "running";

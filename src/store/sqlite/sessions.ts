@@ -246,7 +246,8 @@ export function createSessionStore(wiring: {
 
   return {
     async open(opening) {
-      const { chat, view, viewChanges, at, ticketHash, ...rest } = opening;
+      const { chat, view, viewChanges, at, ticketHash, renegotiated, ...rest } =
+        opening;
       const result = await writer.write(() => {
         const kept = chat === null ? null : findChat(opening, chat);
         const live = kept ? byChatPk().get({ chatPk: kept.pk }) : undefined;
@@ -254,9 +255,13 @@ export function createSessionStore(wiring: {
           return {
             resumed: true,
             entry: applyEdit(toEntry(live), {
-              protocolVersion: rest.protocolVersion,
-              client: rest.client,
-              capabilities: rest.capabilities,
+              ...(renegotiated
+                ? {
+                    protocolVersion: rest.protocolVersion,
+                    client: rest.client,
+                    capabilities: rest.capabilities,
+                  }
+                : {}),
               view: { ...toView(kept), ...viewChanges },
               lastSeenAt: at,
               ...(ticketHash === null ? {} : { ticketHash }),
@@ -307,6 +312,13 @@ export function createSessionStore(wiring: {
     findByPk(who, pk) {
       const stored = byPk().get({ pk });
       return stored && sameIdentity(stored, who)
+        ? (load(stored.id)?.session ?? null)
+        : null;
+    },
+
+    findTicketed(who, pk) {
+      const stored = byPk().get({ pk });
+      return stored && stored.ticketHash !== null && sameIdentity(stored, who)
         ? (load(stored.id)?.session ?? null)
         : null;
     },
