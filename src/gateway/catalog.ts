@@ -18,6 +18,7 @@ export type Catalog = {
   show(view: View): Shown;
   /** Name by name, `-` and `_` alike; null when there is none. */
   resolve(name: string): string | null;
+  /** When its sources were asked, in milliseconds of the clock. */
   loadedAt: number;
 };
 
@@ -98,8 +99,11 @@ export function createCatalogs(wiring: {
     allowStale: true,
     noDeleteOnFetchRejection: true,
     noDeleteOnStaleGet: true,
-    fetchMethod: async (_key, previous, { context: principal }) => {
+    fetchMethod: async (_key, previous, { context: principal, options }) => {
+      const startedAt = clock.monotonic();
       const loaded = await load(principal, previous?.offers ?? []);
+      // Its age counts from the question: what changed while Membrane answered may not be in it.
+      options.ttl = Math.max(1, wiring.ttlMs - (clock.monotonic() - startedAt));
       // After it is in the cache, so that listeners find it there.
       queueMicrotask(() => {
         try {
@@ -119,6 +123,7 @@ export function createCatalogs(wiring: {
     previous: SourcedOffer[],
   ): Promise<Loaded> {
     const startedAt = clock.monotonic();
+    const askedAt = clock.now();
     const offers: SourcedOffer[] = [];
     const silent: SilentApp[] = [];
     let lastError: unknown;
@@ -173,7 +178,7 @@ export function createCatalogs(wiring: {
     const { tools, give } = nameTools(offers, names.list(principal), silent);
     // A name must be on record before a caller sees it.
     if (give.length > 0) await names.give(principal, give);
-    const { catalog, bytes } = createCatalog(tools, clock.now());
+    const { catalog, bytes } = createCatalog(tools, askedAt);
     log.debug("catalogue loaded", {
       workspace: principal.workspace,
       user: principal.subject,
