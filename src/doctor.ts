@@ -4,7 +4,7 @@ import { createAuthenticator } from "./app.ts";
 import type { Config } from "./config.ts";
 import { GatewayError, asGatewayError } from "./core/errors.ts";
 import { systemClock } from "./runtime/machine.ts";
-import { probe } from "./runtime/probe.ts";
+import { localUrl, probe } from "./runtime/probe.ts";
 import { databaseFile } from "./store/sqlite/database.ts";
 import { examine } from "./store/sqlite/operate.ts";
 
@@ -238,10 +238,8 @@ function examineSafety(config: Config): Finding[] {
   return found;
 }
 
-async function runningServer({ HOST, PORT }: Config): Promise<boolean> {
-  const host =
-    HOST === "0.0.0.0" ? "127.0.0.1" : HOST === "::" ? "[::1]" : HOST;
-  const answer = await probe(`http://${host}:${PORT}/health`);
+async function runningServer(config: Config): Promise<boolean> {
+  const answer = await probe(`${localUrl(config)}/health`);
   return answer !== null && answer.text.includes('"checks"');
 }
 

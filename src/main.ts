@@ -208,6 +208,22 @@ const commands: Commands = {
     return findings.some(({ level }) => level === "fault") ? 1 : 0;
   },
 
+  async health() {
+    const { localUrl, probe } = await import("./runtime/probe.ts");
+    const url = `${localUrl(readConfig(env))}/health`;
+    const answer = await probe(url);
+    if (answer?.status === 200) {
+      print(answer.text);
+      return 0;
+    }
+    throw new GatewayError(
+      "upstream_failed",
+      answer
+        ? `${url} answers with status ${answer.status}: ${answer.text}`
+        : `Nobody answers at ${url}.`,
+    );
+  },
+
   async connect(client, { url, name, write, ...options }) {
     const { homedir } = await import("node:os");
     const { showConnection, writeConnection } =
@@ -378,6 +394,13 @@ function unknownSession(id: string): GatewayError {
 
 // Whatever is written is for this user alone.
 process.umask(0o077);
+// A proxy that leads out of this machine does not lead back into it.
+env["NO_PROXY"] = env["no_proxy"] = [
+  env["NO_PROXY"] ?? env["no_proxy"],
+  "127.0.0.1,localhost,::1",
+]
+  .filter(Boolean)
+  .join(",");
 runProgram(process.argv.slice(2), commands).then(
   (code) => process.exit(code),
   (thrown: unknown) => {

@@ -10,6 +10,7 @@ export type Commands = {
   routes(): Promise<number>;
   version(): Promise<number>;
   doctor(options: { json: boolean }): Promise<number>;
+  health(): Promise<number>;
   connect(client: string, options: ConnectOptions): Promise<number>;
   tokenMint(options: MintOptions): Promise<number>;
   tokenInspect(options: TokenOptions): Promise<number>;
@@ -121,6 +122,11 @@ export async function runProgram(
       "check everything that serving needs, with the cure for what is wrong",
     ),
   ).action(run((options: { json: boolean }) => commands.doctor(options)));
+  add(
+    program,
+    "health",
+    "ask the server that runs on HOST and PORT whether it is well",
+  ).action(run(() => commands.health()));
   add(
     program,
     "config",

@@ -6,6 +6,16 @@ export type Probe = {
   text: string;
 };
 
+/** Where a server that listens on `HOST` and `PORT` is reached from this machine. */
+export function localUrl(on: { HOST: string; PORT: number }): string {
+  const every: Record<string, string> = {
+    "0.0.0.0": "127.0.0.1",
+    "::": "[::1]",
+  };
+  const host = on.HOST.includes(":") ? `[${on.HOST}]` : on.HOST;
+  return `http://${every[on.HOST] ?? host}:${on.PORT}`;
+}
+
 /** One GET without a credential, for `doctor`. Null when nobody answers within five seconds. */
 export async function probe(url: string): Promise<Probe | null> {
   try {

@@ -8,6 +8,7 @@ import {
   ensureBuilt,
   freePort,
   run,
+  succeeds,
 } from "../support/binary.ts";
 import { mintToken } from "../../src/demo/token.ts";
 import type { DemoWorkspace } from "../../src/demo/workspace.ts";
@@ -18,15 +19,8 @@ import { oddWorld } from "../support/odd-world.ts";
 
 /** Disks that are full, read-only or broken: real ones, in a mount namespace of their own. */
 
-const works = (...command: string[]) => {
-  try {
-    return Bun.spawnSync(command).success;
-  } catch {
-    return false;
-  }
-};
-const canMount = works("unshare", "-rm", "true");
-const canTrace = works("strace", "-V");
+const canMount = succeeds("unshare", "-rm", "true");
+const canTrace = succeeds("strace", "-V");
 
 let root: ReturnType<typeof temporaryDirectory>;
 let workspace: DemoWorkspace;

@@ -29,7 +29,7 @@ export async function ensureBuilt(): Promise<void> {
   }
 }
 
-/** One run of the executable. */
+/** One run of a program. */
 export type Run = {
   pid: number;
   exited: Promise<number>;
@@ -47,7 +47,24 @@ export function run(
   cwd: string,
   before: string[] = [],
 ): Run {
-  const child = Bun.spawn([...before, executable, ...args], {
+  return launch([...before, executable, ...args], env, cwd);
+}
+
+/** Whether a program is there, and succeeds. */
+export function succeeds(...command: string[]): boolean {
+  try {
+    return Bun.spawnSync(command).success;
+  } catch {
+    return false;
+  }
+}
+
+export function launch(
+  command: string[],
+  env: Record<string, string>,
+  cwd: string,
+): Run {
+  const child = Bun.spawn(command, {
     cwd,
     env,
     stdin: "ignore",
