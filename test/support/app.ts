@@ -1,3 +1,4 @@
+import { copyFileSync } from "node:fs";
 import { createApp } from "../../src/app.ts";
 import type { App } from "../../src/app.ts";
 import { readConfig } from "../../src/config.ts";
@@ -6,6 +7,7 @@ import type { ToolSource } from "../../src/core/tool.ts";
 import { mintToken } from "../../src/demo/token.ts";
 import type { DemoWorkspace } from "../../src/demo/workspace.ts";
 import type { World } from "../../src/demo/world.ts";
+import { databaseFile } from "../../src/store/sqlite/database.ts";
 import type { Caller } from "./caller.ts";
 import { createCaller } from "./caller.ts";
 import { temporaryDirectory } from "./directory.ts";
@@ -43,9 +45,14 @@ export async function openRig(
     sources?: ToolSource[];
     /** Verify tokens by asking Membrane. */
     introspect?: boolean;
+    /** A file to begin with. */
+    database?: string;
   } = {},
 ): Promise<Rig> {
   const directory = temporaryDirectory();
+  if (options.database) {
+    copyFileSync(options.database, databaseFile(directory.path));
+  }
   const workspace = openWorkspace(
     options.world ?? oddWorld({ bigActions: 30 }),
     {

@@ -105,19 +105,21 @@ export function createEventLog(wiring: {
   );
   // In the order of the index: the session's own stream first, whose notifications are the least loss.
   const oldestOf = later(() =>
-    db
-      .select({
-        streamId: events.streamId,
-        sessionPk: events.sessionPk,
-        seq: events.seq,
-        at: events.at,
-        size: sql<number>`length(${events.data})`,
-      })
-      .from(events)
-      .where(eq(events.sessionPk, sql.placeholder("sessionPk")))
-      .orderBy(asc(events.streamId), asc(events.seq))
-      .limit(sql.placeholder("limit"))
-      .prepare(),
+    client.prepare<
+      { streamId: number; seq: number; at: number; size: number },
+      [number]
+    >(
+      "SELECT stream_id AS streamId, seq, at, length(data) AS size FROM events WHERE session_pk = ? ORDER BY stream_id, seq",
+    ),
+  );
+  // But never the newest of a stream that can grow: its number must not come again.
+  const deleteOldest = later(() =>
+    client.prepare<{ size: number }, [number, number, number, number]>(
+      `DELETE FROM events WHERE session_pk = ?1 AND (stream_id, seq) <= (?2, ?3) AND at <= ?4 AND NOT (
+         (stream_id = session_pk OR stream_id IN (SELECT stream_id FROM calls WHERE session_pk = ?1))
+         AND seq = (SELECT max(seq) FROM events AS same WHERE same.stream_id = events.stream_id)
+       ) RETURNING length(data) AS size`,
+    ),
   );
 
   // Streams that ended without a word, and their sessions: nothing on disk tells them from those that never were.
@@ -163,7 +165,8 @@ export function createEventLog(wiring: {
       used.events > limit.events || used.bytes > limit.bytes;
     if (!over(used.trimAt)) return;
     const hard = { events: caps.events * HARD, bytes: caps.bytes * HARD };
-    trim(sessionPk, used, over(hard) ? 0 : UNREAD_MS);
+    if (over(hard)) trim(sessionPk, used, hard, 0);
+    else trim(sessionPk, used, caps, UNREAD_MS);
     // Not again before it has grown by a tenth: what is too young to go is looked at each time.
     used.trimAt = {
       events: Math.max(caps.events, used.events + caps.events / 10),
@@ -171,20 +174,37 @@ export function createEventLog(wiring: {
     };
   }
 
-  /** Removes a session's oldest events of at least that age, down to nine tenths of the caps, but never the newest. */
-  function trim(sessionPk: number, used: Usage, ageMs: number): void {
-    const tooMany = used.events - caps.events * 0.9;
-    const tooLarge = used.bytes - caps.bytes * 0.9;
+  /** Removes a session's oldest events of at least that age, down to nine tenths of the limit. */
+  function trim(
+    sessionPk: number,
+    used: Usage,
+    limit: EventCaps,
+    ageMs: number,
+  ): void {
+    let tooMany = used.events - limit.events * 0.9;
+    let tooLarge = used.bytes - limit.bytes * 0.9;
     const before = clock.now() - ageMs;
-    const removed = { events: 0, bytes: 0 };
-    for (const event of oldestOf().all({ sessionPk, limit: used.events - 1 })) {
-      if (removed.events >= tooMany && removed.bytes >= tooLarge) break;
-      if (event.at > before || !remove(event)) continue;
-      removed.events++;
-      removed.bytes += event.size;
+    let end: { streamId: number; seq: number } | null = null;
+    for (const event of oldestOf().iterate(sessionPk)) {
+      if (tooMany <= 0 && tooLarge <= 0) break;
+      if (event.at > before) {
+        // Streams of calls follow each other in time: what comes after is younger still.
+        if (event.streamId === sessionPk) continue;
+        break;
+      }
+      end = event;
+      tooMany--;
+      tooLarge -= event.size;
     }
-    used.events -= removed.events;
-    used.bytes -= removed.bytes;
+    if (end === null) return;
+    const removed = deleteOldest().all(
+      sessionPk,
+      end.streamId,
+      end.seq,
+      before,
+    );
+    used.events -= removed.length;
+    for (const { size } of removed) used.bytes -= size;
   }
 
   // Where the sweep by age goes on. Streams are numbered in time, so it begins at the oldest.
