@@ -170,7 +170,8 @@ export function createApp(options: AppOptions): App {
         development: false,
         // On by default outside development: a second server would share the port unnoticed.
         reusePort: false,
-        maxRequestBodySize: config.MAX_BODY_BYTES,
+        // The front door reads what is a little too large, and says so; Bun cuts the rest off.
+        maxRequestBodySize: config.MAX_BODY_BYTES * 2,
         fetch: (request, bun) =>
           http(request, {
             address: bun.requestIP(request)?.address ?? null,

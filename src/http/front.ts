@@ -123,16 +123,20 @@ export function createFront(
       response.headers.set("connection", "close");
       return response;
     }
-    if (Number(request.headers.get("content-length")) > options.maxBodyBytes) {
-      const response = plain(
-        413,
-        `Content Too Large: a body has at most ${options.maxBodyBytes} bytes (MAX_BODY_BYTES).`,
-      );
-      response.headers.set("connection", "close");
-      return response;
-    }
     bindings.address = callerAddress(request, connection.address);
-    return routes(request, bindings);
+    const { method } = request;
+    const length = request.headers.get("content-length");
+    const announced = length !== null && Number(length) <= options.maxBodyBytes;
+    if (announced || request.body === null) return routes(request, bindings);
+    // Read to its end: a proxy that is still sending does not take an answer.
+    const body = await request.arrayBuffer();
+    if (body.byteLength <= options.maxBodyBytes) {
+      return routes(new Request(request, { method, body }), bindings);
+    }
+    return plain(
+      413,
+      `Content Too Large: a body has at most ${options.maxBodyBytes} bytes (MAX_BODY_BYTES).`,
+    );
   }
 
   return async (request, connection) => {
