@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { cpSync, readFileSync, readdirSync, symlinkSync } from "node:fs";
+import { cpSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { billOfMaterials } from "../../.ci/sbom.ts";
 import { temporaryDirectory } from "../support/directory.ts";
@@ -17,23 +17,24 @@ afterAll(() => scratch[Symbol.dispose]());
 
 test(
   "two checkouts in different places give the same bytes",
-  async () => {
+  () => {
     const digests: string[] = [];
     for (const name of ["one", "another/place"]) {
       const folder = join(scratch.path, name);
-      for (const part of ["src", "drizzle", ".ci", "package.json"]) {
+      for (const part of [
+        "src",
+        "drizzle",
+        ".ci",
+        "package.json",
+        "bun.lock",
+      ]) {
         cpSync(join(root, part), join(folder, part), { recursive: true });
       }
-      symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
-      const build = Bun.spawn([process.execPath, ".ci/build.ts"], {
+      const build = Bun.spawnSync([process.execPath, "run", "build"], {
         cwd: folder,
         env: { ...process.env, BUILD_COMMIT: "a-commit" },
-        stderr: "pipe",
       });
-      expect([
-        await build.exited,
-        await new Response(build.stderr).text(),
-      ]).toEqual([0, ""]);
+      expect(build.success).toBe(true);
       const bytes = readFileSync(join(folder, "dist/membrane-mcp"));
       digests.push(createHash("sha256").update(bytes).digest("hex"));
     }
