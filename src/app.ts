@@ -19,6 +19,7 @@ import { createMembraneSource } from "./sources/membrane/source.ts";
 import type { VerificationOptions } from "./sources/membrane/verification.ts";
 import { createVerifier } from "./sources/membrane/verifier.ts";
 import { openSqlite } from "./store/sqlite/sqlite.ts";
+import { buildToolIndex } from "./store/sqlite/tool-index.ts";
 import { version } from "./version.ts";
 
 /** The whole product, wired and not yet listening. */
@@ -79,6 +80,8 @@ export function createApp(options: AppOptions): App {
     names: store.names,
     clock,
     log,
+    buildIndex: buildToolIndex,
+    autoStatic: config.AUTO_STATIC_TOOLS,
     ttlMs: config.CATALOG_TTL,
     maxBytes: config.CATALOG_CACHE_BYTES,
     loadTimeoutMs: 60_000,

@@ -127,6 +127,7 @@ const schema = z
     CATALOG_POLL: duration("5m", 100),
     CATALOG_CACHE_BYTES: integer(134_217_728, 1_048_576, 2 ** 40),
     TOOLS_PAGE_SIZE: integer(1500, 1, 100_000),
+    AUTO_STATIC_TOOLS: integer(40, 0, 100_000),
     PROGRESS_INTERVAL: duration("5s", 10),
     SESSION_TTL: duration("30d", 1000, 3650 * units.d),
     SESSION_CACHE: integer(2000, 1, 1_000_000),

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Identity } from "./principal.ts";
 
-export const modes = ["static", "dynamic"] as const;
+export const modes = ["static", "dynamic", "search", "auto"] as const;
 export type Mode = (typeof modes)[number];
 
 /** What a session or chat shows of the catalogue. Belongs to the chat when there is one. */
@@ -12,6 +12,9 @@ export type View = {
   /** Names enabled in dynamic mode, in the order given. */
   enabled: string[];
 };
+
+/** What is shown to who asks for nothing in particular. */
+export const DEFAULT_VIEW: View = { mode: "static", apps: null, enabled: [] };
 
 export type ClientInfo = { name: string; version: string; title?: string };
 
@@ -69,8 +72,18 @@ export type SessionStore = {
   findTicketed(who: Identity, pk: number): Session | null;
   /** The session that a ticket (by its hash) and an id together name, whoever asks. */
   findByTicket(id: string, ticketHash: string): Session | null;
-  /** The view a chat has kept, also when its session is gone. */
-  findChatView(who: Identity, chat: string): View | null;
+  /** What a chat has kept, also without a session. */
+  findChat(
+    who: Identity,
+    chat: string,
+  ): { view: View; lastSeenAt: number } | null;
+  /** Changes what a chat keeps, and that of its session if it has one; begins the chat when there is none (null). */
+  editChat(
+    who: Identity,
+    chat: string,
+    rule: (view: View | null) => View,
+    at: number,
+  ): Promise<void>;
   /** Chat id → session id, newest first. */
   chats(who: Identity): { chat: string; sessionId: string }[];
   /**
@@ -81,7 +94,7 @@ export type SessionStore = {
   /** Ends a session: row, chat entry, events and running calls. */
   end(pk: number): Promise<void>;
   count(): number;
-  /** Removes up to `limit` sessions last seen before `before`. Returns their row numbers. */
+  /** Removes up to `limit` sessions, and chats without one, last seen before `before`. Returns the sessions' row numbers. */
   expire(before: number, limit: number): Promise<number[]>;
 };
 

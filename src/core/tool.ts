@@ -85,6 +85,19 @@ export const MAX_TOOL_NAME = 64;
 
 /** Exposed names that no app can take. */
 export const ENABLE_TOOLS = "enable-tools";
+export const SEARCH_TOOLS = "search-tools";
+export const CALL_TOOL = "call-tool";
+
+/** Finds tools by what somebody wants to do. */
+export type ToolIndex = {
+  /** Names, the best first; `apps`: of these apps only. */
+  search(
+    query: string,
+    apps: readonly string[] | null,
+    limit: number,
+  ): string[];
+};
+export type BuildIndex = (tools: readonly Tool[]) => ToolIndex;
 
 /** A key as it may stand in a tool name: `[A-Za-z0-9_-]`, never empty. */
 export function nameSafe(key: string): string {

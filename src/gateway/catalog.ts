@@ -4,11 +4,12 @@ import type { NameStore } from "../core/name.ts";
 import type { Identity, Principal } from "../core/principal.ts";
 import { identityKey } from "../core/principal.ts";
 import type { Clock, Log } from "../core/runtime.ts";
+import { DEFAULT_VIEW } from "../core/session.ts";
 import type { View } from "../core/session.ts";
-import type { Tool, ToolSource, WireTool } from "../core/tool.ts";
-import { ENABLE_TOOLS } from "../core/tool.ts";
+import type { BuildIndex, Tool, ToolIndex, ToolSource } from "../core/tool.ts";
 import type { SilentApp, SourcedOffer } from "./naming.ts";
 import { nameTools } from "./naming.ts";
+import { ownTools } from "./own-tools.ts";
 
 /** Everything one identity can use, under its names, as it was at one moment. */
 export type Catalog = {
@@ -16,6 +17,8 @@ export type Catalog = {
   tools: ReadonlyMap<string, Tool>;
   /** What a session with this view is shown. */
   show(view: View): Shown;
+  /** For searching it; made at first use. */
+  index(): ToolIndex;
   /** Name by name, `-` and `_` alike; null when there is none. */
   resolve(name: string): string | null;
   /** When its sources were asked, in milliseconds of the clock. */
@@ -24,6 +27,8 @@ export type Catalog = {
 
 /** The tools of one view, ready to be sent. */
 export type Shown = {
+  /** What the view's mode comes to: `auto` is one of the others. */
+  mode: keyof typeof ownTools;
   /** Changes exactly when something in the list does. */
   digest: string;
   /** In order; each with its definition serialised once. */
@@ -37,6 +42,8 @@ export type Catalogs = {
   get(principal: Principal): Promise<Catalog>;
   /** What is in memory, or null. Never waits. */
   peek(who: Identity): Catalog | null;
+  /** For how long the catalogue in memory is good, in ms; 0 when it is being replaced, or there is none. */
+  freshMs(who: Identity): number;
   /** Loads in the background when there is none or it is older than `maxAgeMs`. */
   warm(principal: Principal, maxAgeMs: number): void;
   /** How the last attempt to list each source went, by source id. Whose credential was refused says nothing. */
@@ -45,24 +52,8 @@ export type Catalogs = {
   onLoad(listener: (who: Identity, catalog: Catalog) => void): void;
 };
 
-/** Definition of the one tool that dynamic mode begins with. */
-const enableTools: WireTool = {
-  name: ENABLE_TOOLS,
-  title: "Enable tools",
-  description: "Enable a list of tools for the session",
-  inputSchema: {
-    type: "object",
-    properties: {
-      tools: {
-        type: "array",
-        items: { type: "string" },
-        description:
-          "Names of the tools to enable. Replaces the set enabled before.",
-      },
-    },
-    required: ["tools"],
-  },
-};
+/** Indexes in memory; one of 2,000 tools takes a few MB. */
+const MAX_INDEXES = 64;
 
 /** Background loads at once, so that a restart with thousands of open sessions does not flood Membrane. */
 const BACKGROUND_LOADS = 8;
@@ -77,6 +68,9 @@ export function createCatalogs(wiring: {
   names: NameStore;
   clock: Clock;
   log: Log;
+  buildIndex: BuildIndex;
+  /** Up to how many tools mode `auto` shows as they are. */
+  autoStatic: number;
   ttlMs: number;
   /** All catalogues in memory together, in bytes of serialised definitions. */
   maxBytes: number;
@@ -90,6 +84,8 @@ export function createCatalogs(wiring: {
 
   type Loaded = { catalog: Catalog; offers: SourcedOffer[]; bytes: number };
 
+  // A catalogue that was loaded again and has not changed keeps its index.
+  const indexes = new LRUCache<string, ToolIndex>({ max: MAX_INDEXES });
   const cache = new LRUCache<string, Loaded, Principal>({
     maxSize: wiring.maxBytes,
     sizeCalculation: (loaded) => loaded.bytes,
@@ -178,7 +174,15 @@ export function createCatalogs(wiring: {
     const { tools, give } = nameTools(offers, names.list(principal), silent);
     // A name must be on record before a caller sees it.
     if (give.length > 0) await names.give(principal, give);
-    const { catalog, bytes } = createCatalog(tools, askedAt);
+    const { catalog, bytes } = createCatalog(tools, askedAt, {
+      autoStatic: wiring.autoStatic,
+      index(list, digest) {
+        const key = `${identityKey(principal)} ${digest}`;
+        const index = indexes.get(key) ?? wiring.buildIndex(list);
+        indexes.set(key, index);
+        return index;
+      },
+    });
     log.debug("catalogue loaded", {
       workspace: principal.workspace,
       user: principal.subject,
@@ -216,6 +220,8 @@ export function createCatalogs(wiring: {
     },
     peek: (who) =>
       cache.peek(identityKey(who), { allowStale: true })?.catalog ?? null,
+    freshMs: (who) =>
+      Math.max(0, Math.round(cache.getRemainingTTL(identityKey(who)))),
     warm(principal, maxAgeMs) {
       const key = identityKey(principal);
       const known = cache.peek(key, { allowStale: true });
@@ -231,6 +237,10 @@ export function createCatalogs(wiring: {
 function createCatalog(
   list: readonly Tool[],
   loadedAt: number,
+  options: {
+    index: (tools: readonly Tool[], digest: string) => ToolIndex;
+    autoStatic: number;
+  },
 ): { catalog: Catalog; bytes: number } {
   const tools = new Map(list.map((tool) => [tool.name, tool]));
   const json = new Map(
@@ -254,21 +264,30 @@ function createCatalog(
       const tool = tools.get(name);
       return tool !== undefined && (!apps || apps.has(tool.offer.app.key));
     };
-    const names =
-      view.mode === "static"
-        ? list.map(({ name }) => name).filter(visible)
-        : [...new Set(view.enabled)].filter(visible).sort();
-    const entries = names.map((name) => ({ name, json: json.get(name)! }));
-    if (view.mode === "dynamic") {
-      entries.unshift({
-        name: ENABLE_TOOLS,
-        json: JSON.stringify(enableTools),
-      });
-    }
+    const all = () => list.map(({ name }) => name).filter(visible);
+    const mode =
+      view.mode !== "auto"
+        ? view.mode
+        : all().length > options.autoStatic
+          ? "search"
+          : "static";
+    const names = {
+      static: all,
+      dynamic: () => [...new Set(view.enabled)].filter(visible).sort(),
+      search: () => [],
+    }[mode]();
+    const entries = [
+      ...ownTools[mode].map((tool) => ({
+        name: tool.name,
+        json: JSON.stringify(tool),
+      })),
+      ...names.map((name) => ({ name, json: json.get(name)! })),
+    ];
     const allowed = new Set(names);
     const hash = new Bun.CryptoHasher("sha256");
     for (const entry of entries) hash.update(entry.json).update("\n");
     return {
+      mode,
       entries,
       digest: hash.digest("base64url").slice(0, 16),
       find: (name) => (allowed.has(name) ? tools.get(name)! : null),
@@ -278,6 +297,7 @@ function createCatalog(
   const catalog: Catalog = {
     tools,
     loadedAt,
+    index: () => options.index(list, catalog.show(DEFAULT_VIEW).digest),
     resolve: (name) =>
       tools.has(name) ? name : (folded.get(fold(name)) ?? null),
     show(view) {

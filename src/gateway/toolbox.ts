@@ -1,9 +1,17 @@
 import { GatewayError } from "../core/errors.ts";
 import type { Principal } from "../core/principal.ts";
 import type { View } from "../core/session.ts";
-import type { CallContext, CallToolResult, ToolSource } from "../core/tool.ts";
-import { ENABLE_TOOLS } from "../core/tool.ts";
-import type { Catalogs } from "./catalog.ts";
+import type {
+  CallContext,
+  CallToolResult,
+  Tool,
+  ToolSource,
+} from "../core/tool.ts";
+import { CALL_TOOL, ENABLE_TOOLS, SEARCH_TOOLS } from "../core/tool.ts";
+import type { Catalog, Catalogs } from "./catalog.ts";
+import { MAX_SEARCH_LIMIT, SEARCH_LIMIT } from "./own-tools.ts";
+
+const MAX_QUERY = 1000;
 
 /** Whoever asks for tools: a verified caller and what it has chosen to see. */
 export type Customer = {
@@ -20,6 +28,8 @@ export type ToolPage = {
   nextCursor: string | null;
   /** Of the whole list, not of the page. */
   digest: string;
+  /** For how long a client may take it for current, in ms. */
+  freshMs: number;
 };
 
 /** What a call begins with. The toolbox aborts it when its time is up. */
@@ -33,6 +43,8 @@ export type CallStart = Pick<
 export type Toolbox = {
   /** Throws `invalid` for a cursor that is not ours. */
   list(customer: Customer, cursor: string | null): Promise<ToolPage>;
+  /** The tool that the caller means by a name; null for none, and for the gateway's own. */
+  find(customer: Omit<Customer, "enable">, name: string): Promise<Tool | null>;
   /**
    * Calls one shown tool, once. Throws `not_found` for a name the caller is not shown, `timeout`
    * when the deadline passes, and what the source throws; a tool that failed is an `isError` result.
@@ -76,7 +88,7 @@ export function createToolbox(wiring: {
       );
     }
     const catalog = await catalogs.get(principal);
-    const all = catalog.show({ mode: "static", apps: view.apps, enabled: [] });
+    const all = catalog.show(everything(view));
     const enabled: string[] = [];
     const unknown: string[] = [];
     for (const name of new Set<string>(wanted)) {
@@ -91,17 +103,52 @@ export function createToolbox(wiring: {
     };
   }
 
+  /** All that a view could show. */
+  const everything = (view: View): View => ({
+    mode: "static",
+    apps: view.apps,
+    enabled: [],
+  });
+
+  async function searchTools(
+    { view }: Customer,
+    catalog: Catalog,
+    args: Record<string, unknown>,
+  ): Promise<CallToolResult> {
+    const { query, limit = SEARCH_LIMIT } = args;
+    if (
+      typeof query !== "string" ||
+      query.length > MAX_QUERY ||
+      !Number.isInteger(limit) ||
+      Number(limit) < 1
+    ) {
+      throw new GatewayError(
+        "invalid",
+        `${SEARCH_TOOLS} takes {"query": text of at most ${MAX_QUERY} characters, "limit"?: 1 to ${MAX_SEARCH_LIMIT}}.`,
+      );
+    }
+    const tools = catalog
+      .index()
+      .search(query, view.apps, Math.min(Number(limit), MAX_SEARCH_LIMIT))
+      .map((name) => ({ name, ...catalog.tools.get(name)!.offer.tool }));
+    return {
+      content: [{ type: "text", text: JSON.stringify({ tools }) }],
+      structuredContent: { tools },
+    };
+  }
+
   return {
     async list({ principal, view }, cursor) {
-      const { entries, digest } = (await catalogs.get(principal)).show(view);
+      const catalog = await catalogs.get(principal);
+      const { entries, digest, mode } = catalog.show(view);
       let start = 0;
       if (cursor !== null) {
         const after = decodeCursor(cursor);
-        // The tool itself may be gone by now; the list is in order of names but for its first entry.
+        // The tool itself may be gone by now; the list is in order of names but for our own, which come first.
         start = entries.findIndex(({ name }) => name === after) + 1;
         if (start === 0) {
           start = entries.findIndex(
-            ({ name }) => name !== ENABLE_TOOLS && name > after,
+            ({ name }) => catalog.tools.has(name) && name > after,
           );
           if (start < 0) start = entries.length;
         }
@@ -115,15 +162,31 @@ export function createToolbox(wiring: {
             ? encodeCursor(last.name)
             : null,
         digest,
+        // What is enabled can change with the next call.
+        freshMs: mode === "dynamic" ? 0 : catalogs.freshMs(principal),
       };
     },
 
-    async call(customer, name, args, context) {
+    async find({ principal, view }, name) {
+      return (await catalogs.get(principal)).show(view).find(name);
+    },
+
+    async call(customer, asked, given, context) {
+      let name = asked;
+      let args = given;
       if (name === ENABLE_TOOLS && customer.view.mode === "dynamic") {
         return enableTools(customer, args);
       }
       const catalog = await catalogs.get(customer.principal);
-      const tool = catalog.show(customer.view).find(name);
+      let shown = catalog.show(customer.view);
+      if (shown.mode === "search") {
+        if (name === SEARCH_TOOLS) return searchTools(customer, catalog, args);
+        if (name === CALL_TOOL) {
+          ({ name, args } = readCall(args));
+          shown = catalog.show(everything(customer.view));
+        }
+      }
+      const tool = shown.find(name);
       const source = tool && sources.get(tool.source);
       if (!tool || !source) {
         throw new GatewayError("not_found", `Unknown tool: ${name}`);
@@ -142,6 +205,20 @@ export function createToolbox(wiring: {
       );
     },
   };
+}
+
+/** The arguments of `call-tool`. */
+function readCall(given: Record<string, unknown>) {
+  const { name, arguments: args = {} } = given;
+  const isObject =
+    typeof args === "object" && args !== null && !Array.isArray(args);
+  if (typeof name !== "string" || !isObject) {
+    throw new GatewayError(
+      "invalid",
+      `${CALL_TOOL} takes {"name": a tool's name, "arguments": an object}.`,
+    );
+  }
+  return { name, args: args as Record<string, unknown> };
 }
 
 /**

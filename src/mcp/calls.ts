@@ -12,6 +12,7 @@ import {
   thrownText,
 } from "./jsonrpc.ts";
 import type { Method } from "./methods.ts";
+import type { WriteResult } from "./result.ts";
 import type { Streams } from "./stream.ts";
 import { primes } from "./versions.ts";
 
@@ -28,6 +29,17 @@ export type Calls = {
   ): Promise<Recorded>;
   /** Starts a method whose answer is the body of the response. Never rejects. */
   asBody(call: CallStart): Promise<string>;
+  /** Starts a method of a request that nobody comes back for. `say` takes notifications. */
+  detached(
+    call: CallStart,
+    say: ((text: string) => void) | null,
+  ): { outcome: Promise<Outcome>; stop(): void };
+  /** Keeps the tools that a session has enabled, and tells it. */
+  enable(
+    session: Session,
+    names: string[],
+    say: ((text: string) => void) | null,
+  ): Promise<void>;
   /** What the client of a session tells: the cancellation of a call of this session, or nothing for us. */
   notified(sessionPk: number, notification: RpcNotification): void;
   /** Aborts what a session has running; nothing more is said. */
@@ -39,11 +51,17 @@ export type Calls = {
   count(): number;
 };
 
+/** An answer, with the HTTP status where it is a response of its own. */
+export type Outcome = { text: string; status: number };
+
 export type CallStart = {
   session: Session | null;
   customer: Omit<Customer, "enable">;
+  /** Without a session: keeps a new set of enabled tools, or null when there is nothing to keep it in. */
+  enable?: Customer["enable"];
   request: RpcRequest;
   method: Method;
+  write: WriteResult;
 };
 
 export function createCalls(wiring: {
@@ -51,6 +69,8 @@ export function createCalls(wiring: {
   sessions: SessionStore;
   streams: Streams;
   log: Log;
+  /** Told of the sessions whose tools were changed. */
+  enabled: (session: Session) => void;
   /** How often a running call that asked for progress is told that it still runs. */
   progressMs: number;
 }): Calls {
@@ -98,7 +118,9 @@ export function createCalls(wiring: {
           customer: {
             principal: start.customer.principal,
             view: start.customer.view,
-            enable: session && ((names) => enable(session, names, say)),
+            enable: session
+              ? (names) => enable(session, names, say)
+              : (start.enable ?? null),
           },
           controller,
           progress: progress?.report ?? null,
@@ -108,16 +130,21 @@ export function createCalls(wiring: {
           },
         });
         const result =
-          typeof method === "string"
-            ? method
-            : await Promise.race([method, stopped.promise]);
-        return cancelled ? null : resultText(request.id, result);
+          method instanceof Promise
+            ? await Promise.race([method, stopped.promise])
+            : method;
+        if (cancelled) return null;
+        const text = resultText(request.id, start.write(result));
+        return { text, status: 200 };
       } catch (error) {
         if (cancelled) return null;
         if (!(error instanceof GatewayError || error instanceof RpcError)) {
           log.error("call failed", { reason: describeError(error) });
         }
-        return thrownText(request.id, error);
+        return {
+          text: thrownText(request.id, error),
+          status: error instanceof RpcError ? error.status : 200,
+        };
       } finally {
         progress?.stop();
       }
@@ -135,6 +162,10 @@ export function createCalls(wiring: {
       // The list it was told of is out of date, and it is being told.
       listed: null,
     }));
+    void edited.then(
+      () => wiring.enabled(session),
+      () => {},
+    );
     const changed = notificationText("notifications/tools/list_changed");
     // On the session's own stream when somebody listens there; else it would wait for a GET that may never come.
     if (say && streams.reader(session.pk) === null) {
@@ -154,7 +185,23 @@ export function createCalls(wiring: {
     }
   }
 
+  function detached(start: CallStart, say: ((text: string) => void) | null) {
+    const { outcome, stop, settle } = run(start, say, {
+      hangUp: () => {},
+      // Its answer is the only trace it leaves.
+      onRecord: () => Promise.resolve(),
+    });
+    const answered = outcome.then((answer) => {
+      settle();
+      return answer ?? { text: cancelledText(start.request.id), status: 200 };
+    });
+    return { outcome: answered, stop };
+  }
+
   return {
+    enable,
+    detached,
+
     async onStream(start, streamId, callId) {
       const call: RunningCall = {
         callId,
@@ -203,7 +250,8 @@ export function createCalls(wiring: {
         },
         onRecord: () => record.promise,
       });
-      void outcome.then((answer) => {
+      void outcome.then((outcome) => {
+        const answer = outcome && outcome.text;
         if (onRecord) return finish(answer);
         answered = true;
         if (answer !== null) messages.push(answer);
@@ -230,22 +278,7 @@ export function createCalls(wiring: {
       return recorded;
     },
 
-    async asBody(start) {
-      const { outcome, settle } = run(start, null, {
-        hangUp: () => {},
-        // Its answer is the only trace it leaves.
-        onRecord: () => Promise.resolve(),
-      });
-      const answer = await outcome;
-      settle();
-      return (
-        answer ??
-        thrownText(
-          start.request.id,
-          new GatewayError("conflict", "The call was cancelled."),
-        )
-      );
-    },
+    asBody: async (start) => (await detached(start, null).outcome).text,
 
     notified(sessionPk, { method, params }) {
       if (method !== "notifications/cancelled") return;
@@ -278,6 +311,13 @@ export function createCalls(wiring: {
 
     count: () => running.size,
   };
+}
+
+function cancelledText(id: RequestId): string {
+  return thrownText(
+    id,
+    new GatewayError("conflict", "The call was cancelled."),
+  );
 }
 
 const MAX_PROGRESS_TOKEN = 256;

@@ -7,12 +7,14 @@ import { createEventIds } from "./event-id.ts";
 import type { ServerInfo } from "./initialize.ts";
 import type { ParseLimits } from "./jsonrpc.ts";
 import { errorText, SERVER_ERROR } from "./jsonrpc.ts";
-import type { StreamableHttp } from "./legacy.ts";
-import { createStreamableHttp } from "./legacy.ts";
+import type { StreamableHttp } from "./http.ts";
+import { createStreamableHttp } from "./http.ts";
+import { createLegacyHttp } from "./legacy.ts";
 import { createMethods } from "./methods.ts";
 import { createSessions } from "./sessions.ts";
 import type { HttpSse } from "./sse.ts";
 import { createHttpSse } from "./sse.ts";
+import { createStateless } from "./stateless.ts";
 import { createStreams } from "./stream.ts";
 
 /** MCP in all its transports, over one store and one toolbox. */
@@ -61,6 +63,9 @@ export function createMcpDoor(wiring: {
     sessions,
     streams,
     log,
+    enabled: (session) => {
+      if (session.chat !== null) stateless.chatChanged(session, session.chat);
+    },
     progressMs: wiring.progressMs,
   });
   const lifecycle = createSessions({
@@ -87,10 +92,27 @@ export function createMcpDoor(wiring: {
     ids,
     limits,
   };
+  const stateless = createStateless({
+    server,
+    methods,
+    toolbox: wiring.toolbox,
+    calls,
+    sessions,
+    catalogs,
+    clock,
+    pollMs: wiring.pollMs,
+  });
   return {
-    http: createStreamableHttp(shared),
+    http: createStreamableHttp({
+      legacy: createLegacyHttp(shared),
+      stateless,
+      limits,
+    }),
     sse: createHttpSse({ ...shared, basePath: wiring.basePath }),
-    activity: () => ({ streams: streams.count(), calls: calls.count() }),
+    activity: () => ({
+      streams: streams.count() + stateless.count(),
+      calls: calls.count(),
+    }),
     recover: () =>
       events.interrupt((requestId) =>
         errorText(
@@ -101,6 +123,7 @@ export function createMcpDoor(wiring: {
       ),
     tick() {
       streams.beat();
+      stateless.tick();
       lifecycle.poll();
       calls.retry();
     },
@@ -116,6 +139,7 @@ export function createMcpDoor(wiring: {
       await Promise.race([calls.idle(), grace]);
       clearTimeout(timer);
       streams.closeAll();
+      stateless.closeAll();
     },
   };
 }

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { ClientInfo, View } from "../core/session.ts";
+import type { ClientInfo, Mode, View } from "../core/session.ts";
 import { INVALID_PARAMS, RpcError, type RpcRequest } from "./jsonrpc.ts";
 import { negotiate } from "./versions.ts";
 
@@ -57,21 +57,27 @@ export function readInitialize(request: RpcRequest): Handshake {
   };
 }
 
-/** The result, serialised. */
-export function initializeResult(
+/** What every era says of us when it is asked, serialised, without braces. */
+export function describeServer(view: View): string {
+  const instructions = instructionsFor[view.mode];
+  return [
+    '"capabilities":{"tools":{"listChanged":true}}',
+    ...(instructions ? [`"instructions":${JSON.stringify(instructions)}`] : []),
+  ].join(",");
+}
+
+const instructionsFor: Partial<Record<Mode, string>> = {
+  dynamic:
+    "Only enable-tools is offered at first. Call it with the names of the tools you need; the tool list then changes.",
+  search:
+    "Find tools with search-tools: say what you want to do. Then run one with call-tool.",
+};
+
+/** The members of the result of `initialize`, serialised, without braces. */
+export function initializeFields(
   server: ServerInfo,
   protocolVersion: string,
   view: View,
 ): string {
-  return JSON.stringify({
-    protocolVersion,
-    capabilities: { tools: { listChanged: true } },
-    serverInfo: server,
-    ...(view.mode === "dynamic"
-      ? {
-          instructions:
-            "Only enable-tools is offered at first. Call it with the names of the tools you need; the tool list then changes.",
-        }
-      : {}),
-  });
+  return `"protocolVersion":"${protocolVersion}",${describeServer(view)},"serverInfo":${JSON.stringify(server)}`;
 }

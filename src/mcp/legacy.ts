@@ -1,21 +1,22 @@
 import { GatewayError } from "../core/errors.ts";
 import type { EventLog } from "../core/event.ts";
 import type { Exchange } from "../core/exchange.ts";
-import type { Session, SessionStore, View } from "../core/session.ts";
+import type { Session, SessionStore } from "../core/session.ts";
+import { DEFAULT_VIEW } from "../core/session.ts";
 import type { CallStart, Calls } from "./calls.ts";
 import type { EventIds } from "./event-id.ts";
 import type { ServerInfo } from "./initialize.ts";
-import { initializeResult, readInitialize } from "./initialize.ts";
+import { initializeFields, readInitialize } from "./initialize.ts";
 import type { ParseLimits, RpcMessage, RpcRequest } from "./jsonrpc.ts";
 import {
   INVALID_REQUEST,
   RpcError,
   SERVER_ERROR,
   errorText,
-  parseBody,
   resultText,
 } from "./jsonrpc.ts";
 import type { Methods } from "./methods.ts";
+import { writeLegacy } from "./result.ts";
 import type { Sessions } from "./sessions.ts";
 import type { StreamOpening, Streams } from "./stream.ts";
 import { eventText, preludeText } from "./stream.ts";
@@ -23,15 +24,19 @@ import { BATCHES, legacyVersions, primes } from "./versions.ts";
 
 /**
  * Streamable HTTP with sessions, revisions 2025-03-26 to 2025-11-25 (basic/transports), and callers
- * without a session or a stream. Answers every MCP-level fault itself; throws GatewayError for the rest.
+ * without a session or a stream. Throws {@link RpcError} and GatewayError.
  */
-export type StreamableHttp = {
-  post(exchange: Exchange): Promise<Response>;
+export type LegacyHttp = {
+  post(
+    exchange: Exchange,
+    messages: RpcMessage[],
+    batch: boolean,
+  ): Promise<Response>;
   get(exchange: Exchange): Promise<Response>;
   delete(exchange: Exchange): Promise<Response>;
 };
 
-const JSON_HEADERS = { "content-type": "application/json" };
+export const JSON_HEADERS = { "content-type": "application/json" };
 export const STREAM_HEADERS = {
   "content-type": "text/event-stream",
   "cache-control": "no-cache, no-transform",
@@ -51,7 +56,7 @@ export type TransportWiring = {
   limits: ParseLimits;
 };
 
-export function createStreamableHttp(wiring: TransportWiring): StreamableHttp {
+export function createLegacyHttp(wiring: TransportWiring): LegacyHttp {
   const { methods, sessions, events, eventIds, streams, calls } = wiring;
 
   /** The session a request belongs to, by its header or by its chat; null when it names neither. */
@@ -80,12 +85,12 @@ export function createStreamableHttp(wiring: TransportWiring): StreamableHttp {
     }
     const handshake = readInitialize(request);
     const session = await wiring.lifecycle.open(exchange, handshake, null);
-    const result = initializeResult(
+    const fields = initializeFields(
       wiring.server,
       session.protocolVersion,
       session.view,
     );
-    return new Response(resultText(request.id, result), {
+    return new Response(resultText(request.id, writeLegacy({ fields })), {
       headers: { ...JSON_HEADERS, "mcp-session-id": session.id },
     });
   }
@@ -142,16 +147,13 @@ export function createStreamableHttp(wiring: TransportWiring): StreamableHttp {
     request: RpcRequest,
   ): CallStart {
     const { principal, asked } = exchange;
-    const view: View = session?.view ?? {
-      mode: asked.mode ?? "static",
-      apps: asked.apps ?? null,
-      enabled: [],
-    };
+    const view = session?.view ?? { ...DEFAULT_VIEW, ...asked };
     return {
       session,
       customer: { principal, view },
       request,
-      method: methods.find(request.method),
+      method: methods.find(request.method, "sessions"),
+      write: writeLegacy,
     };
   }
 
@@ -181,19 +183,16 @@ export function createStreamableHttp(wiring: TransportWiring): StreamableHttp {
     return new Response(readable, { headers: STREAM_HEADERS });
   }
 
-  async function post(exchange: Exchange): Promise<Response> {
+  async function post(
+    exchange: Exchange,
+    messages: RpcMessage[],
+    batch: boolean,
+  ): Promise<Response> {
     const accepts = readAccept(exchange.request);
-    if (!accepts.json) {
-      return refuse(
-        406,
-        "Not Acceptable: the client must accept application/json and text/event-stream.",
-      );
-    }
+    if (!accepts.json) return notAcceptable();
     checkVersion(exchange.request);
-    const { messages, batch } = parseBody(exchange.body!, wiring.limits);
     const requests = messages.filter((message) => message.kind === "request");
     const { log } = exchange;
-    log["rpc"] = batch ? `batch of ${messages.length}` : rpcName(messages[0]!);
 
     if (requests.some(({ method }) => method === "initialize")) {
       if (batch) {
@@ -305,17 +304,16 @@ export function createStreamableHttp(wiring: TransportWiring): StreamableHttp {
   }
 
   return {
-    post: (exchange) => answering(() => post(exchange)),
-    get: (exchange) => answering(() => get(exchange)),
-    delete: (exchange) =>
-      answering(async () => {
-        const session = findSession(exchange);
-        if (!session) {
-          return refuse(400, "Bad Request: No valid session ID provided");
-        }
-        await wiring.lifecycle.end(session);
-        return new Response(null, { status: 200 });
-      }),
+    post,
+    get,
+    async delete(exchange) {
+      const session = findSession(exchange);
+      if (!session) {
+        return refuse(400, "Bad Request: No valid session ID provided");
+      }
+      await wiring.lifecycle.end(session);
+      return new Response(null, { status: 200 });
+    },
   };
 }
 
@@ -350,7 +348,17 @@ export function refuse(status: number, message: string): Response {
   });
 }
 
-function readAccept(request: Request): { json: boolean; stream: boolean } {
+export function notAcceptable(): Response {
+  return refuse(
+    406,
+    "Not Acceptable: the client must accept application/json and text/event-stream.",
+  );
+}
+
+export function readAccept(request: Request): {
+  json: boolean;
+  stream: boolean;
+} {
   const accept = request.headers.get("accept")?.toLowerCase() ?? "*/*";
   return {
     json: /application\/(json|\*)|\*\/\*/.test(accept),

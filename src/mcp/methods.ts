@@ -3,6 +3,7 @@ import { GatewayError, asGatewayError } from "../core/errors.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import type { CallContext, CallToolResult } from "../core/tool.ts";
 import { METHOD_NOT_FOUND, RpcError, isRecord } from "./jsonrpc.ts";
+import type { Result } from "./result.ts";
 
 /** What each method does, whatever era or transport carries it. */
 
@@ -21,15 +22,17 @@ export type MethodContext = {
 
 type Params = Record<string, unknown>;
 
-/** Returns the result, serialised. Throws GatewayError. */
+/** Throws GatewayError. */
 export type Method = (
   params: Params,
   context: MethodContext,
-) => string | Promise<string>;
+) => Result | Promise<Result>;
+
+export type Era = "sessions" | "stateless";
 
 export type Methods = {
-  /** The method of that name; for an unknown one, one that throws -32601. */
-  find(name: string): Method;
+  /** The method of that name; for one that the era does not have, one that throws -32601. */
+  find(name: string, era: Era): Method;
   /**
    * True for those that are answered on a stream and on record from their start to their answer. The others
    * are answered as one JSON body and stored nowhere: asking again is their resumption.
@@ -49,7 +52,10 @@ export function createMethods(toolbox: Toolbox): Methods {
       page.nextCursor === null
         ? ""
         : `,"nextCursor":${JSON.stringify(page.nextCursor)}`;
-    return `{"tools":[${page.definitions.join(",")}]${next}}`;
+    return {
+      fields: `"tools":[${page.definitions.join(",")}]${next}`,
+      ttlMs: page.freshMs,
+    };
   };
 
   const callTool: Method = async (params, context) => {
@@ -67,24 +73,31 @@ export function createMethods(toolbox: Toolbox): Methods {
         hangUp: context.hangUp,
         onRecord: context.onRecord,
       });
-      return JSON.stringify(result);
+      return callResult(result);
     } catch (thrown) {
       const error = asGatewayError(thrown);
       if (!shownToModel[error.code]) throw thrown;
-      return JSON.stringify(failedResult(error));
+      return callResult(failedResult(error));
     }
   };
 
   const reads = new Map<string, Method>([
-    ["ping", () => "{}"],
+    ["ping", () => ({ fields: "" })],
     ["tools/list", listTools],
   ]);
   const calls = new Map<string, Method>([["tools/call", callTool]]);
+  /** Removed in 2026-07-28. */
+  const ofSessions = new Set(["ping"]);
   const unknown = (name: string) => (): never => {
-    throw new RpcError(METHOD_NOT_FOUND, `Method not found: ${name}`);
+    throw new RpcError(METHOD_NOT_FOUND, `Method not found: ${name}`, {
+      status: 404,
+    });
   };
   return {
-    find: (name) => calls.get(name) ?? reads.get(name) ?? unknown(name),
+    find: (name, era) =>
+      (era === "stateless" && ofSessions.has(name)
+        ? undefined
+        : (calls.get(name) ?? reads.get(name))) ?? unknown(name),
     onRecord: (name) => calls.has(name),
   };
 }
@@ -105,6 +118,10 @@ const shownToModel = {
   timeout: true,
   internal: false,
 } satisfies Record<ErrorCode, boolean>;
+
+function callResult({ _meta: meta, ...rest }: CallToolResult): Result {
+  return { fields: JSON.stringify(rest).slice(1, -1), meta };
+}
 
 function failedResult(error: GatewayError): CallToolResult {
   const retry =

@@ -4,6 +4,7 @@ import type { Exchange } from "../core/exchange.ts";
 import type { Principal } from "../core/principal.ts";
 import type { Clock, Ids, Log, LogFields } from "../core/runtime.ts";
 import type { Session, SessionStore } from "../core/session.ts";
+import { DEFAULT_VIEW } from "../core/session.ts";
 import type { Catalog, Catalogs } from "../gateway/catalog.ts";
 import type { Calls } from "./calls.ts";
 import type { Handshake } from "./initialize.ts";
@@ -104,11 +105,7 @@ export function createSessions(wiring: {
         chat,
         ...(handshake ?? noHandshake),
         renegotiated: handshake !== null,
-        view: {
-          mode: asked.mode ?? "static",
-          apps: asked.apps ?? null,
-          enabled: [],
-        },
+        view: { ...DEFAULT_VIEW, ...asked },
         viewChanges: asked,
         ticketHash,
         at: clock.now(),

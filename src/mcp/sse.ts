@@ -3,7 +3,7 @@ import type { Exchange } from "../core/exchange.ts";
 import type { Principal } from "../core/principal.ts";
 import type { Ids } from "../core/runtime.ts";
 import type { Session } from "../core/session.ts";
-import { initializeResult, readInitialize } from "./initialize.ts";
+import { initializeFields, readInitialize } from "./initialize.ts";
 import type { RpcRequest } from "./jsonrpc.ts";
 import { parseBody } from "./jsonrpc.ts";
 import type { TransportWiring } from "./legacy.ts";
@@ -16,6 +16,7 @@ import {
   toolName,
 } from "./legacy.ts";
 import type { Method } from "./methods.ts";
+import { writeLegacy } from "./result.ts";
 import { RETRY_MS } from "./stream.ts";
 
 /**
@@ -123,6 +124,7 @@ export function createHttpSse(
         customer: { principal, view: session.view },
         request,
         method: method(session, request),
+        write: writeLegacy,
       },
       session.pk,
       events.nextStream(),
@@ -136,10 +138,13 @@ export function createHttpSse(
         const handshake = readInitialize(request);
         await sessions.edit(session.pk, () => handshake);
         const { protocolVersion } = handshake;
-        return initializeResult(wiring.server, protocolVersion, session.view);
+        const { server } = wiring;
+        return {
+          fields: initializeFields(server, protocolVersion, session.view),
+        };
       };
     }
-    return methods.find(request.method);
+    return methods.find(request.method, "sessions");
   }
 
   return {

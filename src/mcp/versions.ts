@@ -9,6 +9,16 @@ export const legacyVersions: readonly string[] = [
   LATEST_LEGACY,
 ];
 
+/** Revisions without sessions: every request says by itself who asks and how. */
+export const STATELESS = "2026-07-28";
+export const statelessVersions: readonly string[] = [STATELESS];
+
+/** All that we speak, newest first. */
+export const supportedVersions: readonly string[] = [
+  ...statelessVersions,
+  ...legacyVersions.toReversed(),
+];
+
 /** Since when a stream begins with an event of empty data. */
 export function primes(version: string): boolean {
   return version >= LATEST_LEGACY;

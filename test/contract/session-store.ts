@@ -112,7 +112,7 @@ export function sessionStoreContract(
         apps: ["notes"],
         enabled: ["gmail_send"],
       });
-      expect(sessions.findChatView(ada, "c")).toEqual(again.session.view);
+      expect(sessions.findChat(ada, "c")?.view).toEqual(again.session.view);
     });
 
     test("an edit is on disk when it resolves, and its rule sees what is there", async () => {
@@ -169,7 +169,7 @@ export function sessionStoreContract(
       const store = await rig.reopen();
       expect(store.sessions.find(ada, session.id)).toBeNull();
       expect(store.sessions.chats(ada)).toEqual([]);
-      expect(store.sessions.findChatView(ada, "c")).toBeNull();
+      expect(store.sessions.findChat(ada, "c")).toBeNull();
       expect(store.events.read(ref, 0, 10)).toEqual([]);
       expect(store.events.state(ref)).toBe("unknown");
     });

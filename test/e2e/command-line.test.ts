@@ -1,6 +1,7 @@
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import {
+  copyFileSync,
   existsSync,
   mkdirSync,
   readFileSync,
@@ -29,6 +30,7 @@ import {
   initialize,
   listTools,
 } from "../support/caller.ts";
+import { migrations } from "../../src/store/sqlite/migrations.ts";
 import { openWorkspace } from "../support/demo-client.ts";
 import { temporaryDirectory } from "../support/directory.ts";
 import { oddWorld } from "../support/odd-world.ts";
@@ -595,7 +597,7 @@ describe("migrate", () => {
     const first = await finish(["migrate"], { DATA_DIR: data });
     expect([first.code, first.out]).toEqual([
       0,
-      expect.stringContaining("from schema 0 to 1"),
+      expect.stringContaining(`from schema 0 to ${migrations.length}`),
     ]);
     const second = await finish(["migrate"], { DATA_DIR: data });
     expect([second.code, second.out]).toEqual([
@@ -610,6 +612,32 @@ describe("migrate", () => {
       ]);
     }
   });
+});
+
+test("a database of an older schema is migrated, with a copy of what it was", async () => {
+  const data = join(emptyFolder(), "data");
+  mkdirSync(data);
+  const file = join(data, "membrane-mcp.db");
+  copyFileSync(join(import.meta.dir, "../fixtures/schema-1.db"), file);
+  const early = await finish(["sessions", "list"], { DATA_DIR: data });
+  expect([early.code, early.err]).toEqual([
+    75,
+    expect.stringContaining("membrane-mcp migrate"),
+  ]);
+  const { code, out } = await finish(["migrate"], { DATA_DIR: data });
+  expect([code, out]).toEqual([
+    0,
+    expect.stringContaining(`from schema 1 to ${migrations.length}`),
+  ]);
+  const list = await finish(["sessions", "list"], { DATA_DIR: data });
+  expect([list.code, list.out]).toEqual([
+    0,
+    expect.stringContaining("chat of ada"),
+  ]);
+  const back = await finish(["restore", `${file}.before-schema-2`], {
+    DATA_DIR: data,
+  });
+  expect(back.code).toBe(0);
 });
 
 describe("doctor", () => {

@@ -34,7 +34,10 @@ export const chats = sqliteTable(
     createdAt: integer().notNull(),
     lastSeenAt: integer().notNull(),
   },
-  (t) => [unique("chats_identity_chat").on(t.workspace, t.subject, t.chat)],
+  (t) => [
+    unique("chats_identity_chat").on(t.workspace, t.subject, t.chat),
+    index("chats_last_seen").on(t.lastSeenAt),
+  ],
 );
 
 export const sessions = sqliteTable(

@@ -1,4 +1,14 @@
-import { and, asc, count, desc, eq, lt, sql } from "drizzle-orm";
+import {
+  and,
+  asc,
+  count,
+  desc,
+  eq,
+  inArray,
+  isNull,
+  lt,
+  sql,
+} from "drizzle-orm";
 import type { BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
 import { LRUCache } from "lru-cache";
 import type { Identity } from "../../core/principal.ts";
@@ -196,6 +206,27 @@ export function createSessionStore(wiring: {
     });
   }
 
+  /** Inside a transaction. */
+  function insertChat(
+    { workspace, subject }: Identity,
+    chat: string,
+    stored: StoredView,
+    at: number,
+  ): number {
+    return db
+      .insert(chats)
+      .values({
+        workspace,
+        subject,
+        chat,
+        ...stored,
+        createdAt: at,
+        lastSeenAt: at,
+      })
+      .returning({ pk: chats.pk })
+      .get().pk;
+  }
+
   /** Inside a transaction: writes the edit and returns the session as it is now. */
   function applyEdit(current: Entry, edit: SessionEdit): Entry {
     const { view, client, capabilities, ...plain } = edit;
@@ -268,22 +299,19 @@ export function createSessionStore(wiring: {
             }),
           };
         }
-        const chatPk =
-          chat === null
-            ? null
-            : (kept?.pk ??
-              db
-                .insert(chats)
-                .values({
-                  workspace: rest.workspace,
-                  subject: rest.subject,
-                  chat,
-                  ...fromView(view),
-                  createdAt: at,
-                  lastSeenAt: at,
-                })
-                .returning({ pk: chats.pk })
-                .get().pk);
+        let chatPk: number | null = null;
+        if (kept) {
+          chatPk = kept.pk;
+          db.update(chats)
+            .set({
+              ...fromView({ ...toView(kept), ...viewChanges }),
+              lastSeenAt: at,
+            })
+            .where(eq(chats.pk, chatPk))
+            .run();
+        } else if (chat !== null) {
+          chatPk = insertChat(opening, chat, fromView(view), at);
+        }
         const pk = takeStream();
         insertSession().run({
           pk,
@@ -336,9 +364,27 @@ export function createSessionStore(wiring: {
         : null;
     },
 
-    findChatView(who, chat) {
+    findChat(who, chat) {
       const kept = findChat(who, chat);
-      return kept ? toView(kept) : null;
+      return kept ? { view: toView(kept), lastSeenAt: kept.lastSeenAt } : null;
+    },
+
+    async editChat({ workspace, subject }, chat, rule, at) {
+      const who = { workspace, subject };
+      const live = await writer.write(() => {
+        const kept = findChat(who, chat);
+        const stored = fromView(rule(kept ? toView(kept) : null));
+        if (!kept) {
+          insertChat(who, chat, stored, at);
+          return null;
+        }
+        db.update(chats)
+          .set({ ...stored, lastSeenAt: at })
+          .where(eq(chats.pk, kept.pk))
+          .run();
+        return byChatPk().get({ chatPk: kept.pk }) ?? null;
+      });
+      if (live) remember(live);
     },
 
     chats: (who) =>
@@ -383,7 +429,15 @@ export function createSessionStore(wiring: {
           .limit(limit)
           .all()
           .map(({ pk }) => pk);
-        return { pks: gone, ids: gone.map(remove) };
+        const ids = gone.map(remove);
+        const unused = db
+          .select({ pk: chats.pk })
+          .from(chats)
+          .leftJoin(sessions, eq(sessions.chatPk, chats.pk))
+          .where(and(lt(chats.lastSeenAt, before), isNull(sessions.pk)))
+          .limit(limit);
+        db.delete(chats).where(inArray(chats.pk, unused)).run();
+        return { pks: gone, ids };
       });
       forget(ids);
       return pks;

@@ -1,0 +1,1 @@
+CREATE INDEX `chats_last_seen` ON `chats` (`last_seen_at`);

@@ -1,0 +1,78 @@
+import type { Exchange } from "../core/exchange.ts";
+import type { ParseLimits, RpcMessage } from "./jsonrpc.ts";
+import { INVALID_REQUEST, RpcError, isRecord, parseBody } from "./jsonrpc.ts";
+import type { LegacyHttp } from "./legacy.ts";
+import { answering, refuse, rpcName } from "./legacy.ts";
+import type { Stateless } from "./stateless.ts";
+import { PROTOCOL_VERSION } from "./stateless.ts";
+import { legacyVersions, statelessVersions } from "./versions.ts";
+
+/** Streamable HTTP of every revision on one URL. Answers every MCP-level fault itself; throws GatewayError for the rest. */
+export type StreamableHttp = {
+  post(exchange: Exchange): Promise<Response>;
+  get(exchange: Exchange): Promise<Response>;
+  delete(exchange: Exchange): Promise<Response>;
+};
+
+/** Decides once whose request it is (MCP 2026-07-28, basic/versioning, "Backward Compatibility"). */
+export function createStreamableHttp(wiring: {
+  legacy: LegacyHttp;
+  stateless: Stateless;
+  limits: ParseLimits;
+}): StreamableHttp {
+  const { legacy, stateless } = wiring;
+
+  async function post(exchange: Exchange): Promise<Response> {
+    const { messages, batch } = parseBody(exchange.body!, wiring.limits);
+    const { log, request } = exchange;
+    log["rpc"] = batch ? `batch of ${messages.length}` : rpcName(messages[0]!);
+    if (!messages.some((message) => isStateless(request, message))) {
+      return legacy.post(exchange, messages, batch);
+    }
+    if (batch) {
+      throw new RpcError(
+        INVALID_REQUEST,
+        "Invalid Request: this revision has no batches.",
+      );
+    }
+    return stateless.post(exchange, messages[0]!);
+  }
+
+  /** These are of sessions; a revision without them knows POST alone. */
+  const ofSession =
+    (answer: (exchange: Exchange) => Promise<Response>) =>
+    async (exchange: Exchange) => {
+      const version = exchange.request.headers.get("mcp-protocol-version");
+      if (version === null || !statelessVersions.includes(version)) {
+        return answer(exchange);
+      }
+      const response = refuse(
+        405,
+        `Method Not Allowed: revision ${version} sends everything with POST.`,
+      );
+      response.headers.set("allow", "POST, OPTIONS");
+      return response;
+    };
+
+  return {
+    post: (exchange) => answering(() => post(exchange)),
+    get: (exchange) => answering(() => ofSession(legacy.get)(exchange)),
+    delete: (exchange) => answering(() => ofSession(legacy.delete)(exchange)),
+  };
+}
+
+/**
+ * A message that says in itself which revision it speaks; or that says so in its header alone, which is a fault
+ * of that revision. Every other is of the revisions with sessions, whose clients never send what they do not know.
+ */
+function isStateless(request: Request, message: RpcMessage): boolean {
+  if (message.kind === "response") return false;
+  const meta = message.params["_meta"];
+  if (isRecord(meta) && PROTOCOL_VERSION in meta) return true;
+  const version = request.headers.get("mcp-protocol-version");
+  return (
+    version !== null &&
+    !legacyVersions.includes(version) &&
+    message.method !== "initialize"
+  );
+}

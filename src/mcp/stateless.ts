@@ -1,0 +1,427 @@
+import type { Exchange } from "../core/exchange.ts";
+import type { Identity } from "../core/principal.ts";
+import { identityKey } from "../core/principal.ts";
+import type { Clock } from "../core/runtime.ts";
+import { DEFAULT_VIEW } from "../core/session.ts";
+import type { SessionStore, View } from "../core/session.ts";
+import type { Catalog, Catalogs } from "../gateway/catalog.ts";
+import type { Toolbox } from "../gateway/toolbox.ts";
+import type { Calls } from "./calls.ts";
+import {
+  checkParamHeaders,
+  checkStandardHeaders,
+  mismatch,
+} from "./headers.ts";
+import type { ServerInfo } from "./initialize.ts";
+import { describeServer } from "./initialize.ts";
+import type { RequestId, RpcMessage, RpcRequest } from "./jsonrpc.ts";
+import {
+  INVALID_PARAMS,
+  INVALID_REQUEST,
+  RpcError,
+  isRecord,
+  notificationText,
+  resultText,
+} from "./jsonrpc.ts";
+import {
+  JSON_HEADERS,
+  STREAM_HEADERS,
+  notAcceptable,
+  readAccept,
+  toolName,
+} from "./legacy.ts";
+import type { Method, Methods } from "./methods.ts";
+import { writeStateless } from "./result.ts";
+import { statelessVersions, supportedVersions } from "./versions.ts";
+
+/**
+ * Streamable HTTP of revision 2026-07-28 (basic/transports/streamable-http): every request says by itself who asks,
+ * in which revision and with which capabilities, and is answered by itself. What a chat keeps is the one thing that
+ * lasts, and the request names it.
+ */
+export type Stateless = {
+  /** Throws {@link RpcError} and GatewayError. */
+  post(exchange: Exchange, message: RpcMessage): Promise<Response>;
+  /** A chat shows other tools now. */
+  chatChanged(who: Identity, chat: string): void;
+  /** Heartbeats, and whether the readers' credentials are still good. */
+  tick(): void;
+  /** Ends what is open, and says so to its readers. */
+  closeAll(): void;
+  /** Open subscriptions. */
+  count(): number;
+};
+
+const PREFIX = "io.modelcontextprotocol/";
+export const PROTOCOL_VERSION = `${PREFIX}protocolVersion`;
+const CAPABILITIES = `${PREFIX}clientCapabilities`;
+const SUBSCRIPTION = `${PREFIX}subscriptionId`;
+
+const UNSUPPORTED_VERSION = -32022;
+
+/** A call that takes longer is answered on a stream: what is silent for too long gets cut off on its way. */
+const STREAM_AFTER_MS = 10_000;
+
+/** How exact a chat's `lastSeenAt` is: each update is a commit. */
+const SEEN_MS = 60_000;
+
+/** A reader that is this many messages behind has stalled. */
+const MAX_BEHIND = 256;
+
+/** For how long what `server/discover` says is good: it changes with a deploy. */
+const DISCOVERY_TTL_MS = 3_600_000;
+
+/** An open stream to one request. */
+type Writer = {
+  send(text: string): void;
+  close(): void;
+};
+
+/** Somebody listens for changes. */
+type Subscription = Writer & {
+  exchange: Exchange;
+  id: RequestId;
+  /** The list of tools is among what it listens for. */
+  tools: boolean;
+  /** Of the list that it was last told of; null when that is not known. */
+  digest: string | null;
+};
+
+export function createStateless(wiring: {
+  server: ServerInfo;
+  methods: Methods;
+  toolbox: Pick<Toolbox, "find">;
+  calls: Calls;
+  sessions: SessionStore;
+  catalogs: Catalogs;
+  clock: Clock;
+  /** How old a catalogue may be while somebody listens for its changes. */
+  pollMs: number;
+}): Stateless {
+  const { server, methods, toolbox, calls, sessions, catalogs, clock } = wiring;
+  const write = writeStateless(server);
+  const streams = new Set<{ beat(): void }>();
+  const subscriptions = new Map<string, Set<Subscription>>();
+
+  const discover: Method = (_params, { customer }) => ({
+    fields: `"supportedVersions":${JSON.stringify(supportedVersions)},${describeServer(customer.view)}`,
+    ttlMs: DISCOVERY_TTL_MS,
+  });
+
+  /** What a request shows: what its chat keeps, and what its URL says. */
+  function viewOf({ principal, chat, asked }: Exchange): View {
+    const kept = chat === null ? null : sessions.findChat(principal, chat);
+    const view = { ...DEFAULT_VIEW, ...kept?.view, ...asked };
+    // Without a chat nothing keeps what is enabled, and a list must not depend on earlier requests.
+    return chat === null && view.mode === "dynamic"
+      ? { ...view, mode: "search" }
+      : view;
+  }
+
+  /** Keeps what the URL of a chat's request says, and that the chat is used. */
+  async function keepChat(exchange: Exchange): Promise<void> {
+    const { principal, chat, asked, log } = exchange;
+    if (chat === null) return;
+    log["chat"] = chat;
+    const kept = sessions.findChat(principal, chat);
+    const now = clock.now();
+    const due = kept
+      ? now - kept.lastSeenAt > SEEN_MS ||
+        !Bun.deepEquals({ ...kept.view, ...asked }, kept.view)
+      : Object.keys(asked).length > 0;
+    if (!due) return;
+    await sessions.editChat(
+      principal,
+      chat,
+      (view) => ({ ...(view ?? DEFAULT_VIEW), ...asked }),
+      now,
+    );
+    chatChanged(principal, chat);
+  }
+
+  async function enable(exchange: Exchange, names: string[]): Promise<void> {
+    const { principal, asked } = exchange;
+    const chat = exchange.chat!;
+    const session = sessions.findByChat(principal, chat);
+    if (session) return calls.enable(session, names, null);
+    await sessions.editChat(
+      principal,
+      chat,
+      (view) => ({ ...(view ?? DEFAULT_VIEW), ...asked, enabled: names }),
+      clock.now(),
+    );
+    chatChanged(principal, chat);
+  }
+
+  /** The method, after what its headers say of its arguments was compared. */
+  function methodOf(exchange: Exchange, view: View, name: string): Method {
+    if (name === "server/discover") return discover;
+    const method = methods.find(name, "stateless");
+    if (name !== "tools/call") return method;
+    return async (params, context) => {
+      const { name: tool, arguments: args } = params;
+      const found =
+        typeof tool === "string" &&
+        (await toolbox.find({ principal: exchange.principal, view }, tool));
+      if (found) {
+        checkParamHeaders(
+          exchange.request.headers,
+          found.offer.tool.inputSchema,
+          isRecord(args) ? args : {},
+        );
+      }
+      return method(params, context);
+    };
+  }
+
+  async function answer(
+    exchange: Exchange,
+    request: RpcRequest,
+  ): Promise<Response> {
+    const { principal, chat } = exchange;
+    const { signal } = exchange.request;
+    await keepChat(exchange);
+    const view = viewOf(exchange);
+    let writer: Writer | null = null;
+    const early: string[] = [];
+    const streamed = Promise.withResolvers<null>();
+    const { outcome, stop } = calls.detached(
+      {
+        session: null,
+        customer: { principal, view },
+        enable: chat === null ? null : (names) => enable(exchange, names),
+        request,
+        method: methodOf(exchange, view, request.method),
+        write,
+      },
+      (text) => {
+        if (writer) return writer.send(text);
+        early.push(text);
+        streamed.resolve(null);
+      },
+    );
+    // Closing the connection cancels (basic/patterns/cancellation).
+    signal.addEventListener("abort", stop);
+    const timer = setTimeout(() => streamed.resolve(null), STREAM_AFTER_MS);
+    exchange.holdOpen();
+    const soon = await Promise.race([outcome, streamed.promise]);
+    clearTimeout(timer);
+    if (soon !== null) {
+      signal.removeEventListener("abort", stop);
+      return new Response(soon.text, {
+        status: soon.status,
+        headers: JSON_HEADERS,
+      });
+    }
+    const stream = openStream(stop);
+    writer = stream.writer;
+    for (const text of early) writer.send(text);
+    void outcome.then(({ text }) => {
+      stream.writer.send(text);
+      stream.writer.close();
+    });
+    return new Response(stream.readable, { headers: STREAM_HEADERS });
+  }
+
+  /** `gone`: its reader has closed it, or has stalled. */
+  function openStream(gone: () => void) {
+    let controller!: ReadableStreamDefaultController<string>;
+    let open = true;
+    const end = (how: () => void) => {
+      if (!open) return;
+      open = false;
+      streams.delete(stream);
+      how();
+    };
+    const enqueue = (text: string) => {
+      if (!open) return;
+      if (controller.desiredSize! > -MAX_BEHIND) controller.enqueue(text);
+      else {
+        end(() => controller.error(new Error("The reader has stalled.")));
+        gone();
+      }
+    };
+    const stream = { beat: () => enqueue(": heartbeat\n\n") };
+    const writer: Writer = {
+      send: (text) => enqueue(`event: message\ndata: ${text}\n\n`),
+      close: () => end(() => controller.close()),
+    };
+    const readable = new ReadableStream<string>({
+      start(c) {
+        controller = c;
+        c.enqueue(": open\n\n");
+      },
+      cancel: () => end(gone),
+    });
+    streams.add(stream);
+    return { readable, writer };
+  }
+
+  /** `subscriptions/listen` (basic/patterns/subscriptions). */
+  async function listen(
+    exchange: Exchange,
+    request: RpcRequest,
+  ): Promise<Response> {
+    const wanted = request.params["notifications"];
+    if (!isRecord(wanted)) {
+      throw new RpcError(
+        INVALID_PARAMS,
+        'subscriptions/listen takes an object of "notifications".',
+      );
+    }
+    const { principal } = exchange;
+    await keepChat(exchange);
+    const { readable, writer } = openStream(() => forget(subscription));
+    const subscription: Subscription = {
+      ...writer,
+      exchange,
+      id: request.id,
+      tools: wanted["toolsListChanged"] === true,
+      digest: catalogs.peek(principal)?.show(viewOf(exchange)).digest ?? null,
+    };
+    const key = identityKey(principal);
+    const mine = subscriptions.get(key) ?? new Set();
+    subscriptions.set(key, mine.add(subscription));
+    exchange.holdOpen();
+    notify(subscription, "notifications/subscriptions/acknowledged", {
+      notifications: subscription.tools ? { toolsListChanged: true } : {},
+    });
+    if (subscription.tools) catalogs.warm(principal, wiring.pollMs);
+    return new Response(readable, { headers: STREAM_HEADERS });
+  }
+
+  function forget(subscription: Subscription): void {
+    const key = identityKey(subscription.exchange.principal);
+    const mine = subscriptions.get(key);
+    mine?.delete(subscription);
+    if (mine?.size === 0) subscriptions.delete(key);
+  }
+
+  const metaOf = ({ id }: Subscription) => ({ [SUBSCRIPTION]: id });
+
+  function notify(
+    subscription: Subscription,
+    method: string,
+    params: Record<string, unknown> = {},
+  ): void {
+    const _meta = metaOf(subscription);
+    subscription.send(notificationText(method, { _meta, ...params }));
+  }
+
+  /** The server's own end of it ("Graceful Closure"). */
+  function finish(subscription: Subscription): void {
+    forget(subscription);
+    const result = write({ fields: "", meta: metaOf(subscription) });
+    subscription.send(resultText(subscription.id, result));
+    subscription.close();
+  }
+
+  /** Tells a subscription once that its tools are not those it was last told of. */
+  function compareTools(
+    subscription: Subscription,
+    catalog: Catalog | null,
+  ): void {
+    if (!subscription.tools) return;
+    const digest = catalog?.show(viewOf(subscription.exchange)).digest ?? null;
+    if (digest !== null && digest === subscription.digest) return;
+    subscription.digest = digest;
+    notify(subscription, "notifications/tools/list_changed");
+  }
+
+  catalogs.onLoad((who, catalog) => {
+    for (const subscription of subscriptions.get(identityKey(who)) ?? []) {
+      compareTools(subscription, catalog);
+    }
+  });
+
+  function chatChanged(who: Identity, chat: string): void {
+    for (const subscription of subscriptions.get(identityKey(who)) ?? []) {
+      if (subscription.exchange.chat === chat) {
+        compareTools(subscription, catalogs.peek(who));
+      }
+    }
+  }
+
+  return {
+    async post(exchange, message) {
+      if (!readAccept(exchange.request).json) return notAcceptable();
+      if (message.kind === "notification") {
+        return new Response(null, { status: 202 });
+      }
+      if (message.kind === "response") {
+        throw new RpcError(
+          INVALID_REQUEST,
+          "Invalid Request: this revision has no requests to answer.",
+        );
+      }
+      try {
+        readEnvelope(exchange.request.headers, message);
+        exchange.log["tool"] = toolName(message);
+        return message.method === "subscriptions/listen"
+          ? await listen(exchange, message)
+          : await answer(exchange, message);
+      } catch (error) {
+        if (!(error instanceof RpcError)) throw error;
+        const { code, status, data } = error;
+        throw new RpcError(code, error.message, {
+          id: message.id,
+          status,
+          ...(data ? { data } : {}),
+        });
+      }
+    },
+    chatChanged,
+    tick() {
+      for (const stream of streams) stream.beat();
+      for (const mine of subscriptions.values()) {
+        for (const subscription of mine) {
+          const { stillValid, principal } = subscription.exchange;
+          if (subscription.tools) catalogs.warm(principal, wiring.pollMs);
+          stillValid().then(
+            (valid) => valid || finish(subscription),
+            // Who is asking cannot be learned just now; asked again at the next heartbeat.
+            () => {},
+          );
+        }
+      }
+    },
+    closeAll() {
+      for (const mine of subscriptions.values()) {
+        for (const subscription of mine) finish(subscription);
+      }
+    },
+    count: () => streams.size,
+  };
+}
+
+/** Throws {@link RpcError} for a request that does not say all that it must about itself (basic/index, "General fields"). */
+function readEnvelope(headers: Headers, { method, params }: RpcRequest): void {
+  const meta = isRecord(params["_meta"]) ? params["_meta"] : {};
+  const version = meta[PROTOCOL_VERSION];
+  const header = headers.get("mcp-protocol-version");
+  if (version === undefined && header !== null) requireSupported(header);
+  if (typeof version !== "string") throw missing(PROTOCOL_VERSION, "a string");
+  if (header === null) {
+    throw mismatch("the MCP-Protocol-Version header is missing");
+  }
+  if (header !== version) {
+    throw mismatch("MCP-Protocol-Version differs from the body");
+  }
+  requireSupported(version);
+  if (!isRecord(meta[CAPABILITIES])) throw missing(CAPABILITIES, "an object");
+  checkStandardHeaders(headers, method, params);
+}
+
+function requireSupported(version: string): void {
+  if (statelessVersions.includes(version)) return;
+  throw new RpcError(UNSUPPORTED_VERSION, "Unsupported protocol version", {
+    data: { supported: supportedVersions, requested: version.slice(0, 64) },
+  });
+}
+
+function missing(key: string, what: string): RpcError {
+  return new RpcError(
+    INVALID_PARAMS,
+    `Invalid params: "_meta" must have "${key}", ${what}.`,
+  );
+}
