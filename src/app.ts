@@ -3,8 +3,9 @@ import type { Config } from "./config.ts";
 import type { Authenticator } from "./core/principal.ts";
 import { GatewayError, describeError } from "./core/errors.ts";
 import type { Clock, Ids, Log } from "./core/runtime.ts";
-import type { ToolSource } from "./core/tool.ts";
+import type { Source } from "./core/source.ts";
 import { createCatalogs } from "./gateway/catalog.ts";
+import { createLibrary } from "./gateway/library.ts";
 import { createRetention } from "./gateway/retention.ts";
 import { createToolbox } from "./gateway/toolbox.ts";
 import { allowedHosts } from "./http/front.ts";
@@ -42,7 +43,7 @@ export type AppOptions = {
   clock?: Clock;
   ids?: Ids;
   /** Where tools come from instead of Membrane. */
-  sources?: ToolSource[];
+  sources?: Source[];
   /** Called when the disk fails: nothing is stored any more, and the process had better be started anew. */
   onStorageFailure?: () => void;
 };
@@ -86,15 +87,18 @@ export function createApp(options: AppOptions): App {
     maxBytes: config.CATALOG_CACHE_BYTES,
     loadTimeoutMs: 60_000,
   });
+  const shelves = {
+    catalogs,
+    sources,
+    pageSize: config.TOOLS_PAGE_SIZE,
+    callTimeoutMs: config.CALL_TIMEOUT,
+  };
   const mcp = createMcpDoor({
     server: { name: "membrane-mcp", title: "Membrane MCP", version },
     store,
-    toolbox: createToolbox({
-      catalogs,
-      sources,
-      pageSize: config.TOOLS_PAGE_SIZE,
-      callTimeoutMs: config.CALL_TIMEOUT,
-    }),
+    toolbox: createToolbox(shelves),
+    library: createLibrary(shelves),
+    logs: sources.some((source) => source.logs),
     catalogs,
     clock,
     ids,

@@ -93,7 +93,7 @@ describe("layering", () => {
         : to.split("/")[0]!;
       if (name === "@modelcontextprotocol/sdk") {
         return !(
-          (from === "core/tool.ts" && typeOnly) ||
+          (/^core\/(tool|source)\.ts$/.test(from) && typeOnly) ||
           from === "cli/stdio.ts"
         );
       }

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { Identity } from "./principal.ts";
+import type { LogLevel } from "./source.ts";
 
 export const modes = ["static", "dynamic", "search", "auto"] as const;
 export type Mode = (typeof modes)[number];
@@ -35,6 +36,10 @@ export type Session = Identity & {
   view: View;
   /** Digest of the tool list this session was last told of; null until it asked. */
   listed: string | null;
+  /** The least urgent log messages that it wants; null for none. */
+  logLevel: LogLevel | null;
+  /** URIs of the resources whose changes it wants to hear of. */
+  subscriptions: string[];
   createdAt: number;
   lastSeenAt: number;
 };
@@ -106,6 +111,8 @@ export type SessionEdit = Partial<
     | "capabilities"
     | "view"
     | "listed"
+    | "logLevel"
+    | "subscriptions"
     | "lastSeenAt"
   > & { ticketHash: string }
 >;

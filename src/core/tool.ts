@@ -2,7 +2,6 @@ import type {
   CallToolResult,
   Tool as WireTool,
 } from "@modelcontextprotocol/sdk/types.js";
-import type { Principal } from "./principal.ts";
 
 /** The app (or server) an offer comes from. `ref` tells two connections of one app apart. */
 export type App = {
@@ -14,63 +13,21 @@ export type App = {
   name: string;
 };
 
-/** Something a source can run for a caller, before it has a name in the caller's catalogue. */
-export type Offer = {
+/** What a source offers under a name that it has in its app. */
+export type Offered = {
   app: App;
-  /** Stable id of the action within its app. */
+  /** Stable id of the action or prompt within its app. */
   ref: string;
-  /** The action's own key; null when it has none and its name is all there is. */
+  /** Its own key; null when it has none and its name is all there is. */
   key: string | null;
-  /** Display name of the action. */
+  /** Display name. */
   name: string;
+};
+
+/** Something a source can run for a caller, before it has a name in the caller's catalogue. */
+export type Offer = Offered & {
   /** Everything an MCP client is shown but the name. */
   tool: Omit<WireTool, "name">;
-};
-
-/** What a source has for one principal. One app that fails costs only itself. */
-export type Listing = {
-  offers: Offer[];
-  /** Apps that could not be listed this time, with the sentence for the log; their last known offers stay. */
-  failed: { appRef: string; appKey: string; message: string }[];
-  /** Apps that are there but offer nothing at present, such as a connection to be renewed; they keep their names. */
-  idle?: { appRef: string; appKey: string }[];
-};
-
-export type CallContext = {
-  /** Aborted when the caller cancels, the deadline passes or the session ends. */
-  signal: AbortSignal;
-  /** Milliseconds the call may take. */
-  timeoutMs: number;
-  /** Tells the caller how far it is; dropped when the caller did not ask for progress. */
-  progress(progress: number, total?: number, message?: string): void;
-  /**
-   * Resolves when the call is on disk, so that a crash cannot forget it; rejects when it cannot be. Whatever has
-   * an effect outside of this process waits for it first.
-   */
-  onRecord(): Promise<void>;
-  /**
-   * Closes the caller's connection while the call goes on; the caller comes back for the answer (SEP-1699).
-   * Does nothing for callers that could not.
-   */
-  hangUp(): void;
-};
-
-/** A place that tools come from. */
-export type ToolSource = {
-  /** Unique among sources; part of every stored name. */
-  readonly id: string;
-  /** Throws `unauthenticated` when the credential is refused, `upstream_failed` or `timeout` when nothing could be listed. */
-  list(principal: Principal, signal: AbortSignal): Promise<Listing>;
-  /**
-   * Runs once, never retried. A run that failed is an `isError` result; it throws only for what
-   * prevented the run (`unauthenticated`, `needs_authorization`, `timeout`, `upstream_failed`, `rate_limited`).
-   */
-  call(
-    principal: Principal,
-    offer: Offer,
-    args: Record<string, unknown>,
-    context: CallContext,
-  ): Promise<CallToolResult>;
 };
 
 /** An offer under the name its caller knows it by. */

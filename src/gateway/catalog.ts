@@ -6,8 +6,14 @@ import { identityKey } from "../core/principal.ts";
 import type { Clock, Log } from "../core/runtime.ts";
 import { DEFAULT_VIEW } from "../core/session.ts";
 import type { View } from "../core/session.ts";
-import type { BuildIndex, Tool, ToolIndex, ToolSource } from "../core/tool.ts";
-import type { SilentApp, SourcedOffer } from "./naming.ts";
+import type {
+  PromptOffer,
+  ResourceOffer,
+  Source,
+  TemplateOffer,
+} from "../core/source.ts";
+import type { BuildIndex, Tool, ToolIndex } from "../core/tool.ts";
+import type { Named, SilentApp, SourcedOffer } from "./naming.ts";
 import { nameTools } from "./naming.ts";
 import { ownTools } from "./own-tools.ts";
 
@@ -17,6 +23,13 @@ export type Catalog = {
   tools: ReadonlyMap<string, Tool>;
   /** What a session with this view is shown. */
   show(view: View): Shown;
+  /** In the order of their names. */
+  prompts: ReadonlyMap<string, Prompt>;
+  /** In the order in which their sources list them. */
+  resources: readonly (ResourceOffer & { source: string })[];
+  templates: readonly (TemplateOffer & { source: string })[];
+  /** Changes exactly when the prompts, or the resources and templates, do. */
+  digests: { prompts: string; resources: string };
   /** For searching it; made at first use. */
   index(): ToolIndex;
   /** Name by name, `-` and `_` alike; null when there is none. */
@@ -24,6 +37,9 @@ export type Catalog = {
   /** When its sources were asked, in milliseconds of the clock. */
   loadedAt: number;
 };
+
+/** A prompt under the name its caller knows it by. */
+export type Prompt = { name: string; source: string; offer: PromptOffer };
 
 /** The tools of one view, ready to be sent. */
 export type Shown = {
@@ -48,6 +64,8 @@ export type Catalogs = {
   warm(principal: Principal, maxAgeMs: number): void;
   /** How the last attempt to list each source went, by source id. Whose credential was refused says nothing. */
   health(): Readonly<Record<string, "ok" | "failing" | "unknown">>;
+  /** Called when a resource has new contents; null: everybody's. */
+  onUpdate(listener: (who: Identity | null, uri: string) => void): void;
   /** Called after each load, also one that changed nothing. */
   onLoad(listener: (who: Identity, catalog: Catalog) => void): void;
 };
@@ -64,7 +82,7 @@ const BACKGROUND_LOADS = 8;
  * fails. One source or app that fails keeps its last known tools and takes nobody else's.
  */
 export function createCatalogs(wiring: {
-  sources: readonly ToolSource[];
+  sources: readonly Source[];
   names: NameStore;
   clock: Clock;
   log: Log;
@@ -82,7 +100,21 @@ export function createCatalogs(wiring: {
   const health: Record<string, "ok" | "failing" | "unknown"> =
     Object.fromEntries(sources.map(({ id }) => [id, "unknown"]));
 
-  type Loaded = { catalog: Catalog; offers: SourcedOffer[]; bytes: number };
+  const updateListeners: ((who: Identity | null, uri: string) => void)[] = [];
+
+  /** All that was listed, by source and app. */
+  type Listed = {
+    offers: SourcedOffer[];
+    resources: (ResourceOffer & { source: string })[];
+    templates: (TemplateOffer & { source: string })[];
+  };
+  type Loaded = {
+    catalog: Catalog;
+    listed: Listed;
+    bytes: number;
+    /** Who asked for it last. */
+    principal: Principal;
+  };
 
   // A catalogue that was loaded again and has not changed keeps its index.
   const indexes = new LRUCache<string, ToolIndex>({ max: MAX_INDEXES });
@@ -97,7 +129,7 @@ export function createCatalogs(wiring: {
     noDeleteOnStaleGet: true,
     fetchMethod: async (_key, previous, { context: principal, options }) => {
       const startedAt = clock.monotonic();
-      const loaded = await load(principal, previous?.offers ?? []);
+      const loaded = await load(principal, previous?.listed ?? nothing);
       // Its age counts from the question: what changed while Membrane answered may not be in it.
       options.ttl = Math.max(1, wiring.ttlMs - (clock.monotonic() - startedAt));
       // After it is in the cache, so that listeners find it there.
@@ -114,31 +146,51 @@ export function createCatalogs(wiring: {
     },
   });
 
-  async function load(
-    principal: Principal,
-    previous: SourcedOffer[],
-  ): Promise<Loaded> {
+  async function load(principal: Principal, previous: Listed): Promise<Loaded> {
     const startedAt = clock.monotonic();
     const askedAt = clock.now();
-    const offers: SourcedOffer[] = [];
+    const listed: Listed = { offers: [], resources: [], templates: [] };
     const silent: SilentApp[] = [];
     let lastError: unknown;
-    let listed = 0;
+    let answered = 0;
     await Promise.all(
       sources.map(async (source) => {
-        const mine = previous.filter((sourced) => sourced.source === source.id);
+        /** What it listed last time, of one app or of all. */
+        const keep = (appRef?: string) => {
+          const same = (one: { source: string }, ref: string) =>
+            one.source === source.id && (appRef ?? ref) === ref;
+          const { offers, resources, templates } = previous;
+          listed.offers.push(
+            ...offers.filter((one) => same(one, one.offer.app.ref)),
+          );
+          listed.resources.push(
+            ...resources.filter((one) => same(one, one.app.ref)),
+          );
+          listed.templates.push(
+            ...templates.filter((one) => same(one, one.app.ref)),
+          );
+        };
         try {
           const {
-            offers: found,
+            offers,
+            prompts = [],
+            resources = [],
+            templates = [],
             failed,
             idle = [],
           } = await source.list(
             principal,
             AbortSignal.timeout(wiring.loadTimeoutMs),
           );
-          listed++;
+          answered++;
           health[source.id] = "ok";
-          for (const offer of found) offers.push({ source: source.id, offer });
+          const by = <T>(ones: T[]) =>
+            ones.map((one) => ({ ...one, source: source.id }));
+          for (const offer of [...offers, ...prompts]) {
+            listed.offers.push({ source: source.id, offer });
+          }
+          listed.resources.push(...by(resources));
+          listed.templates.push(...by(templates));
           for (const { appRef, appKey } of [...failed, ...idle]) {
             silent.push({ source: source.id, appRef, appKey });
           }
@@ -150,9 +202,7 @@ export function createCatalogs(wiring: {
               user: principal.subject,
               reason: message,
             });
-            offers.push(
-              ...mine.filter(({ offer }) => offer.app.ref === appRef),
-            );
+            keep(appRef);
           }
         } catch (error) {
           lastError = error;
@@ -165,16 +215,20 @@ export function createCatalogs(wiring: {
             user: principal.subject,
             reason: describeError(error),
           });
-          offers.push(...mine);
+          keep();
         }
       }),
     );
-    if (listed === 0 && sources.length > 0) throw lastError;
+    if (answered === 0 && sources.length > 0) throw lastError;
 
-    const { tools, give } = nameTools(offers, names.list(principal), silent);
+    const { named, give } = nameTools(
+      listed.offers,
+      names.list(principal),
+      silent,
+    );
     // A name must be on record before a caller sees it.
     if (give.length > 0) await names.give(principal, give);
-    const { catalog, bytes } = createCatalog(tools, askedAt, {
+    const { catalog, bytes } = createCatalog(named, listed, askedAt, {
       autoStatic: wiring.autoStatic,
       index(list, digest) {
         const key = `${identityKey(principal)} ${digest}`;
@@ -186,10 +240,10 @@ export function createCatalogs(wiring: {
     log.debug("catalogue loaded", {
       workspace: principal.workspace,
       user: principal.subject,
-      tools: tools.length,
+      tools: catalog.tools.size,
       ms: Math.round(clock.monotonic() - startedAt),
     });
-    return { catalog, offers, bytes };
+    return { catalog, listed, bytes, principal };
   }
 
   let running = 0;
@@ -208,6 +262,21 @@ export function createCatalogs(wiring: {
         warmNext();
       });
     warmNext();
+  }
+
+  for (const source of sources) {
+    source.onChange?.(({ who, uri }) => {
+      if (uri !== undefined) {
+        for (const listener of updateListeners) listener(who, uri);
+        return;
+      }
+      const changed = who ? [identityKey(who)] : [...cache.keys()];
+      for (const key of changed) {
+        const known = cache.peek(key, { allowStale: true });
+        if (known) waiting.set(key, known.principal);
+      }
+      warmNext();
+    });
   }
 
   return {
@@ -231,17 +300,27 @@ export function createCatalogs(wiring: {
     },
     health: () => health,
     onLoad: (listener) => void listeners.push(listener),
+    onUpdate: (listener) => void updateListeners.push(listener),
   };
 }
 
+const nothing = { offers: [], resources: [], templates: [] };
+
 function createCatalog(
-  list: readonly Tool[],
+  named: readonly Named[],
+  { resources, templates }: Pick<Catalog, "resources" | "templates">,
   loadedAt: number,
   options: {
     index: (tools: readonly Tool[], digest: string) => ToolIndex;
     autoStatic: number;
   },
 ): { catalog: Catalog; bytes: number } {
+  const list = named.filter((one): one is Tool => "tool" in one.offer);
+  const prompts = new Map(
+    named
+      .filter((one): one is Prompt => "prompt" in one.offer)
+      .map((prompt) => [prompt.name, prompt]),
+  );
   const tools = new Map(list.map((tool) => [tool.name, tool]));
   const json = new Map(
     list.map(({ name, offer }) => [
@@ -296,6 +375,13 @@ function createCatalog(
 
   const catalog: Catalog = {
     tools,
+    prompts,
+    resources,
+    templates,
+    digests: {
+      prompts: digestOf([...prompts.values()]),
+      resources: digestOf([resources, templates]),
+    },
     loadedAt,
     index: () => options.index(list, catalog.show(DEFAULT_VIEW).digest),
     resolve: (name) =>
@@ -313,6 +399,10 @@ function createCatalog(
   let bytes = 1;
   for (const definition of json.values()) bytes += definition.length * 3;
   return { catalog, bytes };
+}
+
+function digestOf(value: unknown): string {
+  return Bun.hash(JSON.stringify(value)).toString(36);
 }
 
 /** `-` and `_` are interchangeable where a person or a model writes a name. */

@@ -1,17 +1,22 @@
 import type { GivenName } from "../core/name.ts";
-import type { Offer, Tool } from "../core/tool.ts";
+import type { PromptOffer } from "../core/source.ts";
+import type { Offer } from "../core/tool.ts";
 import { fitName, nameSafe } from "../core/tool.ts";
 
 /** An offer and the source that made it. */
-export type SourcedOffer = { source: string; offer: Offer };
+export type SourcedOffer = { source: string; offer: Offer | PromptOffer };
+
+/** An offer under its name. */
+export type Named = SourcedOffer & { name: string };
 
 /** An app that is there, whose offers are not known this time. */
 export type SilentApp = { source: string; appRef: string; appKey: string };
 
 /**
  * Names every offer `{app}_{action}`, so that a name once given stays: adding, removing and
- * re-ordering connections or actions moves nobody else's name. Returns the tools in the order of
- * their names, and the names that must be kept because they could not be derived again.
+ * re-ordering connections or actions moves nobody else's name. Returns them in the order of
+ * their names, and the names that must be kept because they could not be derived again. A tool and a prompt may
+ * have the same name.
  *
  * The first connection of an app has the app's key as its prefix, later ones a marked one. A new
  * connection takes over the plain prefix only when its holder is no longer there (the user
@@ -21,7 +26,7 @@ export function nameTools(
   offers: readonly SourcedOffer[],
   given: readonly GivenName[],
   silent: readonly SilentApp[] = [],
-): { tools: Tool[]; give: GivenName[] } {
+): { named: Named[]; give: GivenName[] } {
   const known = new Map(given.map(({ ref, name }) => [ref, name]));
   const give = new Map<string, string>();
 
@@ -30,17 +35,20 @@ export function nameTools(
   const position = (sourced: SourcedOffer) => order.get(appRef(sourced)) ?? 0;
 
   const taken = new Set<string>();
-  const tools: Tool[] = [];
-  const add = (name: string, { source, offer }: SourcedOffer) => {
-    taken.add(name);
-    tools.push({ name, source, offer });
+  const slot = (name: string, { offer }: SourcedOffer) =>
+    `${kindOf(offer)} ${name}`;
+  const named: Named[] = [];
+  const add = (name: string, sourced: SourcedOffer) => {
+    taken.add(slot(name, sourced));
+    named.push({ name, ...sourced });
   };
 
   const unnamed: SourcedOffer[] = [];
   for (const sourced of offers) {
     const name = known.get(offerRef(sourced));
-    if (name !== undefined && !taken.has(name)) add(name, sourced);
-    else unnamed.push(sourced);
+    if (name !== undefined && !taken.has(slot(name, sourced))) {
+      add(name, sourced);
+    } else unnamed.push(sourced);
   }
   // Connections in the order they were first seen, plain keys before altered ones: who keeps the
   // plain name of two does not depend on the order in which a source lists them.
@@ -58,7 +66,7 @@ export function nameTools(
     const full = `${prefixes.get(appRef(sourced))!}_${action}`;
     const plain = fitName(full, mark(full));
     let name = plain;
-    for (let n = 0; taken.has(name); n++) {
+    for (let n = 0; taken.has(slot(name, sourced)); n++) {
       name = fitName(
         `${full}-${mark(`${ref}${n || ""}`)}`,
         mark(`${ref}${n || ""}`),
@@ -67,8 +75,8 @@ export function nameTools(
     if (name !== plain || !isPlain(offer)) give.set(ref, name);
     add(name, sourced);
   }
-  tools.sort((a, b) => compare(a.name, b.name));
-  return { tools, give: [...give].map(([ref, name]) => ({ ref, name })) };
+  named.sort((a, b) => compare(a.name, b.name));
+  return { named, give: [...give].map(([ref, name]) => ({ ref, name })) };
 }
 
 /** The prefix of each connection among the offers. Adds what is new to `known` and `give`. */
@@ -116,11 +124,15 @@ function isAppRef(ref: string): boolean {
 }
 
 function offerRef({ source, offer }: SourcedOffer): string {
-  return `offer:${source}:${offer.app.ref}:${offer.ref}`;
+  return `${kindOf(offer)}:${source}:${offer.app.ref}:${offer.ref}`;
+}
+
+function kindOf(offer: Offer | PromptOffer): "offer" | "prompt" {
+  return "prompt" in offer ? "prompt" : "offer";
 }
 
 /** True when the name follows from the keys alone, today and for ever. */
-function isPlain(offer: Offer): boolean {
+function isPlain(offer: Offer | PromptOffer): boolean {
   return offer.key !== null && nameSafe(offer.key) === offer.key;
 }
 

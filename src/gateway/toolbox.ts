@@ -1,12 +1,8 @@
 import { GatewayError } from "../core/errors.ts";
 import type { Principal } from "../core/principal.ts";
 import type { View } from "../core/session.ts";
-import type {
-  CallContext,
-  CallToolResult,
-  Tool,
-  ToolSource,
-} from "../core/tool.ts";
+import type { CallContext, InputRequired, Source } from "../core/source.ts";
+import type { CallToolResult, Tool } from "../core/tool.ts";
 import { CALL_TOOL, ENABLE_TOOLS, SEARCH_TOOLS } from "../core/tool.ts";
 import type { Catalog, Catalogs } from "./catalog.ts";
 import { MAX_SEARCH_LIMIT, SEARCH_LIMIT } from "./own-tools.ts";
@@ -33,10 +29,7 @@ export type ToolPage = {
 };
 
 /** What a call begins with. The toolbox aborts it when its time is up. */
-export type CallStart = Pick<
-  CallContext,
-  "progress" | "hangUp" | "onRecord"
-> & {
+export type CallStart = Omit<CallContext, "signal" | "timeoutMs"> & {
   controller: AbortController;
 };
 
@@ -54,13 +47,13 @@ export type Toolbox = {
     name: string,
     args: Record<string, unknown>,
     context: CallStart,
-  ): Promise<CallToolResult>;
+  ): Promise<CallToolResult | InputRequired>;
 };
 
 /** Lists and calls tools out of the caller's own catalogue. */
 export function createToolbox(wiring: {
   catalogs: Catalogs;
-  sources: readonly ToolSource[];
+  sources: readonly Source[];
   pageSize: number;
   callTimeoutMs: number;
 }): Toolbox {
@@ -191,16 +184,14 @@ export function createToolbox(wiring: {
       if (!tool || !source) {
         throw new GatewayError("not_found", `Unknown tool: ${name}`);
       }
-      const { controller, progress, hangUp, onRecord } = context;
+      const { controller, ...rest } = context;
       // It may have been cancelled while the catalogue was loaded.
       controller.signal.throwIfAborted();
       return withDeadline(controller, callTimeoutMs, name, () =>
         source.call(customer.principal, tool.offer, args, {
+          ...rest,
           signal: controller.signal,
           timeoutMs: callTimeoutMs,
-          progress,
-          hangUp,
-          onRecord,
         }),
       );
     },
@@ -225,7 +216,7 @@ function readCall(given: Record<string, unknown>) {
  * Runs until it settles, is aborted, or its time is up. A source that ignores the signal does not keep
  * the caller waiting.
  */
-function withDeadline<T>(
+export function withDeadline<T>(
   controller: AbortController,
   ms: number,
   name: string,
@@ -252,11 +243,11 @@ function withDeadline<T>(
   });
 }
 
-function encodeCursor(name: string): string {
+export function encodeCursor(name: string): string {
   return Buffer.from(name).toString("base64url");
 }
 
-function decodeCursor(cursor: string): string {
+export function decodeCursor(cursor: string): string {
   const name = Buffer.from(cursor, "base64url").toString();
   if (name === "" || encodeCursor(name) !== cursor) {
     throw new GatewayError("invalid", "Invalid cursor");

@@ -1,17 +1,26 @@
 import { GatewayError, describeError } from "../core/errors.ts";
 import type { EventLog, Recorded, RunningCall } from "../core/event.ts";
-import type { Log } from "../core/runtime.ts";
+import type { Ids, Log } from "../core/runtime.ts";
 import type { Session, SessionStore } from "../core/session.ts";
+import type { LogLevel } from "../core/source.ts";
+import { logLevels } from "../core/source.ts";
 import type { Customer } from "../gateway/toolbox.ts";
-import type { RequestId, RpcNotification, RpcRequest } from "./jsonrpc.ts";
+import type { Ask } from "./input.ts";
+import type {
+  RequestId,
+  RpcNotification,
+  RpcRequest,
+  RpcResponse,
+} from "./jsonrpc.ts";
 import {
   RpcError,
   isRecord,
   notificationText,
+  requestText,
   resultText,
   thrownText,
 } from "./jsonrpc.ts";
-import type { Method } from "./methods.ts";
+import type { Method, MethodContext } from "./methods.ts";
 import type { WriteResult } from "./result.ts";
 import type { Streams } from "./stream.ts";
 import { primes } from "./versions.ts";
@@ -40,8 +49,8 @@ export type Calls = {
     names: string[],
     say: ((text: string) => void) | null,
   ): Promise<void>;
-  /** What the client of a session tells: the cancellation of a call of this session, or nothing for us. */
-  notified(sessionPk: number, notification: RpcNotification): void;
+  /** What the client of a session tells: the answer to a request of ours, the cancellation of a call, or nothing for us. */
+  received(sessionPk: number, message: RpcNotification | RpcResponse): void;
   /** Aborts what a session has running; nothing more is said. */
   abort(sessionPk: number): void;
   /** Tries again to store what the disk did not take. */
@@ -59,6 +68,8 @@ export type CallStart = {
   customer: Omit<Customer, "enable">;
   /** Without a session: keeps a new set of enabled tools, or null when there is nothing to keep it in. */
   enable?: Customer["enable"];
+  /** Without a session: what the request says of its caller. */
+  caller?: { capabilities: Record<string, unknown>; logLevel: LogLevel | null };
   request: RpcRequest;
   method: Method;
   write: WriteResult;
@@ -68,6 +79,7 @@ export function createCalls(wiring: {
   events: EventLog;
   sessions: SessionStore;
   streams: Streams;
+  ids: Ids;
   log: Log;
   /** Told of the sessions whose tools were changed. */
   enabled: (session: Session) => void;
@@ -75,6 +87,57 @@ export function createCalls(wiring: {
   progressMs: number;
 }): Calls {
   const { events, sessions, streams, log } = wiring;
+
+  /** Requests to clients that are not answered yet. Their ids never come again, so a late answer meets nobody. */
+  const asked = new Map<
+    string,
+    { sessionPk: number; settle(message: RpcResponse): void }
+  >();
+
+  /** Sends a request on the stream of a call, and waits for what its client says. */
+  function createAsk(
+    sessionPk: number,
+    say: (text: string) => void,
+    signal: AbortSignal,
+  ): Ask {
+    return async (method, params) => {
+      const id = wiring.ids.request();
+      const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+      const timer = setTimeout(
+        () =>
+          reject(
+            new GatewayError(
+              "timeout",
+              `The client did not answer ${method} within ${ASK_TIMEOUT_MS / 60_000} minutes.`,
+            ),
+          ),
+        ASK_TIMEOUT_MS,
+      );
+      const aborted = () => reject(signal.reason as Error);
+      signal.addEventListener("abort", aborted);
+      asked.set(id, {
+        sessionPk,
+        settle({ result, error }) {
+          if (isRecord(error)) {
+            reject(
+              new GatewayError(
+                "conflict",
+                `The client refused ${method}: ${String(error["message"]).slice(0, 1000)}`,
+              ),
+            );
+          } else resolve(result);
+        },
+      });
+      try {
+        say(requestText(id, method, params));
+        return await promise;
+      } finally {
+        asked.delete(id);
+        clearTimeout(timer);
+        signal.removeEventListener("abort", aborted);
+      }
+    };
+  }
 
   type Running = { sessionPk: number | null; id: RequestId; stop: () => void };
   const running = new Set<Running>();
@@ -112,6 +175,13 @@ export function createCalls(wiring: {
     };
     running.add(entry);
     const progress = say && createProgress(request, say, wiring.progressMs);
+    const { signal } = controller;
+    const minimum = session ? session.logLevel : start.caller?.logLevel;
+    const log: MethodContext["log"] = (level, data, logger) => {
+      if (!say || !minimum) return;
+      if (logLevels.indexOf(level) < logLevels.indexOf(minimum)) return;
+      say(notificationText("notifications/message", { level, logger, data }));
+    };
     const outcome = (async () => {
       try {
         const method = start.method(request.params, {
@@ -123,7 +193,18 @@ export function createCalls(wiring: {
               : (start.enable ?? null),
           },
           controller,
+          input: session
+            ? {
+                capabilities: session.capabilities,
+                ask: say && createAsk(session.pk, say, signal),
+              }
+            : {
+                capabilities: start.caller?.capabilities ?? {},
+                ask: start.caller ? "stateless" : null,
+              },
           progress: progress?.report ?? null,
+          log,
+          keep: session && ((rule) => sessions.edit(session.pk, rule)),
           ...connection,
           listed: async (digest) => {
             if (session) await rememberListed(session, digest);
@@ -139,7 +220,7 @@ export function createCalls(wiring: {
       } catch (error) {
         if (cancelled) return null;
         if (!(error instanceof GatewayError || error instanceof RpcError)) {
-          log.error("call failed", { reason: describeError(error) });
+          wiring.log.error("call failed", { reason: describeError(error) });
         }
         return {
           text: thrownText(request.id, error),
@@ -280,7 +361,13 @@ export function createCalls(wiring: {
 
     asBody: async (start) => (await detached(start, null).outcome).text,
 
-    notified(sessionPk, { method, params }) {
+    received(sessionPk, message) {
+      if (message.kind === "response") {
+        const request = asked.get(String(message.id));
+        if (request?.sessionPk === sessionPk) request.settle(message);
+        return;
+      }
+      const { method, params } = message;
       if (method !== "notifications/cancelled") return;
       for (const entry of running) {
         const meant = entry.id === params["requestId"];
@@ -319,6 +406,9 @@ function cancelledText(id: RequestId): string {
     new GatewayError("conflict", "The call was cancelled."),
   );
 }
+
+/** People take their time. */
+const ASK_TIMEOUT_MS = 600_000;
 
 const MAX_PROGRESS_TOKEN = 256;
 

@@ -1,10 +1,12 @@
 import type { Store } from "../core/store.ts";
 import type { Clock, Ids, Log } from "../core/runtime.ts";
 import type { Catalogs } from "../gateway/catalog.ts";
+import type { Library } from "../gateway/library.ts";
 import type { Toolbox } from "../gateway/toolbox.ts";
 import { createCalls } from "./calls.ts";
 import { createEventIds } from "./event-id.ts";
 import type { ServerInfo } from "./initialize.ts";
+import { createInputs } from "./input.ts";
 import type { ParseLimits } from "./jsonrpc.ts";
 import { errorText, SERVER_ERROR } from "./jsonrpc.ts";
 import type { StreamableHttp } from "./http.ts";
@@ -43,6 +45,9 @@ export function createMcpDoor(wiring: {
   server: ServerInfo;
   store: Store;
   toolbox: Toolbox;
+  library: Library;
+  /** Whether any source logs. */
+  logs: boolean;
   catalogs: Catalogs;
   clock: Clock;
   ids: Ids;
@@ -56,12 +61,17 @@ export function createMcpDoor(wiring: {
   const { store, clock, ids, log, catalogs, server, limits } = wiring;
   const { sessions, events } = store;
   const eventIds = createEventIds(store.secret("event-ids"));
-  const methods = createMethods(wiring.toolbox);
+  const { toolbox, library } = wiring;
+  const inputs = createInputs({ secret: store.secret("request-state"), clock });
+  const { logs } = wiring;
+  const methods = createMethods({ toolbox, library, inputs, logs });
+  const about = { server, has: library.has, logs };
   const streams = createStreams({ events, store, eventIds, clock, log });
   const calls = createCalls({
     events,
     sessions,
     streams,
+    ids,
     log,
     enabled: (session) => {
       if (session.chat !== null) stateless.chatChanged(session, session.chat);
@@ -81,7 +91,7 @@ export function createMcpDoor(wiring: {
     ttlMs: wiring.sessionTtlMs,
   });
   const shared = {
-    server,
+    about,
     methods,
     sessions,
     lifecycle,
@@ -93,9 +103,9 @@ export function createMcpDoor(wiring: {
     limits,
   };
   const stateless = createStateless({
-    server,
+    about,
     methods,
-    toolbox: wiring.toolbox,
+    toolbox,
     calls,
     sessions,
     catalogs,

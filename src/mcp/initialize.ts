@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { ClientInfo, Mode, View } from "../core/session.ts";
 import { INVALID_PARAMS, RpcError, type RpcRequest } from "./jsonrpc.ts";
+import type { Era } from "./versions.ts";
 import { negotiate } from "./versions.ts";
 
 /** `initialize` of the eras with sessions (MCP 2025-11-25, basic/lifecycle). */
@@ -57,13 +58,33 @@ export function readInitialize(request: RpcRequest): Handshake {
   };
 }
 
+/** What we are, and what our sources have. */
+export type About = {
+  server: ServerInfo;
+  has: { prompts: boolean; resources: boolean; completions: boolean };
+  logs: boolean;
+};
+
 /** What every era says of us when it is asked, serialised, without braces. */
-export function describeServer(view: View): string {
+export function describeServer(
+  { has, logs }: About,
+  era: Era,
+  view: View,
+): string {
+  // A session hears of its tools alone; a stateless caller says what it listens for.
+  const listed = era === "stateless" ? { listChanged: true } : {};
+  const capabilities = {
+    tools: { listChanged: true },
+    ...(has.prompts ? { prompts: listed } : {}),
+    ...(has.resources ? { resources: { subscribe: true, ...listed } } : {}),
+    ...(has.completions ? { completions: {} } : {}),
+    ...(logs ? { logging: {} } : {}),
+  };
   const instructions = instructionsFor[view.mode];
-  return [
-    '"capabilities":{"tools":{"listChanged":true}}',
-    ...(instructions ? [`"instructions":${JSON.stringify(instructions)}`] : []),
-  ].join(",");
+  return JSON.stringify({
+    capabilities,
+    ...(instructions ? { instructions } : {}),
+  }).slice(1, -1);
 }
 
 const instructionsFor: Partial<Record<Mode, string>> = {
@@ -75,9 +96,9 @@ const instructionsFor: Partial<Record<Mode, string>> = {
 
 /** The members of the result of `initialize`, serialised, without braces. */
 export function initializeFields(
-  server: ServerInfo,
+  about: About,
   protocolVersion: string,
   view: View,
 ): string {
-  return `"protocolVersion":"${protocolVersion}",${describeServer(view)},"serverInfo":${JSON.stringify(server)}`;
+  return `"protocolVersion":"${protocolVersion}",${describeServer(about, "sessions", view)},"serverInfo":${JSON.stringify(about.server)}`;
 }

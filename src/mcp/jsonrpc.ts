@@ -17,7 +17,12 @@ export type RpcNotification = {
   params: Record<string, unknown>;
 };
 /** The answer to a request of ours. */
-export type RpcResponse = { kind: "response"; id: RequestId | null };
+export type RpcResponse = {
+  kind: "response";
+  id: RequestId | null;
+  result?: unknown;
+  error?: unknown;
+};
 export type RpcMessage = RpcRequest | RpcNotification | RpcResponse;
 
 export const PARSE_ERROR = -32700;
@@ -119,7 +124,9 @@ function parseMessage(value: unknown): RpcMessage {
   }
   const { id, method, params } = value;
   if (method === undefined && ("result" in value || "error" in value)) {
-    return { kind: "response", id: id === null ? null : parseId(id) };
+    const { result, error } = value;
+    const responseId = id === null ? null : parseId(id);
+    return { kind: "response", id: responseId, result, error };
   }
   if (typeof method !== "string" || method.length > 256) {
     throw new RpcError(
@@ -177,6 +184,14 @@ export function errorText(
 ): string {
   // Members in the order that the published agent example compares with.
   return JSON.stringify({ jsonrpc: "2.0", error: { code, message, data }, id });
+}
+
+export function requestText(
+  id: RequestId,
+  method: string,
+  params?: Record<string, unknown>,
+): string {
+  return JSON.stringify({ jsonrpc: "2.0", id, method, params });
 }
 
 export function notificationText(

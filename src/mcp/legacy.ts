@@ -5,7 +5,7 @@ import type { Session, SessionStore } from "../core/session.ts";
 import { DEFAULT_VIEW } from "../core/session.ts";
 import type { CallStart, Calls } from "./calls.ts";
 import type { EventIds } from "./event-id.ts";
-import type { ServerInfo } from "./initialize.ts";
+import type { About } from "./initialize.ts";
 import { initializeFields, readInitialize } from "./initialize.ts";
 import type { ParseLimits, RpcMessage, RpcRequest } from "./jsonrpc.ts";
 import {
@@ -45,7 +45,7 @@ export const STREAM_HEADERS = {
 
 /** What every transport with sessions works with. */
 export type TransportWiring = {
-  server: ServerInfo;
+  about: About;
   methods: Methods;
   sessions: SessionStore;
   lifecycle: Sessions;
@@ -86,7 +86,7 @@ export function createLegacyHttp(wiring: TransportWiring): LegacyHttp {
     const handshake = readInitialize(request);
     const session = await wiring.lifecycle.open(exchange, handshake, null);
     const fields = initializeFields(
-      wiring.server,
+      wiring.about,
       session.protocolVersion,
       session.view,
     );
@@ -220,8 +220,8 @@ export function createLegacyHttp(wiring: TransportWiring): LegacyHttp {
       );
     }
     for (const message of messages) {
-      if (session && message.kind === "notification") {
-        calls.notified(session.pk, message);
+      if (session && message.kind !== "request") {
+        calls.received(session.pk, message);
       }
     }
     const [first] = requests;

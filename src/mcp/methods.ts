@@ -1,9 +1,15 @@
-import type { Customer, Toolbox } from "../gateway/toolbox.ts";
+import type { Library, Page } from "../gateway/library.ts";
+import type { CallStart, Customer, Toolbox } from "../gateway/toolbox.ts";
 import { GatewayError, asGatewayError } from "../core/errors.ts";
 import type { ErrorCode } from "../core/errors.ts";
-import type { CallContext, CallToolResult } from "../core/tool.ts";
+import type { SessionRule } from "../core/session.ts";
+import type { CallContext, LogLevel } from "../core/source.ts";
+import { logLevels } from "../core/source.ts";
+import type { CallToolResult } from "../core/tool.ts";
+import type { InputContext, Inputs } from "./input.ts";
 import { METHOD_NOT_FOUND, RpcError, isRecord } from "./jsonrpc.ts";
 import type { Result } from "./result.ts";
+import type { Era } from "./versions.ts";
 
 /** What each method does, whatever era or transport carries it. */
 
@@ -11,13 +17,18 @@ export type MethodContext = {
   customer: Customer;
   /** Aborted by the caller, or when its session ends. */
   controller: AbortController;
+  /** What the caller's client can do, and how it is asked. */
+  input: Omit<InputContext, "who">;
   /** Sends a progress notification; null when the caller asked for none. */
   progress: CallContext["progress"] | null;
   /** See {@link CallContext}. */
+  log: CallContext["log"];
   hangUp(): void;
   onRecord(): Promise<void>;
   /** Told of the digest of every tool list before it is sent. */
   listed(digest: string): Promise<void>;
+  /** Keeps something with the session; null when there is none. */
+  keep: ((rule: SessionRule) => Promise<unknown>) | null;
 };
 
 type Params = Record<string, unknown>;
@@ -27,8 +38,6 @@ export type Method = (
   params: Params,
   context: MethodContext,
 ) => Result | Promise<Result>;
-
-export type Era = "sessions" | "stateless";
 
 export type Methods = {
   /** The method of that name; for one that the era does not have, one that throws -32601. */
@@ -40,23 +49,57 @@ export type Methods = {
   onRecord(name: string): boolean;
 };
 
-export function createMethods(toolbox: Toolbox): Methods {
+export function createMethods(wiring: {
+  toolbox: Toolbox;
+  library: Library;
+  inputs: Inputs;
+  /** Whether any source logs. */
+  logs: boolean;
+}): Methods {
+  const { toolbox, library, inputs } = wiring;
+
   const listTools: Method = async (params, { customer, listed }) => {
-    const cursor = params["cursor"] ?? null;
-    if (cursor !== null && typeof cursor !== "string") {
-      throw new GatewayError("invalid", '"cursor" must be a string.');
-    }
-    const page = await toolbox.list(customer, cursor);
+    const page = await toolbox.list(customer, readCursor(params));
     await listed(page.digest);
-    const next =
-      page.nextCursor === null
-        ? ""
-        : `,"nextCursor":${JSON.stringify(page.nextCursor)}`;
-    return {
-      fields: `"tools":[${page.definitions.join(",")}]${next}`,
-      ttlMs: page.freshMs,
-    };
+    return writePage("tools", {
+      entries: page.definitions,
+      nextCursor: page.nextCursor,
+      freshMs: page.freshMs,
+    });
   };
+
+  const lists =
+    (key: string, list: Library["prompts"]): Method =>
+    async (params, { customer }) =>
+      writePage(key, await list(customer, readCursor(params)));
+
+  /** Runs what may ask its caller something. */
+  async function asking<T extends Record<string, unknown>>(
+    method: string,
+    params: Params,
+    context: MethodContext,
+    work: (start: CallStart) => Promise<T>,
+    write: (result: T) => Result,
+  ): Promise<Result> {
+    const { customer, controller, progress, log, hangUp, onRecord } = context;
+    const { capabilities } = context.input;
+    const outcome = await inputs.run(
+      { ...context.input, who: customer.principal },
+      method,
+      params,
+      (input) =>
+        work({
+          controller,
+          capabilities,
+          input,
+          progress: progress ?? (() => {}),
+          log,
+          hangUp,
+          onRecord,
+        }),
+    );
+    return "ask" in outcome ? (outcome.ask as Result) : write(outcome as T);
+  }
 
   const callTool: Method = async (params, context) => {
     const { name, arguments: args = {} } = params;
@@ -67,27 +110,136 @@ export function createMethods(toolbox: Toolbox): Methods {
       );
     }
     try {
-      const result = await toolbox.call(context.customer, name, args, {
-        controller: context.controller,
-        progress: context.progress ?? (() => {}),
-        hangUp: context.hangUp,
-        onRecord: context.onRecord,
-      });
-      return callResult(result);
+      return await asking(
+        "tools/call",
+        params,
+        context,
+        (start) => toolbox.call(context.customer, name, args, start),
+        writeResult,
+      );
     } catch (thrown) {
+      if (thrown instanceof RpcError) throw thrown;
       const error = asGatewayError(thrown);
       if (!shownToModel[error.code]) throw thrown;
-      return callResult(failedResult(error));
+      return writeResult(failedResult(error));
     }
   };
 
-  const reads = new Map<string, Method>([
-    ["ping", () => ({ fields: "" })],
-    ["tools/list", listTools],
-  ]);
-  const calls = new Map<string, Method>([["tools/call", callTool]]);
+  const getPrompt: Method = (params, context) => {
+    const { name, arguments: args = {} } = params;
+    if (typeof name !== "string" || !isTexts(args)) {
+      throw new GatewayError(
+        "invalid",
+        'prompts/get takes a "name" and an object of "arguments" that are strings.',
+      );
+    }
+    return asking(
+      "prompts/get",
+      params,
+      context,
+      (start) => library.getPrompt(context.customer, name, args, start),
+      writeResult,
+    );
+  };
+
+  const readResource: Method = (params, context) => {
+    const uri = readUri(params);
+    return asking(
+      "resources/read",
+      params,
+      context,
+      (start) => library.readResource(context.customer, uri, start),
+      // What it says can change at any time, and its source does not say when.
+      (result) => ({ ...writeResult(result), ttlMs: 0 }),
+    );
+  };
+
+  const complete: Method = async (params, { customer, controller }) => {
+    const { ref, argument, context } = params;
+    const of = readReference(ref);
+    const others = isRecord(context) ? (context["arguments"] ?? {}) : {};
+    if (
+      !of ||
+      !isRecord(argument) ||
+      typeof argument["name"] !== "string" ||
+      typeof argument["value"] !== "string" ||
+      !isTexts(others)
+    ) {
+      throw new GatewayError(
+        "invalid",
+        'completion/complete takes a "ref" to a prompt or resource, and an "argument" with "name" and "value".',
+      );
+    }
+    const { name, value } = argument as { name: string; value: string };
+    return writeResult(
+      await library.complete(customer, of, { name, value }, others, controller),
+    );
+  };
+
+  const setLevel: Method = async (params, { keep }) => {
+    const logLevel = params["level"] as LogLevel;
+    if (!logLevels.includes(logLevel)) {
+      throw new GatewayError(
+        "invalid",
+        `logging/setLevel takes a "level": ${logLevels.join(", ")}.`,
+      );
+    }
+    await keep?.(() => ({ logLevel }));
+    return EMPTY;
+  };
+
+  const subscribe =
+    (on: boolean): Method =>
+    async (params, { keep }) => {
+      const uri = readUri(params);
+      await keep?.(({ subscriptions }) => {
+        const others = subscriptions.filter((one) => one !== uri);
+        if (on && others.length >= MAX_SUBSCRIPTIONS) {
+          throw new GatewayError(
+            "conflict",
+            `A session has at most ${MAX_SUBSCRIPTIONS} subscriptions. Unsubscribe from another.`,
+          );
+        }
+        return { subscriptions: on ? [...others, uri] : others };
+      });
+      return EMPTY;
+    };
+
+  const both: Record<string, Method> = {
+    "tools/list": listTools,
+    ...(library.has.prompts
+      ? { "prompts/list": lists("prompts", library.prompts) }
+      : {}),
+    ...(library.has.resources
+      ? {
+          "resources/list": lists("resources", library.resources),
+          "resources/templates/list": lists(
+            "resourceTemplates",
+            library.templates,
+          ),
+        }
+      : {}),
+    ...(library.has.completions ? { "completion/complete": complete } : {}),
+  };
+  const calls: Record<string, Method> = {
+    "tools/call": callTool,
+    ...(library.has.prompts ? { "prompts/get": getPrompt } : {}),
+    ...(library.has.resources ? { "resources/read": readResource } : {}),
+  };
   /** Removed in 2026-07-28. */
-  const ofSessions = new Set(["ping"]);
+  const ofSessions: Record<string, Method> = {
+    ping: () => EMPTY,
+    ...(wiring.logs ? { "logging/setLevel": setLevel } : {}),
+    ...(library.has.resources
+      ? {
+          "resources/subscribe": subscribe(true),
+          "resources/unsubscribe": subscribe(false),
+        }
+      : {}),
+  };
+  const stateless = new Map(Object.entries({ ...both, ...calls }));
+  const sessions = new Map([...stateless, ...Object.entries(ofSessions)]);
+  const onRecord = new Set(Object.keys(calls));
   const unknown = (name: string) => (): never => {
     throw new RpcError(METHOD_NOT_FOUND, `Method not found: ${name}`, {
       status: 404,
@@ -95,11 +247,68 @@ export function createMethods(toolbox: Toolbox): Methods {
   };
   return {
     find: (name, era) =>
-      (era === "stateless" && ofSessions.has(name)
-        ? undefined
-        : (calls.get(name) ?? reads.get(name))) ?? unknown(name),
-    onRecord: (name) => calls.has(name),
+      (era === "stateless" ? stateless : sessions).get(name) ?? unknown(name),
+    onRecord: (name) => onRecord.has(name),
   };
+}
+
+const EMPTY: Result = { fields: "" };
+const MAX_SUBSCRIPTIONS = 100;
+const MAX_URI = 4096;
+
+function readCursor(params: Params): string | null {
+  const cursor = params["cursor"] ?? null;
+  if (cursor !== null && typeof cursor !== "string") {
+    throw new GatewayError("invalid", '"cursor" must be a string.');
+  }
+  return cursor;
+}
+
+function readUri(params: Params): string {
+  const { uri } = params;
+  if (typeof uri !== "string" || uri.length > MAX_URI) {
+    throw new GatewayError(
+      "invalid",
+      `"uri" must be a string of at most ${MAX_URI} characters.`,
+    );
+  }
+  return uri;
+}
+
+function readReference(
+  ref: unknown,
+): { prompt: string } | { uri: string } | null {
+  if (!isRecord(ref)) return null;
+  const { type, name, uri } = ref;
+  if (type === "ref/prompt" && typeof name === "string") {
+    return { prompt: name };
+  }
+  return type === "ref/resource" && typeof uri === "string" ? { uri } : null;
+}
+
+function isTexts(value: unknown): value is Record<string, string> {
+  return (
+    isRecord(value) &&
+    Object.values(value).every((one) => typeof one === "string")
+  );
+}
+
+function writePage(key: string, page: Page): Result {
+  const next =
+    page.nextCursor === null
+      ? ""
+      : `,"nextCursor":${JSON.stringify(page.nextCursor)}`;
+  return {
+    fields: `"${key}":[${page.entries.join(",")}]${next}`,
+    ttlMs: page.freshMs,
+  };
+}
+
+function writeResult(result: Record<string, unknown>): Result {
+  const { _meta: meta, ...rest } = result as {
+    _meta?: Record<string, unknown>;
+  };
+  return { fields: JSON.stringify(rest).slice(1, -1), meta };
 }
 
 /**
@@ -118,10 +327,6 @@ const shownToModel = {
   timeout: true,
   internal: false,
 } satisfies Record<ErrorCode, boolean>;
-
-function callResult({ _meta: meta, ...rest }: CallToolResult): Result {
-  return { fields: JSON.stringify(rest).slice(1, -1), meta };
-}
 
 function failedResult(error: GatewayError): CallToolResult {
   const retry =

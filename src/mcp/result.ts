@@ -2,6 +2,8 @@ import type { ServerInfo } from "./initialize.ts";
 
 /** What a method answers, before an era has put it on its wire. */
 export type Result = {
+  /** What it is, for revisions that say so. */
+  resultType?: "input_required";
   /** Its members but `_meta`, serialised, without the braces. */
   fields: string;
   meta?: Record<string, unknown> | undefined;
@@ -22,9 +24,9 @@ export const writeLegacy: WriteResult = ({ fields, meta }) =>
 export function writeStateless(server: ServerInfo): WriteResult {
   const serverInfo = { "io.modelcontextprotocol/serverInfo": server };
   const own = `"_meta":${JSON.stringify(serverInfo)}`;
-  return ({ fields, meta, ttlMs }) =>
+  return ({ resultType = "complete", fields, meta, ttlMs }) =>
     join([
-      '"resultType":"complete"',
+      `"resultType":"${resultType}"`,
       fields,
       // Every list is one user's own.
       ttlMs === undefined ? "" : `"ttlMs":${ttlMs},"cacheScope":"private"`,

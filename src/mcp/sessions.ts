@@ -95,6 +95,22 @@ export function createSessions(wiring: {
     }
   });
 
+  // Those that read their stream: who does not, reads the resource anew when it comes back.
+  catalogs.onUpdate((who, uri) => {
+    const readers = who ? [who] : streams.readers();
+    for (const reader of readers) {
+      for (const pk of streams.sessionsRead(reader)) {
+        const session = sessions.findByPk(reader, pk);
+        if (!session?.subscriptions.includes(uri)) continue;
+        const own = { sessionPk: pk, streamId: pk };
+        const text = notificationText("notifications/resources/updated", {
+          uri,
+        });
+        inBackground(events.append(own, text).then(() => streams.wake(pk)));
+      }
+    }
+  });
+
   return {
     async open(exchange, handshake, ticketHash) {
       const { principal, asked, chat } = exchange;

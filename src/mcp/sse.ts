@@ -105,9 +105,7 @@ export function createHttpSse(
       if (message.kind === "request") {
         exchange.log["tool"] = toolName(message);
         await startRequest(exchange, session, message);
-      } else if (message.kind === "notification") {
-        calls.notified(session.pk, message);
-      }
+      } else calls.received(session.pk, message);
     }
     return new Response("Accepted", { status: 202 });
   }
@@ -138,9 +136,9 @@ export function createHttpSse(
         const handshake = readInitialize(request);
         await sessions.edit(session.pk, () => handshake);
         const { protocolVersion } = handshake;
-        const { server } = wiring;
+        const { about } = wiring;
         return {
-          fields: initializeFields(server, protocolVersion, session.view),
+          fields: initializeFields(about, protocolVersion, session.view),
         };
       };
     }

@@ -4,6 +4,8 @@ import { identityKey } from "../core/principal.ts";
 import type { Clock } from "../core/runtime.ts";
 import { DEFAULT_VIEW } from "../core/session.ts";
 import type { SessionStore, View } from "../core/session.ts";
+import type { LogLevel } from "../core/source.ts";
+import { logLevels } from "../core/source.ts";
 import type { Catalog, Catalogs } from "../gateway/catalog.ts";
 import type { Toolbox } from "../gateway/toolbox.ts";
 import type { Calls } from "./calls.ts";
@@ -12,7 +14,7 @@ import {
   checkStandardHeaders,
   mismatch,
 } from "./headers.ts";
-import type { ServerInfo } from "./initialize.ts";
+import type { About } from "./initialize.ts";
 import { describeServer } from "./initialize.ts";
 import type { RequestId, RpcMessage, RpcRequest } from "./jsonrpc.ts";
 import {
@@ -55,6 +57,7 @@ export type Stateless = {
 const PREFIX = "io.modelcontextprotocol/";
 export const PROTOCOL_VERSION = `${PREFIX}protocolVersion`;
 const CAPABILITIES = `${PREFIX}clientCapabilities`;
+const LOG_LEVEL = `${PREFIX}logLevel`;
 const SUBSCRIPTION = `${PREFIX}subscriptionId`;
 
 const UNSUPPORTED_VERSION = -32022;
@@ -67,6 +70,8 @@ const SEEN_MS = 60_000;
 
 /** A reader that is this many messages behind has stalled. */
 const MAX_BEHIND = 256;
+
+const MAX_URIS = 100;
 
 /** For how long what `server/discover` says is good: it changes with a deploy. */
 const DISCOVERY_TTL_MS = 3_600_000;
@@ -81,14 +86,17 @@ type Writer = {
 type Subscription = Writer & {
   exchange: Exchange;
   id: RequestId;
-  /** The list of tools is among what it listens for. */
-  tools: boolean;
-  /** Of the list that it was last told of; null when that is not known. */
-  digest: string | null;
+  /** Digests of the lists that it listens for, as it was last told of them; null when that is not known. */
+  lists: Map<ListName, string | null>;
+  /** URIs of the resources that it listens for. */
+  uris: ReadonlySet<string>;
 };
 
+const listNames = ["tools", "prompts", "resources"] as const;
+type ListName = (typeof listNames)[number];
+
 export function createStateless(wiring: {
-  server: ServerInfo;
+  about: About;
   methods: Methods;
   toolbox: Pick<Toolbox, "find">;
   calls: Calls;
@@ -98,13 +106,13 @@ export function createStateless(wiring: {
   /** How old a catalogue may be while somebody listens for its changes. */
   pollMs: number;
 }): Stateless {
-  const { server, methods, toolbox, calls, sessions, catalogs, clock } = wiring;
-  const write = writeStateless(server);
+  const { about, methods, toolbox, calls, sessions, catalogs, clock } = wiring;
+  const write = writeStateless(about.server);
   const streams = new Set<{ beat(): void }>();
   const subscriptions = new Map<string, Set<Subscription>>();
 
   const discover: Method = (_params, { customer }) => ({
-    fields: `"supportedVersions":${JSON.stringify(supportedVersions)},${describeServer(customer.view)}`,
+    fields: `"supportedVersions":${JSON.stringify(supportedVersions)},${describeServer(about, "stateless", customer.view)}`,
     ttlMs: DISCOVERY_TTL_MS,
   });
 
@@ -190,6 +198,7 @@ export function createStateless(wiring: {
         session: null,
         customer: { principal, view },
         enable: chat === null ? null : (names) => enable(exchange, names),
+        caller: callerOf(request),
         request,
         method: methodOf(exchange, view, request.method),
         write,
@@ -270,23 +279,46 @@ export function createStateless(wiring: {
       );
     }
     const { principal } = exchange;
+    const uris = wanted["resourceSubscriptions"] ?? [];
+    if (!isUris(uris)) {
+      throw new RpcError(
+        INVALID_PARAMS,
+        `"resourceSubscriptions" takes at most ${MAX_URIS} URIs.`,
+      );
+    }
     await keepChat(exchange);
     const { readable, writer } = openStream(() => forget(subscription));
+    const catalog = catalogs.peek(principal);
+    const { has } = about;
+    const lists = listNames.filter(
+      (name) =>
+        wanted[`${name}ListChanged`] === true &&
+        (name === "tools" || has[name]),
+    );
     const subscription: Subscription = {
       ...writer,
       exchange,
       id: request.id,
-      tools: wanted["toolsListChanged"] === true,
-      digest: catalogs.peek(principal)?.show(viewOf(exchange)).digest ?? null,
+      lists: new Map(
+        lists.map((name) => [name, digestOf(exchange, catalog, name)]),
+      ),
+      uris: new Set(has.resources ? uris : []),
     };
     const key = identityKey(principal);
     const mine = subscriptions.get(key) ?? new Set();
     subscriptions.set(key, mine.add(subscription));
     exchange.holdOpen();
     notify(subscription, "notifications/subscriptions/acknowledged", {
-      notifications: subscription.tools ? { toolsListChanged: true } : {},
+      notifications: {
+        ...Object.fromEntries(
+          lists.map((name) => [`${name}ListChanged`, true]),
+        ),
+        ...(subscription.uris.size > 0
+          ? { resourceSubscriptions: [...subscription.uris] }
+          : {}),
+      },
     });
-    if (subscription.tools) catalogs.warm(principal, wiring.pollMs);
+    if (lists.length > 0) catalogs.warm(principal, wiring.pollMs);
     return new Response(readable, { headers: STREAM_HEADERS });
   }
 
@@ -316,28 +348,53 @@ export function createStateless(wiring: {
     subscription.close();
   }
 
-  /** Tells a subscription once that its tools are not those it was last told of. */
-  function compareTools(
+  function digestOf(
+    exchange: Exchange,
+    catalog: Catalog | null,
+    list: ListName,
+  ): string | null {
+    if (catalog === null) return null;
+    return list === "tools"
+      ? catalog.show(viewOf(exchange)).digest
+      : catalog.digests[list];
+  }
+
+  /** Tells a subscription once of each list that is not as it was last told of it. */
+  function compareLists(
     subscription: Subscription,
     catalog: Catalog | null,
   ): void {
-    if (!subscription.tools) return;
-    const digest = catalog?.show(viewOf(subscription.exchange)).digest ?? null;
-    if (digest !== null && digest === subscription.digest) return;
-    subscription.digest = digest;
-    notify(subscription, "notifications/tools/list_changed");
+    const { lists, exchange } = subscription;
+    for (const [list, before] of lists) {
+      const digest = digestOf(exchange, catalog, list);
+      if (digest !== null && digest === before) continue;
+      lists.set(list, digest);
+      notify(subscription, `notifications/${list}/list_changed`);
+    }
   }
 
   catalogs.onLoad((who, catalog) => {
     for (const subscription of subscriptions.get(identityKey(who)) ?? []) {
-      compareTools(subscription, catalog);
+      compareLists(subscription, catalog);
+    }
+  });
+
+  catalogs.onUpdate((who, uri) => {
+    const meant = who
+      ? [subscriptions.get(identityKey(who)) ?? []]
+      : subscriptions.values();
+    for (const mine of meant) {
+      for (const subscription of mine) {
+        if (!subscription.uris.has(uri)) continue;
+        notify(subscription, "notifications/resources/updated", { uri });
+      }
     }
   });
 
   function chatChanged(who: Identity, chat: string): void {
     for (const subscription of subscriptions.get(identityKey(who)) ?? []) {
       if (subscription.exchange.chat === chat) {
-        compareTools(subscription, catalogs.peek(who));
+        compareLists(subscription, catalogs.peek(who));
       }
     }
   }
@@ -376,7 +433,9 @@ export function createStateless(wiring: {
       for (const mine of subscriptions.values()) {
         for (const subscription of mine) {
           const { stillValid, principal } = subscription.exchange;
-          if (subscription.tools) catalogs.warm(principal, wiring.pollMs);
+          if (subscription.lists.size > 0) {
+            catalogs.warm(principal, wiring.pollMs);
+          }
           stillValid().then(
             (valid) => valid || finish(subscription),
             // Who is asking cannot be learned just now; asked again at the next heartbeat.
@@ -392,6 +451,14 @@ export function createStateless(wiring: {
     },
     count: () => streams.size,
   };
+}
+
+function isUris(value: unknown): value is string[] {
+  return (
+    Array.isArray(value) &&
+    value.length <= MAX_URIS &&
+    value.every((uri) => typeof uri === "string" && uri.length <= 4096)
+  );
 }
 
 /** Throws {@link RpcError} for a request that does not say all that it must about itself (basic/index, "General fields"). */
@@ -410,6 +477,16 @@ function readEnvelope(headers: Headers, { method, params }: RpcRequest): void {
   requireSupported(version);
   if (!isRecord(meta[CAPABILITIES])) throw missing(CAPABILITIES, "an object");
   checkStandardHeaders(headers, method, params);
+}
+
+/** What a request that {@link readEnvelope} has passed says of its caller. */
+function callerOf({ params }: RpcRequest) {
+  const meta = params["_meta"] as Record<string, unknown>;
+  const level = meta[LOG_LEVEL] as LogLevel;
+  return {
+    capabilities: meta[CAPABILITIES] as Record<string, unknown>,
+    logLevel: logLevels.includes(level) ? level : null,
+  };
 }
 
 function requireSupported(version: string): void {

@@ -1,3 +1,6 @@
+/** With a handshake and sessions, or with neither. */
+export type Era = "sessions" | "stateless";
+
 /** Revisions of MCP with sessions, oldest first. */
 export const HTTP_SSE = "2024-11-05";
 export const BATCHES = "2025-03-26";

@@ -1,4 +1,5 @@
-import type { Listing, Offer, ToolSource } from "../../src/core/tool.ts";
+import type { Listing, Source } from "../../src/core/source.ts";
+import type { Offer } from "../../src/core/tool.ts";
 
 const echo: Offer = {
   app: { ref: "bench", key: "bench", name: "Bench" },
@@ -44,7 +45,7 @@ function filler(n: number): Offer {
 }
 
 /** A source in process that costs nothing: `bench_echo` and `count - 1` more. What is measured is the engine. */
-export function createEchoSource(count: number): ToolSource {
+export function createEchoSource(count: number): Source {
   const offers = [echo];
   for (let n = 1; n < count; n++) offers.push(filler(n));
   const listing: Listing = { offers, failed: [] };

@@ -3,7 +3,7 @@ import { createApp } from "../../src/app.ts";
 import type { App } from "../../src/app.ts";
 import { readConfig } from "../../src/config.ts";
 import type { Clock, LogFields } from "../../src/core/runtime.ts";
-import type { ToolSource } from "../../src/core/tool.ts";
+import type { Source } from "../../src/core/source.ts";
 import { mintToken } from "../../src/demo/token.ts";
 import type { DemoWorkspace } from "../../src/demo/workspace.ts";
 import type { World } from "../../src/demo/world.ts";
@@ -42,7 +42,7 @@ export async function openRig(
     env?: Record<string, string>;
     world?: World;
     clock?: Clock;
-    sources?: ToolSource[];
+    sources?: Source[];
     /** Verify tokens by asking Membrane. */
     introspect?: boolean;
     /** A file to begin with. */

@@ -1,6 +1,7 @@
 import { asGatewayError, describeError } from "../../core/errors.ts";
 import type { Principal } from "../../core/principal.ts";
-import type { Listing, Offer, ToolSource } from "../../core/tool.ts";
+import type { Listing, Source } from "../../core/source.ts";
+import type { Offer } from "../../core/tool.ts";
 import type { MembraneApi } from "./client.ts";
 import { appKeyOf, createOffers } from "./offer.ts";
 import { callFailure, listFailure, readResult } from "./result.ts";
@@ -30,9 +31,7 @@ const MAX_PAGES = 50;
  * The actions of a user's connected apps. Connections are those that work at present; each action is run on
  * the connection it was listed under, by its id.
  */
-export function createMembraneSource(
-  options: MembraneSourceOptions,
-): ToolSource {
+export function createMembraneSource(options: MembraneSourceOptions): Source {
   const { api, listTimeoutMs = 15_000, concurrency = 4 } = options;
   // Offers whose action takes something else than an object.
   const wrapped = new WeakSet<Offer>();

@@ -58,6 +58,9 @@ export const sessions = sqliteTable(
     enabled: text().notNull(),
     listed: text(),
     ticketHash: text(),
+    logLevel: text(),
+    /** JSON; null for none. */
+    subscriptions: text(),
     createdAt: integer().notNull(),
     lastSeenAt: integer().notNull(),
   },

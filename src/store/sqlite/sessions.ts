@@ -42,6 +42,8 @@ const row = {
   enabled: sql<string>`coalesce(${chats.enabled}, ${sessions.enabled})`,
   listed: sessions.listed,
   ticketHash: sessions.ticketHash,
+  logLevel: sessions.logLevel,
+  subscriptions: sessions.subscriptions,
   createdAt: sessions.createdAt,
   lastSeenAt: sessions.lastSeenAt,
 };
@@ -60,6 +62,8 @@ type Row = StoredView & {
   capabilities: string;
   listed: string | null;
   ticketHash: string | null;
+  logLevel: string | null;
+  subscriptions: string | null;
   createdAt: number;
   lastSeenAt: number;
 };
@@ -96,6 +100,8 @@ function toEntry(stored: Row): Entry {
       ...rest,
       client: rest.client === null ? null : JSON.parse(rest.client),
       capabilities: JSON.parse(rest.capabilities),
+      logLevel: rest.logLevel as Session["logLevel"],
+      subscriptions: JSON.parse(rest.subscriptions ?? "[]"),
       view: toView({ mode, apps, enabled }),
     },
   };
@@ -229,7 +235,7 @@ export function createSessionStore(wiring: {
 
   /** Inside a transaction: writes the edit and returns the session as it is now. */
   function applyEdit(current: Entry, edit: SessionEdit): Entry {
-    const { view, client, capabilities, ...plain } = edit;
+    const { view, client, capabilities, subscriptions, ...plain } = edit;
     const { pk } = current.session;
     const stored = view ? fromView(view) : {};
     if (view && current.chatPk !== null) {
@@ -251,6 +257,9 @@ export function createSessionStore(wiring: {
         ...(capabilities === undefined
           ? {}
           : { capabilities: JSON.stringify(capabilities) }),
+        ...(subscriptions === undefined
+          ? {}
+          : { subscriptions: JSON.stringify(subscriptions) }),
         // An edit of the chat alone must still be a statement.
         pk,
       })

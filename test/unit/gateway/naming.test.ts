@@ -25,7 +25,7 @@ function namer() {
   const given = new Map<string, string>();
   return (offers: SourcedOffer[]): Map<string, string> => {
     const known: GivenName[] = [...given].map(([ref, name]) => ({ ref, name }));
-    const { tools, give } = nameTools(offers, known);
+    const { named: tools, give } = nameTools(offers, known);
     for (const { ref, name } of give) given.set(ref, name);
     return new Map(
       tools.map((tool) => [
@@ -43,7 +43,7 @@ const nameOf = (
 
 describe("nameTools", () => {
   test("a tool is called after its app and action, and nothing has to be kept for it but its app", () => {
-    const { tools, give } = nameTools([offer("gmail", "send-email")], []);
+    const { named: tools, give } = nameTools([offer("gmail", "send-email")], []);
     expect(tools.map(({ name }) => name)).toEqual(["gmail_send-email"]);
     expect(give).toEqual([{ ref: "app:membrane:con-gmail", name: "gmail" }]);
   });

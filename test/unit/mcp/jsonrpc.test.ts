@@ -28,7 +28,7 @@ describe("parseBody", () => {
       messages: [
         { kind: "request", id: "a", method: "m", params: { x: 1 } },
         { kind: "notification", method: "n", params: {} },
-        { kind: "response", id: 3 },
+        { kind: "response", id: 3, result: {} },
       ],
     });
   });

@@ -1,1 +1,0 @@
-CREATE INDEX `chats_last_seen` ON `chats` (`last_seen_at`);

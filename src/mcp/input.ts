@@ -1,0 +1,243 @@
+import type { Identity } from "../core/principal.ts";
+import type { Input, InputRequired } from "../core/source.ts";
+import { isInputRequired } from "../core/source.ts";
+import { GatewayError } from "../core/errors.ts";
+import type { Clock } from "../core/runtime.ts";
+import { INVALID_PARAMS, RpcError, isRecord } from "./jsonrpc.ts";
+import type { Result } from "./result.ts";
+
+/**
+ * What a source asks of the caller's user, model or host before it can answer. A session's client is asked at once,
+ * and the source again with what it says; a stateless caller gets the questions as a result and comes back with the
+ * answers (MCP 2026-07-28, basic/patterns/mrtr).
+ */
+
+export const MISSING_CAPABILITY = -32021;
+
+/** How long a stateless caller may take to come back. */
+const STATE_TTL_MS = 3_600_000;
+/** How often a source may ask again within one call of a session. */
+const MAX_ROUNDS = 16;
+
+/** Sends a request to the caller's client, and resolves with its result. */
+export type Ask = (
+  method: string,
+  params: Record<string, unknown> | undefined,
+) => Promise<unknown>;
+
+export type InputContext = {
+  who: Identity;
+  capabilities: Record<string, unknown>;
+  /** How a session's client is asked; null when it cannot be. `stateless`: it gets the questions as a result. */
+  ask: Ask | "stateless" | null;
+};
+
+export type Inputs = {
+  /**
+   * Runs what may ask. `params` are those of the request, and the state of one request is good for no other.
+   * Throws {@link RpcError} -32021 when the client cannot be asked, -32602 for a state that is not ours.
+   */
+  run<T extends object>(
+    context: InputContext,
+    method: string,
+    params: Record<string, unknown>,
+    work: (input: Input | null) => Promise<T | InputRequired>,
+  ): Promise<T | { ask: Result }>;
+};
+
+export function createInputs(wiring: {
+  /** 32 bytes. */
+  secret: Uint8Array;
+  clock: Clock;
+}): Inputs {
+  const { clock } = wiring;
+  let imported: Promise<CryptoKey> | undefined;
+  const key = () =>
+    (imported ??= crypto.subtle.importKey(
+      "raw",
+      new Uint8Array(wiring.secret),
+      "AES-GCM",
+      false,
+      ["encrypt", "decrypt"],
+    ));
+
+  /** Whose state it is, and of what. */
+  function binding(
+    { workspace, subject }: Identity,
+    method: string,
+    params: Record<string, unknown>,
+  ): Uint8Array<ArrayBuffer> {
+    const {
+      _meta,
+      inputResponses: _responses,
+      requestState: _state,
+      ...own
+    } = params;
+    return new TextEncoder().encode(
+      JSON.stringify([workspace, subject, method, own]),
+    );
+  }
+
+  async function seal(
+    state: string,
+    additionalData: Uint8Array<ArrayBuffer>,
+  ): Promise<string> {
+    const iv = crypto.getRandomValues(new Uint8Array(12));
+    const plain = JSON.stringify([clock.now() + STATE_TTL_MS, state]);
+    const sealed = await crypto.subtle.encrypt(
+      { name: "AES-GCM", iv, additionalData },
+      await key(),
+      new TextEncoder().encode(plain),
+    );
+    return Buffer.concat([iv, Buffer.from(sealed)]).toString("base64url");
+  }
+
+  async function unseal(
+    text: string,
+    additionalData: Uint8Array<ArrayBuffer>,
+  ): Promise<string> {
+    const bytes = new Uint8Array(Buffer.from(text, "base64url"));
+    let expires: number;
+    let state: string;
+    try {
+      const plain = await crypto.subtle.decrypt(
+        { name: "AES-GCM", iv: bytes.subarray(0, 12), additionalData },
+        await key(),
+        bytes.subarray(12),
+      );
+      [expires, state] = JSON.parse(new TextDecoder().decode(plain)) as [
+        number,
+        string,
+      ];
+    } catch {
+      throw new RpcError(
+        INVALID_PARAMS,
+        "Invalid requestState: it is not one that was given for this request.",
+        { status: 200 },
+      );
+    }
+    if (expires < clock.now()) {
+      throw new RpcError(
+        INVALID_PARAMS,
+        "Invalid requestState: it has expired. Begin again without it.",
+        { status: 200 },
+      );
+    }
+    return state;
+  }
+
+  async function readInput(
+    params: Record<string, unknown>,
+    additionalData: Uint8Array<ArrayBuffer>,
+  ): Promise<Input | null> {
+    const { inputResponses: responses, requestState: state } = params;
+    if (responses === undefined && state === undefined) return null;
+    if (
+      (responses !== undefined && !isRecord(responses)) ||
+      (state !== undefined && typeof state !== "string")
+    ) {
+      throw new GatewayError(
+        "invalid",
+        '"inputResponses" must be an object, and "requestState" the string that came with the questions.',
+      );
+    }
+    return {
+      responses: responses ?? {},
+      state: state === undefined ? null : await unseal(state, additionalData),
+    };
+  }
+
+  async function askSession(
+    context: InputContext,
+    asked: InputRequired,
+  ): Promise<Input> {
+    const { ask } = context;
+    if (typeof ask !== "function") {
+      throw new GatewayError(
+        "conflict",
+        "This needs an answer of the user or the model, and the caller has no stream to be asked on. Use an MCP client with a session.",
+      );
+    }
+    const responses = await Promise.all(
+      Object.entries(asked.inputRequests ?? {}).map(
+        async ([name, { method, params }]) => [name, await ask(method, params)],
+      ),
+    );
+    return {
+      responses: Object.fromEntries(responses) as Input["responses"],
+      state: asked.requestState ?? null,
+    };
+  }
+
+  return {
+    async run(context, method, params, work) {
+      const stateless = context.ask === "stateless";
+      const bound = stateless
+        ? binding(context.who, method, params)
+        : new Uint8Array();
+      let input = stateless ? await readInput(params, bound) : null;
+      for (let round = 0; round < MAX_ROUNDS; round++) {
+        const outcome = await work(input);
+        if (!isInputRequired(outcome)) return outcome;
+        requireCapabilities(context, outcome);
+        if (stateless) {
+          const { inputRequests, requestState } = outcome;
+          return {
+            ask: inputRequired({
+              ...(inputRequests ? { inputRequests } : {}),
+              ...(requestState === undefined
+                ? {}
+                : { requestState: await seal(requestState, bound) }),
+            }),
+          };
+        }
+        input = await askSession(context, outcome);
+      }
+      throw new GatewayError(
+        "conflict",
+        `It has asked for input ${MAX_ROUNDS} times, and was stopped.`,
+      );
+    },
+  };
+}
+
+function inputRequired(members: object): Result {
+  return {
+    resultType: "input_required",
+    fields: JSON.stringify(members).slice(1, -1),
+  };
+}
+
+/** What a client must have declared for each request that it can get. */
+const capabilityOf: Record<string, string> = {
+  "sampling/createMessage": "sampling",
+  "elicitation/create": "elicitation",
+  "roots/list": "roots",
+};
+
+function requireCapabilities(
+  { capabilities, ask }: InputContext,
+  { inputRequests = {} }: InputRequired,
+): void {
+  const missing: Record<string, object> = {};
+  for (const { method, params } of Object.values(inputRequests)) {
+    const name = capabilityOf[method];
+    if (name === undefined) {
+      throw new GatewayError(
+        "upstream_failed",
+        `It has asked for ${method}, which no client answers.`,
+      );
+    }
+    const declared = capabilities[name];
+    const byUrl = params?.["mode"] === "url";
+    if (!isRecord(declared)) missing[name] = byUrl ? { url: {} } : {};
+    else if (byUrl && !isRecord(declared["url"])) missing[name] = { url: {} };
+  }
+  const names = Object.keys(missing);
+  if (names.length === 0) return;
+  const message = `This needs a client that supports: ${names.join(", ")}.`;
+  if (ask !== "stateless") throw new GatewayError("conflict", message);
+  throw new RpcError(MISSING_CAPABILITY, message, {
+    data: { requiredCapabilities: missing },
+  });
+}
