@@ -3,6 +3,10 @@ import {
   StreamableHTTPClientTransport,
   StreamableHTTPError,
 } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
+import {
+  LATEST_PROTOCOL_VERSION,
+  SUPPORTED_PROTOCOL_VERSIONS,
+} from "@modelcontextprotocol/sdk/types.js";
 import type {
   JSONRPCMessage,
   JSONRPCRequest,
@@ -18,6 +22,9 @@ export type BridgeOptions = {
   warn: (event: string, fields: { reason: string }) => void;
 };
 
+/** How long the answers may take that are due when the input ends. */
+const LAST_ANSWERS_MS = 70_000;
+
 /**
  * Carries MCP between standard input and output and a server on Streamable HTTP, until the input ends and what
  * was asked is answered. Nothing else is ever written to standard output.
@@ -27,6 +34,11 @@ export async function bridgeStdio(options: BridgeOptions): Promise<void> {
   const inputEnded = Promise.withResolvers<void>();
   process.stdin.once("end", inputEnded.resolve);
   process.stdin.once("close", inputEnded.resolve);
+  // Nobody waits for answers any more.
+  const stopped = Promise.withResolvers<void>();
+  process.stdout.once("error", stopped.resolve);
+  process.once("SIGTERM", stopped.resolve);
+  process.once("SIGINT", stopped.resolve);
 
   // Requests of the client that are not answered yet.
   const pending = new Map<string | number, JSONRPCRequest>();
@@ -42,7 +54,7 @@ export async function bridgeStdio(options: BridgeOptions): Promise<void> {
         initialReconnectionDelay: 1000,
         maxReconnectionDelay: 10_000,
         reconnectionDelayGrowFactor: 1.5,
-        maxRetries: 20,
+        maxRetries: Number.MAX_SAFE_INTEGER,
       },
       ...(fetch
         ? {
@@ -57,16 +69,35 @@ export async function bridgeStdio(options: BridgeOptions): Promise<void> {
     return transport;
   }
 
+  function settle(id: string | number): void {
+    pending.delete(id);
+    if (pending.size === 0) drained();
+  }
+
   function deliver(message: JSONRPCMessage): void {
     if ("id" in message && !("method" in message)) {
       if (opening && message.id === opening.id && "result" in message) {
         remote.setProtocolVersion(String(message.result["protocolVersion"]));
+        message.result["protocolVersion"] = versionFor(opening);
       }
-      pending.delete(message.id!);
-      if (pending.size === 0) drained();
+      settle(message.id!);
     }
-    void local.send(message);
+    local.send(message).catch(stopped.resolve);
   }
+
+  /** What the client is told: its own revision when that is one of sessions. */
+  function versionFor({ params }: JSONRPCRequest): string {
+    const asked = String(params?.["protocolVersion"]);
+    return SUPPORTED_PROTOCOL_VERSIONS.includes(asked)
+      ? asked
+      : LATEST_PROTOCOL_VERSION;
+  }
+
+  /** The newest revision of sessions, whatever the client speaks: its streams resume when the connection is cut. */
+  const renewed = (request: JSONRPCRequest): JSONRPCRequest => ({
+    ...request,
+    params: { ...request.params, protocolVersion: LATEST_PROTOCOL_VERSION },
+  });
 
   /** Answers in the server's place. */
   function refuse(request: JSONRPCRequest, reason: string): void {
@@ -82,17 +113,21 @@ export async function bridgeStdio(options: BridgeOptions): Promise<void> {
       await remote.send(message);
     } catch (error) {
       const gone = error instanceof StreamableHTTPError && error.code === 404;
-      if (gone && opening && message !== opening) {
-        await reopen();
+      if (gone && opening && !isInitialize(message)) {
+        // Once, for all that meet it.
+        reopening ??= reopen().finally(() => (reopening = null));
+        await reopening;
         return remote.send(message);
       }
       throw error;
     }
   }
 
+  let reopening: Promise<void> | null = null;
+
   /** The server knows the session no more (it was idle for weeks, or ended): the client keeps its place in another. */
   async function reopen(): Promise<void> {
-    const initialize = opening!;
+    const initialize = renewed(opening!);
     const next = connect();
     const opened = Promise.withResolvers<void>();
     next.onmessage = (message) => {
@@ -111,9 +146,14 @@ export async function bridgeStdio(options: BridgeOptions): Promise<void> {
 
   // What follows initialize needs the session that it opens.
   let opened: Promise<void> = Promise.resolve();
-  local.onmessage = (message) => {
-    const request = "id" in message && "method" in message ? message : null;
+  local.onmessage = (received) => {
+    let message = received;
+    let request = "id" in message && "method" in message ? message : null;
     if (request) pending.set(request.id, request);
+    if (request?.method === "initialize") {
+      opening = request;
+      message = request = renewed(request);
+    }
     const sent = opened
       .then(() => forward(message))
       .catch((error: unknown) => {
@@ -122,8 +162,11 @@ export async function bridgeStdio(options: BridgeOptions): Promise<void> {
         else options.warn("message could not be sent", { reason });
       });
     if (request?.method === "initialize") {
-      opening = request;
       opened = sent;
+    }
+    if ("method" in message && message.method === "notifications/cancelled") {
+      // It will not be answered.
+      settle(message.params?.["requestId"] as string | number);
     }
   };
   local.onerror = (error) =>
@@ -131,13 +174,18 @@ export async function bridgeStdio(options: BridgeOptions): Promise<void> {
 
   await remote.start();
   await local.start();
-  await inputEnded.promise;
+  await Promise.race([inputEnded.promise, stopped.promise]);
   if (pending.size > 0) {
-    await new Promise<void>((resolve) => (drained = resolve));
+    const answered = new Promise<void>((resolve) => (drained = resolve));
+    const late = Bun.sleep(LAST_ANSWERS_MS);
+    await Promise.race([answered, late, stopped.promise]);
   }
   await remote.terminateSession().catch(() => {});
   await remote.close();
 }
+
+const isInitialize = (message: JSONRPCMessage) =>
+  "method" in message && message.method === "initialize";
 
 /** As the network would bring it: our streams are of text, which Bun encodes when it serves them. */
 function asBytes(response: Response): Response {

@@ -7,6 +7,8 @@ export type Store = AsyncDisposable & {
   sessions: SessionStore;
   events: EventLog;
   names: NameStore;
+  /** Says how to learn which streams of a session are being read: their events are the last to go. */
+  readBy(streamsRead: (sessionPk: number) => readonly number[]): void;
   /** A random secret that this database keeps under `name`; made at first use. 32 bytes. */
   secret(name: string): Uint8Array;
   /** Throws when the database does not answer or cannot be written. For health checks. */

@@ -11,7 +11,7 @@ import type { EventIds } from "./event-id.ts";
  * SSE streams over the event log. A stream is a cursor into the log and nothing else: its reader asks
  * for more when its socket has room, gets what is on record after the cursor, and otherwise waits to be
  * woken. Backfill, cut-over and live delivery are therefore one thing, without a gap or a duplicate, and
- * a reader that stalls costs no memory.
+ * a reader that stalls costs one page of events.
  */
 export type Streams = {
   /**
@@ -76,7 +76,7 @@ type Live = {
 
 export function createStreams(wiring: {
   events: EventLog;
-  store: Pick<Store, "othersVersion"> & {
+  store: Pick<Store, "othersVersion" | "readBy"> & {
     sessions: Pick<SessionStore, "findByPk">;
   };
   eventIds: EventIds;
@@ -198,6 +198,12 @@ export function createStreams(wiring: {
     add(stream);
     return readable;
   }
+
+  store.readBy((sessionPk) =>
+    [...live.values()]
+      .filter(({ ref }) => ref.sessionPk === sessionPk)
+      .map(({ ref }) => ref.streamId),
+  );
 
   return {
     open,

@@ -241,6 +241,169 @@ describe("stdio", () => {
     await client.close();
   });
 
+  /** The bare program, talked to by hand. */
+  function talk(args: string[], more: Record<string, string> = {}) {
+    const temporary = emptyFolder();
+    const child = Bun.spawn([executable, "stdio", ...args], {
+      cwd: emptyFolder(),
+      env: {
+        ...env(),
+        ...settings,
+        MEMBRANE_API_URI: workspace.url,
+        TMPDIR: temporary,
+        ...more,
+      },
+      stdin: "pipe",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    let out = "";
+    let arrival = Promise.withResolvers<void>();
+    void (async () => {
+      for await (const chunk of child.stdout.pipeThrough(
+        new TextDecoderStream(),
+      )) {
+        out += chunk;
+        arrival.resolve();
+        arrival = Promise.withResolvers();
+      }
+    })();
+    return {
+      child,
+      temporary,
+      send: (message: unknown) =>
+        void child.stdin.write(`${JSON.stringify(message)}\n`),
+      /** The answer to a request. */
+      async answer(id: string | number): Promise<any> {
+        for (;;) {
+          const lines = out.split("\n").slice(0, -1);
+          const found = lines
+            .map((line) => JSON.parse(line))
+            .find((message) => message.id === id && !message.method);
+          if (found) return found;
+          await arrival.promise;
+        }
+      },
+    };
+  }
+  const running = async (tool: string) => {
+    await workspace.when(
+      ({ path, body }) =>
+        path.includes("/run") && JSON.stringify(body).includes(tool),
+    );
+  };
+
+  test("ends when its input does, also after a call was cancelled", async () => {
+    const { child, send, answer } = talk([]);
+    send(initialize());
+    await answer(0);
+    send(call("lab_hold", { gate: "cancelled" }, 5));
+    await running("cancelled");
+    send({
+      jsonrpc: "2.0",
+      method: "notifications/cancelled",
+      params: { requestId: 5 },
+    });
+    child.stdin.end();
+    expect(await child.exited).toBe(0);
+  });
+
+  test("ends on SIGTERM with a call running, and leaves nothing behind", async () => {
+    const { child, send, answer, temporary } = talk([]);
+    send(initialize());
+    await answer(0);
+    send(call("lab_hold", { gate: "stopped" }, 5));
+    await running("stopped");
+    expect(readdirSync(temporary)).toHaveLength(1);
+    child.kill("SIGTERM");
+    expect(await child.exited).toBe(0);
+    expect(readdirSync(temporary)).toEqual([]);
+  });
+
+  test("ends quietly when nobody reads its output", async () => {
+    const child = Bun.spawn(
+      [
+        "sh",
+        "-c",
+        `sleep 0.3; printf '%s\\n' "$1"; sleep 1`,
+        "sh",
+        JSON.stringify(initialize()),
+      ],
+      { stdout: "pipe" },
+    );
+    const program = Bun.spawn(
+      ["sh", "-c", `"$1" stdio | true`, "sh", executable],
+      {
+        cwd: emptyFolder(),
+        env: {
+          ...env(),
+          ...settings,
+          PATH: "/usr/bin:/bin",
+          MEMBRANE_API_URI: workspace.url,
+        },
+        stdin: child.stdout,
+        stdout: "pipe",
+        stderr: "pipe",
+      },
+    );
+    await program.exited;
+    expect(await new Response(program.stderr).text()).toBe("");
+  });
+
+  test.each(["2024-11-05", "2025-06-18", "2025-11-25"])(
+    "a client of %s hears of a call that a crash of the server has cut off",
+    async (version) => {
+      const { child, send, answer } = talk(["--url", server.url]);
+      send(initialize(version));
+      expect((await answer(0)).result.protocolVersion).toBe(version);
+      send({ jsonrpc: "2.0", method: "notifications/initialized" });
+      send(call("lab_hold", { gate: `cut ${version}` }, 5));
+      await running(`cut ${version}`);
+      await server.kill9();
+      await server.start();
+      expect((await answer(5)).error.code).toBe(-32000);
+      child.stdin.end();
+      expect(await child.exited).toBe(0);
+    },
+    20_000,
+  );
+
+  test("many requests that find the session gone open one session together", async () => {
+    await using own = await openServer(workspace.url);
+    const { child, send, answer } = talk(["--url", own.url], {
+      MEMBRANE_ACCESS_TOKEN: await own.tokenFor("zoe"),
+    });
+    const sessions = async () =>
+      JSON.parse(
+        (
+          await finish(["sessions", "list", "--json"], {
+            DATA_DIR: own.dataDir,
+          })
+        ).out,
+      ) as { id: string }[];
+    send(initialize());
+    await answer(0);
+    send({ jsonrpc: "2.0", method: "notifications/initialized" });
+    send({ ...listTools, id: 2 });
+    await answer(2);
+    const [first] = await sessions();
+    await finish(["sessions", "end", first!.id], { DATA_DIR: own.dataDir });
+    // The server notices within a moment.
+    const caller = createCaller(own.url, own.tokenFor);
+    const headers = { "mcp-session-id": first!.id };
+    while ((await caller.post("zoe", listTools, headers)).status !== 404) {
+      await Bun.sleep(10);
+    }
+    for (let id = 10; id < 16; id++) send({ ...listTools, id });
+    for (let id = 10; id < 16; id++) {
+      expect((await answer(id)).result.tools.length).toBeGreaterThan(0);
+    }
+    expect(await sessions()).toHaveLength(1);
+    child.stdin.end();
+    expect(await child.exited).toBe(0);
+    expect(await sessions()).toHaveLength(0);
+  });
+
   test("answers what was asked before its input ended, and only MCP is on its output", async () => {
     const child = Bun.spawn([executable, "stdio"], {
       cwd: emptyFolder(),

@@ -265,4 +265,28 @@ describe("what a call brings", () => {
     );
     expect(body.result.structuredContent.text).toHaveLength(5 * 1024 * 1024);
   });
+
+  test("more than a session keeps, to a reader that is there", async () => {
+    await using patient = await openRig({
+      env: { SESSION_MAX_BYTES: "65536", SESSION_MAX_EVENTS: "10" },
+    });
+    const session = await patient.open("ada");
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, (_, id) =>
+        patient.post("ada", call("lab_large", { megabytes: 0.1 }, id), {
+          "mcp-session-id": session,
+        }),
+      ),
+    );
+    for (const [id, { body }] of answers.entries()) {
+      expect(body.id).toBe(id);
+      expect(body.result.structuredContent.text.length).toBeGreaterThan(1e5);
+    }
+    const large = await patient.post(
+      "ada",
+      call("lab_large", { megabytes: 6 }, "large"),
+      { "mcp-session-id": session },
+    );
+    expect(large.body.id).toBe("large");
+  });
 });

@@ -16,8 +16,10 @@ type Usage = EventCaps & { trimAt: EventCaps };
 
 /** Events younger than this may not have reached their reader, and stay while the session is below the hard caps. */
 const UNREAD_MS = 30_000;
-/** The hard caps, as a multiple of the caps. */
+/** The hard caps, as a multiple of the caps: beyond them age protects nothing … */
 const HARD = 4;
+/** … and beyond these, neither does a reader that is there. */
+const HARDEST: EventCaps = { events: 20_000, bytes: 256 * 1024 * 1024 };
 
 /** {@link EventLog} over the `events` and `calls` tables. */
 export function createEventLog(wiring: {
@@ -27,6 +29,8 @@ export function createEventLog(wiring: {
   takeStream: () => number;
   clock: Clock;
   caps: EventCaps;
+  /** The streams of a session that somebody reads at the moment. */
+  streamsRead: (sessionPk: number) => readonly number[];
 }): EventLog {
   const { client, db, writer, clock, caps } = wiring;
 
@@ -114,11 +118,16 @@ export function createEventLog(wiring: {
   );
   // But never the newest of a stream that can grow: its number must not come again.
   const deleteOldest = later(() =>
-    client.prepare<{ size: number }, [number, number, number, number]>(
+    client.prepare<
+      { size: number },
+      [number, number, number, number, number, number, string]
+    >(
       `DELETE FROM events WHERE session_pk = ?1 AND (stream_id, seq) <= (?2, ?3) AND at <= ?4 AND NOT (
          (stream_id = session_pk OR stream_id IN (SELECT stream_id FROM calls WHERE session_pk = ?1))
          AND seq = (SELECT max(seq) FROM events AS same WHERE same.stream_id = events.stream_id)
-       ) RETURNING length(data) AS size`,
+       ) AND NOT (stream_id = ?5 AND seq = ?6)
+         AND stream_id NOT IN (SELECT value FROM json_each(?7))
+       RETURNING length(data) AS size`,
     ),
   );
 
@@ -131,7 +140,7 @@ export function createEventLog(wiring: {
   function insert(ref: StreamRef, seq: number, data: string): number {
     const { streamId, sessionPk } = ref;
     insertEvent.run(streamId, seq, sessionPk, data, clock.now());
-    account(ref, data);
+    account(ref, seq, data);
     return seq;
   }
 
@@ -155,18 +164,26 @@ export function createEventLog(wiring: {
   }
 
   /** Inside a transaction, after an event was written: keeps its session near the caps. */
-  function account({ sessionPk }: StreamRef, data: string): void {
+  function account(ref: StreamRef, seq: number, data: string): void {
+    const { sessionPk } = ref;
     let used = usage.get(sessionPk);
     if (used) {
       used.events++;
       used.bytes += data.length;
     } else used = readUsage(sessionPk);
+    const hard = { events: caps.events * HARD, bytes: caps.bytes * HARD };
+    const hardest = {
+      events: Math.max(hard.events, HARDEST.events),
+      bytes: Math.max(hard.bytes, HARDEST.bytes),
+    };
     const over = (limit: EventCaps) =>
       used.events > limit.events || used.bytes > limit.bytes;
     if (!over(used.trimAt)) return;
-    const hard = { events: caps.events * HARD, bytes: caps.bytes * HARD };
-    if (over(hard)) trim(sessionPk, used, hard, 0);
-    else trim(sessionPk, used, caps, UNREAD_MS);
+    const newest = { ...ref, seq };
+    const read = () => wiring.streamsRead(sessionPk);
+    if (over(hardest)) trim(newest, used, hardest, 0, []);
+    else if (over(hard)) trim(newest, used, hard, 0, read());
+    else trim(newest, used, caps, UNREAD_MS, []);
     // Not again before it has grown by a tenth: what is too young to go is looked at each time.
     used.trimAt = {
       events: Math.max(caps.events, used.events + caps.events / 10),
@@ -174,19 +191,23 @@ export function createEventLog(wiring: {
     };
   }
 
-  /** Removes a session's oldest events of at least that age, down to nine tenths of the limit. */
+  /** Removes a session's oldest events of at least that age, down to nine tenths of the limit; those of some streams stay. */
   function trim(
-    sessionPk: number,
+    newest: StreamRef & { seq: number },
     used: Usage,
     limit: EventCaps,
     ageMs: number,
+    spared: readonly number[],
   ): void {
+    const { sessionPk } = newest;
     let tooMany = used.events - limit.events * 0.9;
     let tooLarge = used.bytes - limit.bytes * 0.9;
     const before = clock.now() - ageMs;
+    const stays = new Set(spared);
     let end: { streamId: number; seq: number } | null = null;
     for (const event of oldestOf().iterate(sessionPk)) {
       if (tooMany <= 0 && tooLarge <= 0) break;
+      if (stays.has(event.streamId)) continue;
       if (event.at > before) {
         // Streams of calls follow each other in time: what comes after is younger still.
         if (event.streamId === sessionPk) continue;
@@ -202,6 +223,9 @@ export function createEventLog(wiring: {
       end.streamId,
       end.seq,
       before,
+      newest.streamId,
+      newest.seq,
+      JSON.stringify(spared),
     );
     used.events -= removed.length;
     for (const { size } of removed) used.bytes -= size;

@@ -79,6 +79,7 @@ function openLocked(options: SqliteOptions, lock: Disposable): Store {
   );
   const othersVersion = () => dataVersion.get()!.data_version;
 
+  let readers: (sessionPk: number) => readonly number[] = () => [];
   let closed = false;
   const close = async () => {
     if (closed) return;
@@ -104,7 +105,11 @@ function openLocked(options: SqliteOptions, lock: Disposable): Store {
       takeStream,
       clock: options.clock,
       caps: options.caps,
+      streamsRead: (sessionPk) => readers(sessionPk),
     }),
+    readBy(streamsRead) {
+      readers = streamsRead;
+    },
     names: createNameStore({ db, writer }),
     secret(name) {
       const key = `secret:${name}`;

@@ -43,7 +43,10 @@ const nameOf = (
 
 describe("nameTools", () => {
   test("a tool is called after its app and action, and nothing has to be kept for it but its app", () => {
-    const { named: tools, give } = nameTools([offer("gmail", "send-email")], []);
+    const { named: tools, give } = nameTools(
+      [offer("gmail", "send-email")],
+      [],
+    );
     expect(tools.map(({ name }) => name)).toEqual(["gmail_send-email"]);
     expect(give).toEqual([{ ref: "app:membrane:con-gmail", name: "gmail" }]);
   });
