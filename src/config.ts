@@ -105,10 +105,32 @@ function isNetwork(text: string): boolean {
   return /^\d{1,3}$/.test(bits) && Number(bits) <= (version === 6 ? 128 : 32);
 }
 
+/** A private key in PEM, or a JWK with a private or symmetric part. */
+function isSecret(text: string): boolean {
+  if (text.includes("PRIVATE KEY")) return true;
+  try {
+    const jwk: unknown = JSON.parse(text);
+    return (
+      typeof jwk === "object" && jwk !== null && ("d" in jwk || "k" in jwk)
+    );
+  } catch {
+    return false;
+  }
+}
+
 const schema = z
   .object({
     PORT: integer(3000, 0, 65535),
-    HOST: z.string().min(1).default("127.0.0.1"),
+    HOST: z
+      .string()
+      .transform((host) => host.replace(/^\[(.*)\]$/, "$1"))
+      .refine(
+        (host) =>
+          /^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$|:/.test(host) &&
+          host !== "0",
+        "must be an address or a host name, such as 127.0.0.1, 0.0.0.0 or ::1",
+      )
+      .default("127.0.0.1"),
     PUBLIC_URL: httpUrl.optional(),
     ALLOWED_ORIGINS: origins,
     ALLOWED_HOSTS: list,
@@ -117,7 +139,14 @@ const schema = z
     MEMBRANE_API_URI: httpUrl.default("https://api.getmembrane.com"),
     MEMBRANE_WORKSPACE_KEY: z.string().min(1).max(256).optional(),
     MEMBRANE_WORKSPACE_SECRET: z.string().min(1).optional(),
-    MEMBRANE_PUBLIC_KEY: z.string().min(1).optional(),
+    MEMBRANE_PUBLIC_KEY: z
+      .string()
+      .min(1)
+      .refine(
+        (text) => !isSecret(text),
+        "is a private or secret key, and anybody who reads it can sign tokens. Set it to the public one",
+      )
+      .optional(),
     MEMBRANE_JWKS_URL: httpUrl.optional(),
     TOKEN_IN_QUERY: toggle(true),
     ALLOW_NON_EXPIRING_TOKENS: toggle(false),

@@ -1,8 +1,16 @@
-import { existsSync, statfsSync, statSync } from "node:fs";
-import { resolve } from "node:path";
+import {
+  accessSync,
+  constants,
+  existsSync,
+  lstatSync,
+  statfsSync,
+  statSync,
+} from "node:fs";
+import { dirname, resolve } from "node:path";
 import { createAuthenticator } from "./app.ts";
 import type { Config } from "./config.ts";
 import { GatewayError, asGatewayError } from "./core/errors.ts";
+import type { Authenticator } from "./core/principal.ts";
 import { systemClock } from "./runtime/machine.ts";
 import { localUrl, probe } from "./runtime/probe.ts";
 import { databaseFile } from "./store/sqlite/database.ts";
@@ -40,7 +48,25 @@ export async function examineAll(
 function examineDirectory({ DATA_DIR: directory }: Config): Finding[] {
   const check = "data directory";
   const path = resolve(directory);
-  if (!existsSync(path)) {
+  let there = path;
+  while (!existsSync(there) && lstatSync(there, QUIET) === undefined) {
+    there = dirname(there);
+  }
+  try {
+    if (!statSync(there).isDirectory()) throw new Error("not a directory");
+    accessSync(there, constants.W_OK | constants.X_OK);
+    // To root everything is writable, but for what nothing can be made in.
+    if (/^\/(proc|sys)(\/|$)/.test(there)) throw new Error("not for files");
+  } catch (error) {
+    return [
+      {
+        check,
+        level: "fault",
+        message: `${path} cannot be used: ${there} is ${describe(error)}. Give the user of the server write access, or set DATA_DIR to another directory.`,
+      },
+    ];
+  }
+  if (there !== path) {
     return [
       { check, level: "ok", message: `${path} will be made at the start.` },
     ];
@@ -136,6 +162,14 @@ function examineListener(config: Config, running: boolean): Finding[] {
   }
 }
 
+const QUIET = { throwIfNoEntry: false } as const;
+
+function describe(error: unknown): string {
+  const { code, message } = error as Error & { code?: string };
+  if (code === "EACCES" || code === "EROFS") return "not writable";
+  return code === "ENOENT" ? "a link to nothing" : message;
+}
+
 async function examineMembrane(
   config: Config,
   token: string | null,
@@ -167,12 +201,23 @@ async function examineMembrane(
       });
     }
   }
+  let authenticator: Authenticator;
+  try {
+    authenticator = createAuthenticator(config, systemClock);
+  } catch (error) {
+    return [...found, fault("key", error)];
+  }
+  const keys = config.MEMBRANE_JWKS_URL;
+  if (keys !== undefined && (await probe(keys))?.status !== 200) {
+    found.push({
+      check: "key",
+      level: "fault",
+      message: `${keys} does not answer with keys: no token can be verified. Look at the network and MEMBRANE_JWKS_URL.`,
+    });
+  }
   if (token !== null) {
     try {
-      const { subject, workspace } = await createAuthenticator(
-        config,
-        systemClock,
-      ).verify(token, null);
+      const { subject, workspace } = await authenticator.verify(token, null);
       found.push({
         check: "token",
         level: "ok",

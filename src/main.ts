@@ -87,7 +87,14 @@ function mcpUrl(given: string | undefined, config: Config): string {
   if (!url || !/^https?:$/.test(url.protocol)) {
     throw new GatewayError("invalid", `${base} is not an http(s) URL.`);
   }
-  if (!/\/(mcp|sse)$/.test(url.pathname)) {
+  url.pathname = url.pathname.replace(/\/+$/, "");
+  if (url.pathname.endsWith("/sse")) {
+    throw new GatewayError(
+      "invalid",
+      `${base} is of the older transport. Name the server's /mcp.`,
+    );
+  }
+  if (!url.pathname.endsWith("/mcp")) {
     url.pathname = `${url.pathname.replace(/\/$/, "")}/mcp`;
   }
   return url.href;

@@ -2,16 +2,17 @@ import {
   chmodSync,
   copyFileSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   readFileSync,
-  realpathSync,
+  readlinkSync,
   renameSync,
   statSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import type { ParseError } from "jsonc-parser";
-import { applyEdits, modify, parse } from "jsonc-parser";
+import { applyEdits, modify, parse, parseTree } from "jsonc-parser";
 import { GatewayError } from "../core/errors.ts";
 import { clientNames } from "./program.ts";
 
@@ -48,7 +49,7 @@ const headers = ({ token }: Connecting) => ({
 function settings({ platform, home, env }: Connecting): string {
   if (platform === "darwin") return join(home, "Library/Application Support");
   if (platform === "win32") return env["APPDATA"] ?? join(home, "AppData");
-  return env["XDG_CONFIG_HOME"] ?? join(home, ".config");
+  return env["XDG_CONFIG_HOME"] || join(home, ".config");
 }
 
 const clients: Record<ClientName, Client> = {
@@ -122,39 +123,75 @@ export function writeConnection(
   now: number,
 ): string {
   const { file, servers, entry, next } = find(client);
-  const named = file(to);
-  // Settings are often links into a repository of dotfiles.
-  const path = existsSync(named) ? realpathSync(named) : named;
-  const before = existsSync(path) ? readFileSync(path, "utf8") : null;
-  const text = before === null || before.trim() === "" ? "{}" : before;
-  checkShape(text, servers, path);
-  const after = insert(text, [servers, name], entry(to));
-  if (after === before) return `${path} says so already.`;
+  let path = file(to);
   let kept: string | null = null;
-  if (before !== null) {
-    const at = new Date(now).toISOString().replaceAll(/[:.]/g, "-");
-    kept = `${path}.before-${at}`;
-    copyFileSync(path, kept);
-    chmodSync(kept, 0o600);
+  try {
+    path = followLinks(path);
+    const before = existsSync(path) ? readText(path) : null;
+    const bom = before?.startsWith(BOM) ? BOM : "";
+    const body = before?.slice(bom.length) ?? "";
+    const text = body.trim() === "" ? "{}" : body;
+    checkShape(text, servers, path);
+    const after = insert(text, [servers, name], entry(to));
+    if (after === body) return `${path} says so already.`;
+    if (before !== null) {
+      const at = new Date(now).toISOString().replaceAll(/[:.]/g, "-");
+      kept = `${path}.before-${at}`;
+      copyFileSync(path, kept);
+      chmodSync(kept, 0o600);
+    }
+    mkdirSync(dirname(path), { recursive: true });
+    const partial = `${path}.${crypto.randomUUID()}.partial`;
+    // It holds a token now. A file that is open to others already is its owner's choice.
+    const mode = before === null ? 0o600 : statSync(path).mode & 0o777;
+    const whole = bom + (after.endsWith("\n") ? after : `${after}\n`);
+    writeFileSync(partial, whole, { mode, flag: "wx" });
+    renameSync(partial, path);
+  } catch (cause) {
+    if (cause instanceof GatewayError) throw cause;
+    throw new GatewayError(
+      "conflict",
+      `${path} could not be written: ${(cause as Error).message}. Put in by hand what the command shows without --write.`,
+      { data: { reason: "not_writable" }, cause },
+    );
   }
-  mkdirSync(dirname(path), { recursive: true });
-  const partial = `${path}.partial`;
-  // It holds a token now. A file that is open to others already is its owner's choice.
-  const mode = before === null ? 0o600 : statSync(path).mode & 0o777;
-  writeFileSync(partial, after.endsWith("\n") ? after : `${after}\n`, { mode });
-  renameSync(partial, path);
   return `${path} names the server "${name}" now.${kept ? ` What it was is in ${kept}.` : ""} ${next}`;
+}
+
+const BOM = "\uFEFF";
+
+/** Settings are often links into a repository of dotfiles, whose file may not be there yet. */
+function followLinks(path: string): string {
+  for (let links = 0; links < 40; links++) {
+    const found = lstatSync(path, { throwIfNoEntry: false });
+    if (!found?.isSymbolicLink()) return path;
+    path = resolve(dirname(path), readlinkSync(path));
+  }
+  return path;
+}
+
+/** Throws `invalid` for what is no text: writing it back would change it. */
+function readText(path: string): string {
+  const bytes = readFileSync(path);
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(
+      bytes,
+    );
+  } catch {
+    throw unexpected(path);
+  }
 }
 
 /** Sets the value at the path. What stands around it keeps its own layout. */
 function insert(text: string, path: string[], value: object): string {
+  const eol = text.includes("\r\n") ? "\r\n" : "\n";
   const [edit] = modify(text, path, value, {});
   if (edit?.length === 0 && edit.content.startsWith(",")) {
-    const json = JSON.stringify(value, null, 2).replaceAll("\n", "\n    ");
-    const content = `,\n    ${JSON.stringify(path.at(-1))}: ${json}`;
+    const json = JSON.stringify(value, null, 2).replaceAll("\n", `${eol}    `);
+    const content = `,${eol}    ${JSON.stringify(path.at(-1))}: ${json}`;
     return applyEdits(text, [{ ...edit, content }]);
   }
-  const formattingOptions = { insertSpaces: true, tabSize: 2, eol: "\n" };
+  const formattingOptions = { insertSpaces: true, tabSize: 2, eol };
   return applyEdits(text, modify(text, path, value, { formattingOptions }));
 }
 
@@ -172,6 +209,11 @@ function find(client: string): Client {
 function checkShape(text: string, servers: string, path: string): void {
   const errors: ParseError[] = [];
   const value: unknown = parse(text, errors, { allowTrailingComma: true });
+  // Of two alike the first would be changed, and the last be read.
+  const names = parseTree(text)?.children?.map(
+    ({ children }) => children?.[0]?.value as unknown,
+  );
+  const twice = (names ?? []).filter((name) => name === servers).length > 1;
   const isObject = (thing: unknown) =>
     typeof thing === "object" && thing !== null && !Array.isArray(thing);
   const inner = isObject(value)
@@ -179,13 +221,18 @@ function checkShape(text: string, servers: string, path: string): void {
     : null;
   if (
     errors.length > 0 ||
+    twice ||
     !isObject(value) ||
     !(inner === undefined || isObject(inner))
   ) {
-    throw new GatewayError(
-      "invalid",
-      `${path} is not the JSON that was expected there. Nothing was changed. Mend it, or put in by hand what the command shows without --write.`,
-      { data: { reason: "damaged" } },
-    );
+    throw unexpected(path);
   }
+}
+
+function unexpected(path: string): GatewayError {
+  return new GatewayError(
+    "invalid",
+    `${path} is not the JSON that was expected there. Nothing was changed. Mend it, or put in by hand what the command shows without --write.`,
+    { data: { reason: "damaged" } },
+  );
 }

@@ -143,7 +143,7 @@ export async function runProgram(
 
   const token = add(program, "token", "tokens of the workspace");
   add(token, "mint", "make a token of a user, with the workspace secret")
-    .requiredOption("--user <id>", "whose it is")
+    .requiredOption("--user <id>", "whose it is", identity)
     .option("--name <name>", "the user's name")
     .option("--ttl <duration>", "how long it is good", duration, 7_200_000)
     .action(run((options: MintOptions) => commands.tokenMint(options)));
@@ -222,6 +222,14 @@ function wholeNumber(text: string): number {
     throw new InvalidArgumentError("It must be a whole number above 0.");
   }
   return Number(text);
+}
+
+/** What the server takes for the name of a user. */
+function identity(text: string): string {
+  if (!/^[^\p{Cc}\p{Cf}]{1,256}$/u.test(text)) {
+    throw new InvalidArgumentError("It must be 1 to 256 printable characters.");
+  }
+  return text;
 }
 
 const units = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };

@@ -1,7 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { GatewayError } from "../core/errors.ts";
 import { mintToken } from "./token.ts";
+import type { DemoWorkspace } from "./workspace.ts";
 import { openDemoWorkspace } from "./workspace.ts";
 import { demoWorld } from "./world.ts";
 
@@ -26,13 +28,27 @@ const TOKEN_SECONDS = 30 * 24 * 3600;
 /** Opens the workspace on loopback. What its apps keep is `demo.db` in the data directory; its secret lives as long as the process. */
 export async function openDemo(dataDir: string): Promise<Demo> {
   const secret = randomBytes(32).toString("hex");
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-  const workspace = await openDemoWorkspace({
-    workspaceKey: WORKSPACE,
-    secret,
-    database: join(dataDir, "demo.db"),
-    world: demoWorld(),
-  });
+  const database = join(dataDir, "demo.db");
+  let workspace: DemoWorkspace;
+  try {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    workspace = openDemoWorkspace({
+      workspaceKey: WORKSPACE,
+      secret,
+      database,
+      world: demoWorld(),
+    });
+  } catch (cause) {
+    const { code = "", message } = cause as Error & { code?: string };
+    const damaged = /^SQLITE_(CORRUPT|NOTADB)/.test(code);
+    throw new GatewayError(
+      "conflict",
+      damaged
+        ? `${database} is damaged: ${message}. It holds what the demo's apps keep; remove it to begin anew.`
+        : `${database} cannot be used (${message}). Set DATA_DIR to a directory that can be written.`,
+      { data: { reason: damaged ? "damaged" : "not_writable" }, cause },
+    );
+  }
   const token = await mintToken({
     workspaceKey: WORKSPACE,
     secret,

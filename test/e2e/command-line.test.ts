@@ -1,8 +1,11 @@
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import {
+  chmodSync,
+  chownSync,
   copyFileSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   readFileSync,
   readdirSync,
@@ -582,6 +585,7 @@ describe("connect", () => {
     ["[]"],
     ['{"mcpServers": []}'],
     ['{"mcpServers": "x"}'],
+    ['{"mcpServers": {}, "mcpServers": {"b": {}}}'],
   ])("leaves a file that holds %s as it is", async (text) => {
     const home = emptyFolder();
     const path = join(home, ".cursor/mcp.json");
@@ -597,6 +601,75 @@ describe("connect", () => {
     ]);
     expect(readFileSync(path, "utf8")).toBe(text);
     expect(readdirSync(dirname(path))).toEqual(["mcp.json"]);
+  });
+
+  test("a byte order mark, line ends and bytes that are no text stay as they are", async () => {
+    const home = emptyFolder();
+    const path = join(home, ".cursor/mcp.json");
+    mkdirSync(dirname(path));
+    writeFileSync(
+      path,
+      '\uFEFF{\r\n  "mcpServers": {\r\n    "a": {}\r\n  }\r\n}\r\n',
+    );
+    const args = ["connect", "cursor", "--write"];
+    expect((await finish(args, at(home))).code).toBe(0);
+    const text = readFileSync(path, "utf8");
+    expect(text.startsWith("\uFEFF{\r\n")).toBe(true);
+    expect(text.replaceAll("\r\n", "")).not.toContain("\n");
+    expect(Object.keys(JSON.parse(text.slice(1)).mcpServers)).toEqual([
+      "a",
+      "membrane",
+    ]);
+    const bytes = Buffer.concat([
+      Buffer.from('{"mcpServers":{"a":"'),
+      Buffer.from([0xff, 0xfe]),
+      Buffer.from('"}}'),
+    ]);
+    writeFileSync(path, bytes);
+    expect((await finish(args, at(home))).code).toBe(65);
+    expect(readFileSync(path)).toEqual(bytes);
+  });
+
+  test("a link is followed, also to what is not there yet, and what lies around is not written through", async () => {
+    const home = emptyFolder();
+    const dotfiles = emptyFolder();
+    mkdirSync(join(home, ".cursor"));
+    const path = join(home, ".cursor/mcp.json");
+    symlinkSync(join(dotfiles, "real.json"), path);
+    const victim = join(dotfiles, "victim");
+    writeFileSync(victim, "untouched");
+    symlinkSync(victim, join(dotfiles, "real.json.partial"));
+    const { code } = await finish(["connect", "cursor", "--write"], at(home));
+    expect(code).toBe(0);
+    expect(lstatSync(path).isSymbolicLink()).toBe(true);
+    expect(statSync(join(dotfiles, "real.json")).mode & 0o777).toBe(0o600);
+    expect(readFileSync(victim, "utf8")).toBe("untouched");
+  });
+
+  test("a file that cannot be written is named in a sentence", async () => {
+    const home = emptyFolder();
+    writeFileSync(join(home, ".cursor"), "a file");
+    const { code, err } = await finish(
+      ["connect", "cursor", "--write"],
+      at(home),
+    );
+    expect([code, err]).toEqual([
+      73,
+      expect.stringContaining("mcp.json could not be written"),
+    ]);
+    expect(err.trim().split("\n")).toHaveLength(1);
+  });
+
+  test.each([
+    ["https://x.example/mcp/", "https://x.example/mcp"],
+    ["https://x.example/", "https://x.example/mcp"],
+    ["https://x.example/a", "https://x.example/a/mcp"],
+  ])("%s is taken for %s", async (given, meant) => {
+    const { out } = await finish(
+      ["connect", "cursor", "--url", given],
+      at(emptyFolder()),
+    );
+    expect(out).toContain(`"url": "${meant}"`);
   });
 
   test("inspector: a file beside the one who asks", async () => {
@@ -686,12 +759,32 @@ describe("beside a running server", () => {
     }
     expect((await beside("backup", file)).code).toBe(0);
     const nowhere = await beside("backup", join(folder, "no", "copy.db"));
-    expect(nowhere.code).toBe(74);
-    const itself = await beside(
-      "backup",
-      join(server.dataDir, "membrane-mcp.db"),
+    expect(nowhere.code).toBe(66);
+    expect((await beside("backup", folder)).code).toBe(64);
+    // The server's own files, by whatever name.
+    const link = join(emptyFolder(), "link");
+    symlinkSync(server.dataDir, link);
+    for (const own of [
+      "membrane-mcp.db",
+      "membrane-mcp.db-wal",
+      "instance.lock",
+    ]) {
+      for (const through of [server.dataDir, link]) {
+        const refused = await beside("backup", join(through, own));
+        expect([own, refused.code]).toEqual([own, 64]);
+      }
+      const { code } = await finish(["backup", join(server.dataDir, own)], {
+        DATA_DIR: link,
+      });
+      expect([own, code]).toEqual([own, 64]);
+    }
+    // Several at once do not meet.
+    const together = join(emptyFolder(), "together.db");
+    const all = await Promise.all(
+      Array.from({ length: 4 }, () => beside("backup", together)),
     );
-    expect(itself.code).toBe(64);
+    expect(all.map(({ code }) => code)).toEqual([0, 0, 0, 0]);
+    expect(readdirSync(dirname(together))).toEqual(["together.db"]);
     const busy = await beside("restore", file);
     expect([busy.code, busy.err]).toEqual([
       75,
@@ -752,6 +845,81 @@ describe("beside a running server", () => {
     expect(answer.status).toBe(400);
     await client.close();
   });
+});
+
+test("a directory that others use is left as it is, and an empty one is closed to them", async () => {
+  const used = emptyFolder();
+  writeFileSync(join(used, "something else"), "");
+  chmodSync(used, 0o777);
+  const empty = emptyFolder();
+  chmodSync(empty, 0o755);
+  for (const [directory, mode] of [
+    [used, 0o777],
+    [empty, 0o700],
+  ] as const) {
+    expect((await finish(["migrate"], { DATA_DIR: directory })).code).toBe(0);
+    expect(statSync(directory).mode & 0o777).toBe(mode);
+    const file = join(directory, "membrane-mcp.db");
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    chmodSync(file, 0o666);
+    expect((await finish(["migrate"], { DATA_DIR: directory })).code).toBe(0);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+  }
+});
+
+test.skipIf(process.getuid?.() !== 0)(
+  "what root restores belongs to whose directory it is",
+  async () => {
+    const backup = join(emptyFolder(), "copy.db");
+    await finish(["backup", backup], { DATA_DIR: server.dataDir });
+    const data = emptyFolder();
+    chownSync(data, 65534, 65534);
+    expect((await finish(["restore", backup], { DATA_DIR: data })).code).toBe(
+      0,
+    );
+    for (const name of readdirSync(data)) {
+      expect([name, statSync(join(data, name)).uid]).toEqual([name, 65534]);
+    }
+  },
+);
+
+test("what cannot be a user is refused before a token is made for it", async () => {
+  for (const user of ["", "x\u001b[31m", "x".repeat(257)]) {
+    const { code, out } = await finish(
+      ["token", "mint", "--user", user],
+      settings,
+    );
+    expect([code, out]).toEqual([64, ""]);
+  }
+});
+
+test("doctor finds what serving would", async () => {
+  const file = join(emptyFolder(), "a file");
+  writeFileSync(file, "");
+  const link = join(emptyFolder(), "link");
+  symlinkSync(join(emptyFolder(), "nowhere"), link);
+  for (const env of [
+    { DATA_DIR: "/proc/x" },
+    { DATA_DIR: file },
+    { DATA_DIR: link },
+    {
+      MEMBRANE_WORKSPACE_SECRET: "",
+      MEMBRANE_PUBLIC_KEY: "garbage",
+    },
+    {
+      MEMBRANE_WORKSPACE_SECRET: "",
+      MEMBRANE_JWKS_URL: "http://127.0.0.1:9/keys",
+    },
+  ]) {
+    const { code } = await finish(["doctor"], {
+      ...settings,
+      DATA_DIR: emptyFolder(),
+      MEMBRANE_API_URI: workspace.url,
+      PORT: "0",
+      ...env,
+    });
+    expect([env, code]).toEqual([env, 1]);
+  }
 });
 
 describe("migrate", () => {

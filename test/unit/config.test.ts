@@ -141,4 +141,34 @@ describe("describeConfig", () => {
       }),
     );
   });
+
+  test("a private key is refused where a public one belongs, and not shown", () => {
+    for (const secret of [
+      "-----BEGIN PRIVATE KEY-----\nMIIsecret\n-----END PRIVATE KEY-----",
+      '{"kty":"oct","k":"MIIsecret"}',
+      '{"kty":"EC","crv":"P-256","x":"a","y":"b","d":"MIIsecret"}',
+    ]) {
+      let message = "";
+      try {
+        readConfig({
+          MEMBRANE_WORKSPACE_KEY: "wk",
+          MEMBRANE_PUBLIC_KEY: secret,
+        });
+      } catch (error) {
+        ({ message } = error as Error);
+      }
+      expect(message).toContain(
+        "MEMBRANE_PUBLIC_KEY: is a private or secret key",
+      );
+      expect(message).not.toContain("MIIsecret");
+    }
+  });
+
+  test("an address in brackets is one without", () => {
+    expect(readConfig({ HOST: "[::1]" }).HOST).toBe("::1");
+    for (const HOST of ["*", "0", "a b", ""]) {
+      if (HOST !== "")
+        expect(() => readConfig({ HOST })).toThrow("HOST: must be");
+    }
+  });
 });

@@ -6,6 +6,7 @@ import {
   openSync,
   renameSync,
   rmSync,
+  statSync,
 } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { GatewayError } from "../../core/errors.ts";
@@ -13,18 +14,20 @@ import { GatewayError } from "../../core/errors.ts";
 /**
  * Writes a consistent copy of an open database to `file`, also while others write: to a file beside it first,
  * which is checked page by page, brought to disk and then renamed. What `file` was before is replaced only by a
- * copy that is whole. Throws `conflict`.
+ * copy that is whole. Throws `not_found`, `invalid` or `conflict`.
  */
 export function backUp(db: Database, file: string): void {
-  const partial = `${file}.partial`;
-  if (resolve(file) === resolve(db.filename)) {
-    throw new GatewayError(
-      "invalid",
-      `${file} is the database itself. Name another file for the backup.`,
-    );
-  }
+  // Two at once must not write into each other's.
+  const partial = `${file}.${crypto.randomUUID()}.partial`;
   try {
-    rmSync(partial, { force: true });
+    if (statSync(file, { throwIfNoEntry: false })?.isDirectory()) {
+      throw new GatewayError(
+        "invalid",
+        `${file} is a directory. Name a file in it for the backup.`,
+      );
+    }
+    // What it may not write shows here, and not as a fault of the disk.
+    closeSync(openSync(partial, "wx", 0o600));
     db.run("VACUUM INTO ?", [partial]);
     const copy = new Database(partial, { readonly: true });
     try {
@@ -37,13 +40,34 @@ export function backUp(db: Database, file: string): void {
     toDisk(dirname(resolve(file)));
   } catch (cause) {
     rmSync(partial, { force: true });
-    if (cause instanceof GatewayError) throw cause;
-    throw new GatewayError(
+    throw explain(file, db.filename, cause);
+  }
+}
+
+function explain(file: string, source: string, cause: unknown): GatewayError {
+  if (cause instanceof GatewayError) return cause;
+  const { code = "", message } = cause as Error & { code?: string };
+  const unchanged = "What was there before is unchanged.";
+  if (/^SQLITE_(CORRUPT|NOTADB)/.test(code)) {
+    return new GatewayError(
       "conflict",
-      `The backup ${file} could not be written: ${(cause as Error).message}. What was there before is unchanged.`,
-      { data: { reason: "disk" }, cause },
+      `${source} is damaged: ${message}. No backup was made. Restore an older one (membrane-mcp restore FILE).`,
+      { data: { reason: "damaged" }, cause },
     );
   }
+  if (code === "ENOENT" || code === "ENOTDIR") {
+    return new GatewayError(
+      "not_found",
+      `There is no directory ${dirname(resolve(file))}. Make it, or name another file.`,
+      { cause },
+    );
+  }
+  const disk = /ENOSPC|EIO|SQLITE_(FULL|IOERR)/.test(code);
+  return new GatewayError(
+    "conflict",
+    `The backup ${file} could not be written: ${message}. ${unchanged}`,
+    { data: { reason: disk ? "disk" : "not_writable" }, cause },
+  );
 }
 
 /** Reads every page. Throws `conflict` for a damaged database. */

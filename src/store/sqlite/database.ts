@@ -1,5 +1,12 @@
 import { Database } from "bun:sqlite";
-import { chmodSync, existsSync, mkdirSync, statSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  statSync,
+} from "node:fs";
 import { join } from "node:path";
 import { GatewayError } from "../../core/errors.ts";
 import { backUp } from "./backup.ts";
@@ -10,15 +17,30 @@ export function databaseFile(directory: string): string {
   return join(directory, "membrane-mcp.db");
 }
 
-/** Makes a data directory, for its owner alone. Throws `conflict` when it cannot be made or written. */
+/**
+ * Makes a data directory, for its owner alone; one that was there is closed to others when it is empty or has been
+ * ours before, and otherwise left as it is. Throws `conflict` when it cannot be made or written.
+ */
 export function makeDirectory(directory: string): void {
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    // One that was there before may be open to others.
-    if ((statSync(directory).mode & 0o077) !== 0) chmodSync(directory, 0o700);
+    const file = databaseFile(directory);
+    const open = (path: string) => (statSync(path).mode & 0o077) !== 0;
+    const ours = existsSync(file);
+    if (open(directory) && (ours || readdirSync(directory).length === 0)) {
+      chmodSync(directory, 0o700);
+    }
+    if (ours && open(file)) chmodSync(file, 0o600);
   } catch (cause) {
     throw unusable(directory, cause);
   }
+}
+
+/** What root makes in somebody's directory is theirs: the server may run as them. */
+export function giveToOwner(directory: string, file: string): void {
+  if (process.getuid?.() !== 0) return;
+  const { uid, gid } = statSync(directory);
+  if (uid !== 0) chownSync(file, uid, gid);
 }
 
 /** Above this size a start does not read the whole file first; `doctor` does. */
@@ -58,9 +80,12 @@ export function openDatabase(
     db.run("PRAGMA cell_size_check = ON");
     db.run("PRAGMA secure_delete = FAST");
     if (version > 0 && version < steps.length) {
-      backUp(db, `${file}.before-schema-${version + 1}`);
+      const backup = `${file}.before-schema-${version + 1}`;
+      backUp(db, backup);
+      giveToOwner(directory, backup);
     }
     migrate(db, version, steps);
+    giveToOwner(directory, file);
     return db;
   } catch (error) {
     db.close();

@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { GatewayError } from "../../core/errors.ts";
 import type { Clock } from "../../core/runtime.ts";
-import { unusable } from "./database.ts";
+import { giveToOwner, unusable } from "./database.ts";
 
 /**
  * Holds the data directory for one process. The lock is an exclusive SQLite transaction on a file
@@ -14,7 +14,9 @@ export function lockDirectory(directory: string, clock: Clock): Disposable {
   const holder = join(directory, "instance.json");
   let lock: Database | undefined;
   try {
-    lock = new Database(join(directory, "instance.lock"), { create: true });
+    const file = join(directory, "instance.lock");
+    lock = new Database(file, { create: true });
+    giveToOwner(directory, file);
     lock.run("PRAGMA busy_timeout = 0");
     lock.run("BEGIN EXCLUSIVE");
     writeFileSync(
@@ -24,6 +26,7 @@ export function lockDirectory(directory: string, clock: Clock): Disposable {
         startedAt: new Date(clock.now()).toISOString(),
       }),
     );
+    giveToOwner(directory, holder);
   } catch (cause) {
     lock?.close();
     if ((cause as { code?: string }).code !== "SQLITE_BUSY") {

@@ -1,6 +1,15 @@
-import { Database } from "bun:sqlite";
-import { existsSync, renameSync, rmSync, statSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { Database, constants as sqlite } from "bun:sqlite";
+import {
+  accessSync,
+  constants,
+  existsSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 import { asc, count, desc, eq, sql, sum } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/bun-sqlite";
 import { GatewayError } from "../../core/errors.ts";
@@ -8,6 +17,7 @@ import type { Clock } from "../../core/runtime.ts";
 import { backUp, check, toDisk } from "./backup.ts";
 import {
   databaseFile,
+  giveToOwner,
   makeDirectory,
   openDatabase,
   damaged,
@@ -162,8 +172,26 @@ export function openRegistry(directory: string): Registry {
 /** A consistent, checked copy of a data directory's database, also while a server writes. */
 export function backUpDirectory(directory: string, file: string): void {
   using db = openExisting(directory);
+  const folder = dirname(resolve(file));
+  const ours =
+    existsSync(folder) && realpathSync(folder) === realpathSync(directory);
+  const same = statSync(file, { throwIfNoEntry: false });
+  const { ino, dev } = statSync(databaseFile(directory));
+  if (
+    (ours && OUR_FILES.test(basename(file))) ||
+    (same?.ino === ino && same.dev === dev)
+  ) {
+    throw new GatewayError(
+      "invalid",
+      `${file} is one of the server's own files. Name another for the backup.`,
+    );
+  }
   backUp(db, file);
 }
+
+/** What the server keeps in its directory. */
+const OUR_FILES =
+  /^(membrane-mcp\.db|demo\.db)(-wal|-shm|-journal)?$|^instance\./;
 
 /** Of the SQLite in this executable. */
 export function sqliteVersion(): string {
@@ -184,15 +212,13 @@ export function restoreDirectory(
   backup: string,
   clock: Clock,
 ): string | null {
-  if (!existsSync(backup)) {
-    throw new GatewayError("not_found", `${backup} does not exist.`);
-  }
+  requireFile(backup);
   makeDirectory(directory);
   using _lock = lockDirectory(directory, clock);
   const file = databaseFile(directory);
   const incoming = `${file}.restoring`;
   try {
-    using source = new Database(backup, { readonly: true });
+    using source = openReadOnly(backup);
     if (inspect(source, backup) === 0) {
       throw new GatewayError(
         "conflict",
@@ -213,12 +239,38 @@ export function restoreDirectory(
       `UPDATE meta SET value = CAST(value AS INTEGER) + ${SKIPPED_STREAMS} WHERE key = 'next_stream'`,
     );
   }
+  giveToOwner(directory, incoming);
   toDisk(incoming);
   const kept = setAside(file, clock);
   renameSync(incoming, file);
   toDisk(dirname(file));
   return kept;
 }
+
+/** Throws `not_found` for a file that is not there or cannot be read. */
+function requireFile(file: string): void {
+  try {
+    if (statSync(file).isDirectory()) throw new Error("it is a directory");
+    accessSync(file, constants.R_OK);
+  } catch (cause) {
+    const { code, message } = cause as Error & { code?: string };
+    const why = code === "ENOENT" ? "it does not exist" : message;
+    throw new GatewayError("not_found", `${file} cannot be read: ${why}.`, {
+      cause,
+    });
+  }
+}
+
+/** A backup of ours, or a copy of a database in WAL mode, which SQLite would otherwise want to write beside. */
+function openReadOnly(file: string): Database {
+  const alone = !existsSync(`${file}-wal`);
+  const { href } = pathToFileURL(resolve(file));
+  return alone
+    ? new Database(`${href}?immutable=1`, URI_READONLY)
+    : new Database(file, { readonly: true });
+}
+const { SQLITE_OPEN_READONLY, SQLITE_OPEN_URI } = sqlite;
+const URI_READONLY = SQLITE_OPEN_READONLY | SQLITE_OPEN_URI;
 
 /** Moves a database and what belongs to it out of the way. */
 function setAside(file: string, clock: Clock): string | null {
@@ -235,13 +287,17 @@ function setAside(file: string, clock: Clock): string | null {
 export function migrateDirectory(directory: string, clock: Clock) {
   const file = databaseFile(directory);
   let from = 0;
-  if (existsSync(file)) {
-    using db = new Database(file, { readonly: true });
-    from = inspect(db, file);
+  try {
+    if (existsSync(file)) {
+      using db = new Database(file, { readonly: true });
+      from = inspect(db, file);
+    }
+    makeDirectory(directory);
+    using _lock = lockDirectory(directory, clock);
+    openDatabase(directory).close();
+  } catch (cause) {
+    throw unusable(directory, cause);
   }
-  makeDirectory(directory);
-  using _lock = lockDirectory(directory, clock);
-  openDatabase(directory).close();
   return { from, to: migrations.length };
 }
 
@@ -281,7 +337,12 @@ function openExisting(directory: string): Database {
       `There is no database in ${join(directory, "")}. Set DATA_DIR to the directory of the server.`,
     );
   }
-  const db = new Database(file, { strict: true });
+  let db: Database;
+  try {
+    db = new Database(file, { strict: true, readwrite: true });
+  } catch (cause) {
+    throw unusable(directory, cause);
+  }
   try {
     const version = inspect(db, file);
     if (version < migrations.length) {
@@ -296,6 +357,6 @@ function openExisting(directory: string): Database {
     return db;
   } catch (error) {
     db.close();
-    throw error;
+    throw unusable(directory, error);
   }
 }
