@@ -37,10 +37,12 @@ export const buildToolIndex: BuildIndex = (tools) => {
     const meant = [word, ...(synonyms.get(word) ?? [])]
       .map(quote)
       .filter((term) => exists.get(term) !== null);
+    if (meant[0] === quote(word)) meant.unshift(...own(meant[0]));
     if (meant.length > 0) return meant.join(" OR ");
     if (word.length >= MIN_PREFIX) {
       const prefix = `${quote(word)}*`;
-      if (exists.get(prefix) !== null) return prefix;
+      if (exists.get(prefix) !== null)
+        return [prefix, ...own(prefix)].join(" OR ");
     }
     const near = nearest(word, stems).map((stem) => `${quote(stem)}*`);
     return near.length > 0 ? near.join(" OR ") : null;
@@ -70,6 +72,11 @@ const WEIGHTS = [6, 8, 6, 2, 0.5];
 const MAX_WORDS = 32;
 const MIN_PREFIX = 3;
 
+/** The word itself counts for more than those that are used for it: BM25 adds up what is repeated. */
+const OWN_WEIGHT = 3;
+const own = (term: string) =>
+  Array.from({ length: OWN_WEIGHT - 1 }, () => term);
+
 const quote = (term: string) => `"${term}"`;
 
 /** Of a tool, in the order of the columns. */
@@ -98,7 +105,7 @@ function wordsOf(text: string): string[] {
 
 /** Words that say nothing of what is wanted. */
 const stopWords = new Set(
-  "a an the of in on at to for from by with and or is are be my me i we our you your it its this that these those please can could would want need how do does somebody someone something".split(
+  "a an the of in on at to for from by with and or is are am was were be been my me i we us our you your he she it its they them their this that these those there please can could would should want need let have has had get got how what who which when where why do does did still now right some any all somebody someone something people".split(
     " ",
   ),
 );
@@ -109,7 +116,7 @@ for (const group of [
   "create add new make",
   "delete remove erase",
   "update edit change modify",
-  "list show get find search fetch retrieve view",
+  "list show find search fetch retrieve view",
   "send post",
   "email mail",
   "message dm chat",
@@ -128,6 +135,10 @@ for (const group of [
   "reply respond answer",
   "comment note",
   "assign reassign",
+  "close resolve complete finish",
+  "call phone ring dial",
+  "holiday vacation leave",
+  "sign signature",
 ]) {
   const words = group.split(" ");
   for (const word of words) {
