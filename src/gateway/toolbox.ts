@@ -182,7 +182,13 @@ export function createToolbox(wiring: {
       const tool = shown.find(name);
       const source = tool && sources.get(tool.source);
       if (!tool || !source) {
-        throw new GatewayError("not_found", `Unknown tool: ${name}`);
+        const gone = customer.view.enabled.includes(name);
+        throw new GatewayError(
+          "not_found",
+          gone
+            ? `${name} was enabled, but the user's apps do not offer it any more. List the tools again.`
+            : `Unknown tool: ${name}`,
+        );
       }
       const { controller, ...rest } = context;
       // It may have been cancelled while the catalogue was loaded.
