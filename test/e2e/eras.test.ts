@@ -5,6 +5,7 @@ import { openWorkspace } from "../support/demo-client.ts";
 import { oddWorld } from "../support/odd-world.ts";
 import { connectModern } from "../support/stateless.ts";
 
+// Demanded: eras-share-chats
 test("one chat, clients of both eras, and kill -9 between them", async () => {
   await using workspace = openWorkspace(oddWorld({ bigActions: 3 }), {
     workspaceKey: WORKSPACE_KEY,

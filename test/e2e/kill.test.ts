@@ -2,6 +2,7 @@ import {
   afterAll,
   beforeAll,
   beforeEach,
+  // Demanded: restart
   describe,
   expect,
   test,

@@ -32,6 +32,7 @@ describe("a call that takes too long", () => {
 });
 
 describe("cancelling", () => {
+  // Demanded: cancel
   test("reaches Membrane, and nothing more is said of the call", async () => {
     await using patient = await openRig();
     const session = await patient.open("ada");
@@ -94,6 +95,7 @@ describe("cancelling", () => {
   });
 });
 
+// Demanded: never-twice
 describe("a call is sent once", () => {
   test.each([
     ["the socket is reset", { destroy: true }],

@@ -102,6 +102,7 @@ describe("a catalogue", () => {
     expect(await names(rig, "bob")).toEqual(before);
   });
 
+  // Demanded: tools-list-changed
   test("that changes is announced to those who listen, and to nobody else", async () => {
     const open = async (user: string) => {
       const session = await rig.open(user);

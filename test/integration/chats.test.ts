@@ -25,6 +25,7 @@ const tools = async (user: string, headers: Record<string, string>) => {
 };
 
 describe("a chat", () => {
+  // Demanded: chats-listed
   test("leads to one session, however often it is opened at once", async () => {
     const ids = await Promise.all(
       Array.from({ length: 50 }, () =>
@@ -35,6 +36,7 @@ describe("a chat", () => {
     expect((await chats("ada"))["fifty"]).toBe(ids[0]!);
   });
 
+  // Demanded: chats
   test("continues the session without its id", async () => {
     const session = await rig.open(
       "ada",

@@ -86,6 +86,7 @@ describe("Host and Origin", () => {
     },
   );
 
+  // Demanded: origin
   test("a page that may call sees what it needs, and no other page may be told that it may", async () => {
     const preflight = (origin: string) =>
       fetch(`${rig.url}/mcp`, {

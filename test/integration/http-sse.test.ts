@@ -30,6 +30,7 @@ const sessionOf = (endpoint: string) =>
   new URL(endpoint, rig.url).searchParams.get("sessionId")!;
 
 describe("HTTP+SSE", () => {
+  // Demanded: http-sse
   test("serves the official client", async () => {
     const { client } = await rig.connect("ada", { sse: true });
     const { tools } = await client.listTools();

@@ -32,6 +32,7 @@ describe("schemas", () => {
     }
   });
 
+  // Demanded: schemas-whole
   test("go through the client of the newer SDK, with nothing lost", async () => {
     const client = new Client({ name: "test", version: "1.0.0" });
     await client.connect(

@@ -27,6 +27,7 @@ const apps = (list: string[]) =>
   new Set(list.map((name) => name.slice(0, name.indexOf("_"))));
 
 describe("static mode", () => {
+  // Demanded: static-default
   test("is the default", async () => {
     expect(await names("/mcp")).toEqual(await names("/mcp?mode=static"));
   });
@@ -43,6 +44,7 @@ describe("static mode", () => {
     expect(apps(await names(path))).toEqual(new Set(expected));
   });
 
+  // Demanded: apps
   test("both accounts of an app belong to it", async () => {
     const shown = await names("/mcp?apps=mail");
     const prefixes = apps(shown);
@@ -51,6 +53,7 @@ describe("static mode", () => {
     for (const prefix of prefixes) expect(prefix).toMatch(/^mail(-|$)/);
   });
 
+  // Demanded: unknown-tool
   test("what is not shown cannot be called", async () => {
     const session = await rig.open("ada", {}, "/mcp?apps=big");
     const before = rig.workspace.runCounts()["act_lab_echo"];
@@ -93,6 +96,7 @@ test("an unknown mode is 400 and names the valid ones", async () => {
 });
 
 describe("dynamic mode", () => {
+  // Demanded: dynamic
   test("begins with enable-tools alone, and shows what it enabled", async () => {
     const { client } = await rig.connect("ada", { path: "/mcp?mode=dynamic" });
     const changed = Promise.withResolvers<void>();
@@ -131,6 +135,7 @@ describe("dynamic mode", () => {
     expect(echoed.structuredContent).toEqual({ a: 1 });
   });
 
+  // Demanded: hyphens
   test("- and _ are alike in the names it takes, and it replaces the set", async () => {
     const path = "/mcp?mode=dynamic";
     const session = await rig.open("ada", {}, path);

@@ -41,6 +41,7 @@ async function resume(user: string, session: string, lastEventId: string) {
 }
 
 describe("resuming a stream", () => {
+  // Demanded: disconnect-is-no-cancel
   test("a call whose connection is cut goes on, runs once, and its answer is fetched later", async () => {
     const session = await rig.open("ada");
     const before = runs();
@@ -57,6 +58,7 @@ describe("resuming a stream", () => {
     expect(runs()).toBe(before + 1);
   });
 
+  // Demanded: stream-resumes
   test("what is replayed is exactly the rest, in order, and 204 when nothing is left", async () => {
     const session = await rig.open("ada");
     const before = runs();
@@ -82,6 +84,7 @@ describe("resuming a stream", () => {
     }
   });
 
+  // Demanded: progress-rises
   test("progress rises while a call runs and stops with its answer", async () => {
     const session = await rig.open("ada");
     const before = runs();
@@ -101,6 +104,7 @@ describe("resuming a stream", () => {
     expect(sent[0].params.progressToken).toBe("p");
   });
 
+  // Demanded: stream-of-others
   test("no id of another session, user or none opens anything", async () => {
     const mine = await rig.open("ada");
     const other = await rig.open("ada");
@@ -227,6 +231,7 @@ describe("resuming a stream", () => {
     expect(got.length).toBeGreaterThan(5);
   });
 
+  // Demanded: retry
   test("a client of an older revision gets ids without an event of empty data", async () => {
     const opened = await rig.post("ada", initialize("2025-03-26"));
     const session = opened.headers.get("mcp-session-id")!;

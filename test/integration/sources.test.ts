@@ -91,6 +91,7 @@ async function connect(user: string) {
 const words = (result: any) => result.content[0].text as string;
 
 describe("prompts and resources", () => {
+  // Demanded: prompts, resources, completion
   test("are declared, listed and read in both eras", async () => {
     const legacy = await connect("ada");
     expect(legacy.getServerCapabilities()).toMatchObject({
@@ -130,6 +131,7 @@ describe("prompts and resources", () => {
     }
   });
 
+  // Demanded: resource-unknown
   test("keep to the apps of the URL", async () => {
     const path = "/mcp?apps=other";
     for (const [method, key] of [
@@ -186,6 +188,7 @@ describe("prompts and resources", () => {
 });
 
 describe("a resource that changes", () => {
+  // Demanded: resource-updates
   test("is told to the session that subscribed, until it unsubscribes, also after a restart", async () => {
     const client = await connect("ursula");
     const other = await connect("vera");
@@ -261,6 +264,7 @@ describe("a resource that changes", () => {
 });
 
 describe("a session's client is asked", () => {
+  // Demanded: elicitation, sampling, roots
   test("what its source wants to know: the user, the model, the host", async () => {
     const client = await connect("ada");
     const run = async (name: string) =>
@@ -300,6 +304,7 @@ describe("a session's client is asked", () => {
     for (const [, client] of clients) await client.close();
   });
 
+  // Demanded: capabilities-respected
   test("over HTTP+SSE too", async () => {
     const session = await rig.connect("ada", { sse: true });
     const result: any = await session.client.callTool({
@@ -403,6 +408,7 @@ describe("a stateless caller gets the questions", () => {
       able,
     );
 
+  // Demanded: input-required
   test("and its state is good for the same caller and request, as often as it likes", async () => {
     const requestState = await state("ada", NAME);
     expect(requestState).not.toContain("state");
@@ -412,6 +418,7 @@ describe("a stateless caller gets the questions", () => {
     }
   });
 
+  // Demanded: request-state
   test("for nobody else, for nothing else, not for ever, and not when it was touched", async () => {
     const requestState = await state("ada", NAME);
     const refused = async (result: ReturnType<typeof answer>) => {
@@ -437,6 +444,7 @@ describe("a stateless caller gets the questions", () => {
     await refused(answer("ada", NAME, requestState));
   });
 
+  // Demanded: missing-capability
   test("and what it cannot be asked is named", async () => {
     const { status, body } = await ask(
       "ada",
@@ -452,6 +460,7 @@ describe("a stateless caller gets the questions", () => {
 });
 
 describe("logs", () => {
+  // Demanded: logging
   test("come at the level that a session has set, also after a restart", async () => {
     const client = await connect("ada");
     const heard: unknown[] = [];
@@ -474,6 +483,7 @@ describe("logs", () => {
     await client.close();
   });
 
+  // Demanded: log-level
   test("come to a stateless caller at the level that its request names", async () => {
     for (const [level, expected] of [
       ["debug", 1],
@@ -509,6 +519,7 @@ describe("logs", () => {
   );
 });
 
+// Demanded: param-headers
 describe("Mcp-Param headers", () => {
   const send = (headers: Record<string, string>, args: Params) =>
     rig.post(
@@ -549,6 +560,7 @@ describe("Mcp-Param headers", () => {
   );
 });
 
+// Demanded: gone-tool-said
 test("what a source does not want, and what has gone, is said", async () => {
   await using dynamic = await openRig({ clock });
   const session = await dynamic.open("ada", {}, "/mcp?mode=dynamic");

@@ -53,6 +53,7 @@ describe("2026-07-28", () => {
     return body.result.tools.map(({ name }: any) => name) as string[];
   };
 
+  // Demanded: discover
   test("is discovered, with what it can and who it is", async () => {
     const { status, headers, body } = await ask("ada", "server/discover");
     expect(status).toBe(200);
@@ -74,6 +75,7 @@ describe("2026-07-28", () => {
     ]);
   });
 
+  // Demanded: caching
   test("lists the same tools as a session, in the same order, for as long as they are good", async () => {
     const session = await rig.open("ada");
     const legacy = await rig.post(
@@ -100,6 +102,7 @@ describe("2026-07-28", () => {
     );
   });
 
+  // Demanded: result-type
   test("runs a tool, and answers with one JSON body", async () => {
     const { headers, body } = await ask("ada", "tools/call", {
       name: "lab_echo",
@@ -113,6 +116,7 @@ describe("2026-07-28", () => {
     });
   });
 
+  // Demanded: no-get
   test("leaves no session behind, and minds none", async () => {
     const { headers } = await ask(
       "ada",
@@ -140,6 +144,7 @@ describe("2026-07-28", () => {
     }
   });
 
+  // Demanded: meta-required, header-mismatch, method-404
   describe("refuses", () => {
     const good = request("tools/list");
     const meta = good.params._meta as Params;
@@ -240,6 +245,7 @@ describe("2026-07-28", () => {
       if (!Array.isArray(message)) expect(answer.body.id).toBe(1);
     });
 
+    // Demanded: unsupported-version
     test("a revision that it does not speak, and says which it does", async () => {
       const asked = request("server/discover", {
         _meta: { [`${PREFIX}protocolVersion`]: "2099-01-01" },
@@ -266,6 +272,7 @@ describe("2026-07-28", () => {
     });
   });
 
+  // Demanded: name-base64
   test("takes a name in Base64", async () => {
     const name = `=?base64?${Buffer.from("lab_echo").toString("base64")}?=`;
     const { body } = await rig.post(
@@ -308,6 +315,7 @@ describe("2026-07-28", () => {
     expect(stream.events.some(({ id }) => id)).toBe(false);
   });
 
+  // Demanded: close-cancels
   describe("closing the connection cancels the call", () => {
     for (const meta of [{}, { progressToken: 1 }]) {
       test(
@@ -358,6 +366,7 @@ describe("2026-07-28", () => {
     const isChange = ({ data }: { data?: string }) =>
       Boolean(data?.includes("tools/list_changed"));
 
+    // Demanded: listen-acknowledged, listen-filtered
     test("acknowledges what it can tell of, and tells of changes to who asked", async () => {
       await listed("dora");
       const mine = await listen("dora", {
@@ -419,6 +428,7 @@ describe("2026-07-28", () => {
       two.close();
     });
 
+    // Demanded: listen-graceful
     test("ends with an answer when the server stops", async () => {
       await using own = await openRig();
       const stream = await own.start(
@@ -439,6 +449,7 @@ describe("2026-07-28", () => {
     });
   });
 
+  // Demanded: list-stateless
   test("without a chat, dynamic mode has a list that never changes", async () => {
     const path = "/mcp?mode=dynamic";
     expect(await listed("ada", path)).toEqual(["search-tools", "call-tool"]);
@@ -473,6 +484,7 @@ describe("2026-07-28", () => {
     expect(status).toBe(401);
   });
 
+  // Demanded: both-eras
   test.each([
     ["legacy" as const, "2025-11-25"],
     ["auto" as const, VERSION],

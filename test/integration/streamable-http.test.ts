@@ -13,6 +13,7 @@ const NOT_FOUND =
   '{"jsonrpc":"2.0","error":{"code":-32000,"message":"Session not found"},"id":null}';
 
 describe("Streamable HTTP", () => {
+  // Demanded: ping
   test("the official client lists every tool of the odd world and gets its results", async () => {
     const { client } = await rig.connect("ada");
     const { tools } = await client.listTools();
@@ -45,6 +46,7 @@ describe("Streamable HTTP", () => {
     expect(body.result.isError).toBeUndefined();
   });
 
+  // Demanded: tool-errors
   test("a failed run is a result that says why, with its cause and its number, and nothing secret", async () => {
     const session = await rig.open("ada");
     const { body } = await rig.post("ada", call("lab_fail-action-run"), {
@@ -68,11 +70,13 @@ describe("Streamable HTTP", () => {
     },
   );
 
+  // Demanded: initialize-negotiates
   test("an unknown revision is answered with the newest of ours", async () => {
     const { body } = await rig.post("ada", initialize("1999-01-01"));
     expect(body.result.protocolVersion).toBe("2025-11-25");
   });
 
+  // Demanded: session-unknown-404
   test("an unknown session and somebody else's are the same 404, to the byte", async () => {
     const session = await rig.open("ada");
     for (const id of ["f".repeat(32), session, "x", "' OR 1=1 --"]) {
@@ -90,6 +94,7 @@ describe("Streamable HTTP", () => {
     ).toBe(200);
   });
 
+  // Demanded: session-id-assigned
   test("a session id that a client chose is never adopted", async () => {
     const answer = await rig.post("ada", initialize(), {
       "mcp-session-id": "a".repeat(32),
@@ -102,6 +107,7 @@ describe("Streamable HTTP", () => {
     expect(again.status).toBe(400);
   });
 
+  // Demanded: session-delete
   test("DELETE ends a session for good", async () => {
     const session = await rig.open("ada");
     const headers = {
@@ -117,6 +123,7 @@ describe("Streamable HTTP", () => {
     expect(status).toBe(404);
   });
 
+  // Demanded: stream-primed
   test("a call is a stream that begins with a priming event, from 2025-11-25 on", async () => {
     for (const [version, primed] of [
       ["2025-11-25", true],
@@ -156,6 +163,7 @@ describe("Streamable HTTP", () => {
       expect(answer.body.result.structuredContent).toEqual({ x: 1 });
   });
 
+  // Demanded: session-required-400
   test("a plain caller is served without a session, and one that expects streams has to have one", async () => {
     const plain = await rig.post("ada", call("lab_echo", { x: 1 }), {
       accept: "*/*",
@@ -165,6 +173,7 @@ describe("Streamable HTTP", () => {
     expect((await rig.post("ada", listTools)).status).toBe(400);
   });
 
+  // Demanded: batches-one-revision
   test("batches exist in 2025-03-26 only", async () => {
     const batch = [
       { jsonrpc: "2.0", method: "notifications/initialized" },
@@ -228,6 +237,7 @@ describe("Streamable HTTP", () => {
     ]);
   });
 
+  // Demanded: post-202
   test("notifications and responses are accepted without an answer", async () => {
     const session = await rig.open("ada");
     for (const message of [
@@ -241,6 +251,7 @@ describe("Streamable HTTP", () => {
     }
   });
 
+  // Demanded: protocol-version-header
   test("an MCP-Protocol-Version that nobody speaks is refused, naming those that are", async () => {
     const session = await rig.open("ada");
     const answer = await rig.post("ada", listTools, {
@@ -270,6 +281,7 @@ describe("Streamable HTTP", () => {
     expect(before).not.toBeNull();
   });
 
+  // Demanded: tools-paged
   test("the pages of a long list add up to the list", async () => {
     await using small = await openRig({ env: { TOOLS_PAGE_SIZE: "7" } });
     const all = (await rig.post("ada", listTools, { accept: "*/*" })).body

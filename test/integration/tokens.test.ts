@@ -126,6 +126,7 @@ describe("a token is refused", () => {
     expect(answer.text).not.toContain(token().slice(0, 40));
   });
 
+  // Demanded: token-audience
   test("and its claims are never listened to: Membrane is not asked", async () => {
     const before = rig.workspace.requests.length;
     await rig.post(
@@ -137,6 +138,7 @@ describe("a token is refused", () => {
 });
 
 describe("the challenge", () => {
+  // Demanded: www-authenticate
   test("without a token has the body that clients know, and leads to metadata that exists", async () => {
     const answer = await rig.post(null, initialize());
     expect([answer.status, answer.text]).toEqual([
@@ -154,6 +156,7 @@ describe("the challenge", () => {
 });
 
 describe("where the token is", () => {
+  // Demanded: token-places
   test("a header in any case, or the query, but not both", async () => {
     const token = await rig.tokenFor("ada");
     const send = (headers: Record<string, string>, path?: string) =>
@@ -182,6 +185,7 @@ describe("where the token is", () => {
   });
 });
 
+// Demanded: session-not-a-credential
 describe("a session is no credential", () => {
   test("an expired token is refused with a session that is fine", async () => {
     const clock = fakeClock(Date.now());

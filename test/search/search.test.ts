@@ -87,6 +87,7 @@ describe("mode search", () => {
     (await rig.post(user, call(tool, args), { "mcp-session-id": session }))
       .body;
 
+  // Demanded: search
   test("shows two tools; what one finds, the other runs", async () => {
     const session = await open("ada", "/mcp?mode=search");
     expect(await names(session)).toEqual(["search-tools", "call-tool"]);
@@ -113,6 +114,7 @@ describe("mode search", () => {
     expect(refused.error.code).toBe(-32602);
   });
 
+  // Demanded: search
   test("finds what came, and no more what is gone; and never what is another's", async () => {
     const session = await open("ada", "/mcp?mode=search");
     const find = async (query: string, user: string, id: string) =>
@@ -159,6 +161,7 @@ describe("mode search", () => {
     expect((await run(session, "search-tools", args)).error.code).toBe(-32602);
   });
 
+  // Demanded: auto
   test("auto is static for few tools, and search for many", async () => {
     await using few = await openRig({ env: { AUTO_STATIC_TOOLS: "1000" } });
     await using many = await openRig({ env: { AUTO_STATIC_TOOLS: "3" } });

@@ -93,6 +93,7 @@ describe("nameTools", () => {
     expect(nameOf(name([b]), b)).toBe(nameOf(names, b)!);
   });
 
+  // Demanded: tool-names
   test("names are at most 64 characters of A-Z, a-z, 0-9, _ and -, and distinct", () => {
     const long = "x".repeat(80);
     const offers = [
@@ -119,6 +120,7 @@ describe("nameTools", () => {
     expect(after).toEqual(before);
   });
 
+  // Demanded: names-stay
   test("adding and removing actions and connections moves nobody else's name", () => {
     const name = namer();
     const all = ["a", "b", "a_b", "c"].flatMap((app) =>
