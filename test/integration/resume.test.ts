@@ -231,7 +231,6 @@ describe("resuming a stream", () => {
     expect(got.length).toBeGreaterThan(5);
   });
 
-  // Demanded: retry
   test("a client of an older revision gets ids without an event of empty data", async () => {
     const opened = await rig.post("ada", initialize("2025-03-26"));
     const session = opened.headers.get("mcp-session-id")!;

@@ -13,7 +13,6 @@ const NOT_FOUND =
   '{"jsonrpc":"2.0","error":{"code":-32000,"message":"Session not found"},"id":null}';
 
 describe("Streamable HTTP", () => {
-  // Demanded: ping
   test("the official client lists every tool of the odd world and gets its results", async () => {
     const { client } = await rig.connect("ada");
     const { tools } = await client.listTools();
@@ -123,7 +122,7 @@ describe("Streamable HTTP", () => {
     expect(status).toBe(404);
   });
 
-  // Demanded: stream-primed
+  // Demanded: stream-primed, retry
   test("a call is a stream that begins with a priming event, from 2025-11-25 on", async () => {
     for (const [version, primed] of [
       ["2025-11-25", true],
@@ -173,7 +172,7 @@ describe("Streamable HTTP", () => {
     expect((await rig.post("ada", listTools)).status).toBe(400);
   });
 
-  // Demanded: batches-one-revision
+  // Demanded: batches-one-revision, ping
   test("batches exist in 2025-03-26 only", async () => {
     const batch = [
       { jsonrpc: "2.0", method: "notifications/initialized" },
