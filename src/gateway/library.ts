@@ -19,7 +19,7 @@ export type Reader = { principal: Principal; view: View };
 export type Page = {
   entries: string[];
   nextCursor: string | null;
-  freshMs: number;
+  freshMs: () => number;
 };
 
 /** Prompts and resources out of the caller's own catalogue. */
@@ -84,7 +84,7 @@ export function createLibrary(wiring: {
       entries: part.map(([, entry]) => JSON.stringify(entry)),
       nextCursor:
         last && start + pageSize < keyed.length ? encodeCursor(last[0]) : null,
-      freshMs: catalogs.freshMs(reader.principal),
+      freshMs: () => catalogs.freshMs(reader.principal),
     };
   }
 

@@ -25,7 +25,7 @@ export type ToolPage = {
   /** Of the whole list, not of the page. */
   digest: string;
   /** For how long a client may take it for current, in ms. */
-  freshMs: number;
+  freshMs: () => number;
 };
 
 /** What a call begins with. The toolbox aborts it when its time is up. */
@@ -156,7 +156,7 @@ export function createToolbox(wiring: {
             : null,
         digest,
         // What is enabled can change with the next call.
-        freshMs: mode === "dynamic" ? 0 : catalogs.freshMs(principal),
+        freshMs: () => (mode === "dynamic" ? 0 : catalogs.freshMs(principal)),
       };
     },
 

@@ -22,11 +22,12 @@ export function createStreamableHttp(wiring: {
 }): StreamableHttp {
   const { legacy, stateless } = wiring;
 
-  async function post(exchange: Exchange): Promise<Response> {
+  function post(exchange: Exchange): Promise<Response> {
     const { messages, batch } = parseBody(exchange.body!, wiring.limits);
     const { log, request } = exchange;
     log["rpc"] = batch ? `batch of ${messages.length}` : rpcName(messages[0]!);
-    if (!messages.some((message) => isStateless(request, message))) {
+    const version = request.headers.get("mcp-protocol-version");
+    if (!messages.some((message) => isStateless(version, message))) {
       return legacy.post(exchange, messages, batch);
     }
     if (batch) {
@@ -65,11 +66,10 @@ export function createStreamableHttp(wiring: {
  * A message that says in itself which revision it speaks; or that says so in its header alone, which is a fault
  * of that revision. Every other is of the revisions with sessions, whose clients never send what they do not know.
  */
-function isStateless(request: Request, message: RpcMessage): boolean {
+function isStateless(version: string | null, message: RpcMessage): boolean {
   if (message.kind === "response") return false;
   const meta = message.params["_meta"];
   if (isRecord(meta) && PROTOCOL_VERSION in meta) return true;
-  const version = request.headers.get("mcp-protocol-version");
   return (
     version !== null &&
     !legacyVersions.includes(version) &&

@@ -171,34 +171,45 @@ export function createInputs(wiring: {
 
   return {
     async run(context, method, params, work) {
-      const stateless = context.ask === "stateless";
-      const bound = stateless
-        ? binding(context.who, method, params)
-        : new Uint8Array();
-      let input = stateless ? await readInput(params, bound) : null;
-      for (let round = 0; round < MAX_ROUNDS; round++) {
-        const outcome = await work(input);
+      // By far the most frequent case: nothing is asked.
+      if (context.ask !== "stateless") {
+        const outcome = await work(null);
         if (!isInputRequired(outcome)) return outcome;
-        requireCapabilities(context, outcome);
-        if (stateless) {
-          const { inputRequests, requestState } = outcome;
-          return {
-            ask: inputRequired({
-              ...(inputRequests ? { inputRequests } : {}),
-              ...(requestState === undefined
-                ? {}
-                : { requestState: await seal(requestState, bound) }),
-            }),
-          };
-        }
-        input = await askSession(context, outcome);
+        return askUntilDone(context, outcome, work);
       }
-      throw new GatewayError(
-        "conflict",
-        `It has asked for input ${MAX_ROUNDS} times, and was stopped.`,
-      );
+      const bound = binding(context.who, method, params);
+      const outcome = await work(await readInput(params, bound));
+      if (!isInputRequired(outcome)) return outcome;
+      requireCapabilities(context, outcome);
+      const { inputRequests, requestState } = outcome;
+      return {
+        ask: inputRequired({
+          ...(inputRequests ? { inputRequests } : {}),
+          ...(requestState === undefined
+            ? {}
+            : { requestState: await seal(requestState, bound) }),
+        }),
+      };
     },
   };
+
+  async function askUntilDone<T extends object>(
+    context: InputContext,
+    first: InputRequired,
+    work: (input: Input | null) => Promise<T | InputRequired>,
+  ): Promise<T> {
+    let asked = first;
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      requireCapabilities(context, asked);
+      const outcome = await work(await askSession(context, asked));
+      if (!isInputRequired(outcome)) return outcome;
+      asked = outcome;
+    }
+    throw new GatewayError(
+      "conflict",
+      `It has asked for input ${MAX_ROUNDS} times, and was stopped.`,
+    );
+  }
 }
 
 function inputRequired(members: object): Result {

@@ -150,7 +150,7 @@ export function createMethods(wiring: {
       context,
       (start) => library.readResource(context.customer, uri, start),
       // What it says can change at any time, and its source does not say when.
-      (result) => ({ ...writeResult(result), ttlMs: 0 }),
+      (result) => ({ ...writeResult(result), ttlMs: () => 0 }),
     );
   };
 
@@ -305,6 +305,9 @@ function writePage(key: string, page: Page): Result {
 }
 
 function writeResult(result: Record<string, unknown>): Result {
+  if (!("_meta" in result)) {
+    return { fields: JSON.stringify(result).slice(1, -1) };
+  }
   const { _meta: meta, ...rest } = result as {
     _meta?: Record<string, unknown>;
   };

@@ -8,7 +8,7 @@ export type Result = {
   fields: string;
   meta?: Record<string, unknown> | undefined;
   /** Of what a client may keep: for how long, in ms (MCP 2026-07-28, server/utilities/caching). */
-  ttlMs?: number;
+  ttlMs?: () => number;
 };
 
 /** Puts a result on the wire of an era. */
@@ -29,7 +29,7 @@ export function writeStateless(server: ServerInfo): WriteResult {
       `"resultType":"${resultType}"`,
       fields,
       // Every list is one user's own.
-      ttlMs === undefined ? "" : `"ttlMs":${ttlMs},"cacheScope":"private"`,
+      ttlMs === undefined ? "" : `"ttlMs":${ttlMs()},"cacheScope":"private"`,
       meta === undefined
         ? own
         : `"_meta":${JSON.stringify({ ...meta, ...serverInfo })}`,

@@ -113,7 +113,7 @@ export function createStateless(wiring: {
 
   const discover: Method = (_params, { customer }) => ({
     fields: `"supportedVersions":${JSON.stringify(supportedVersions)},${describeServer(about, "stateless", customer.view)}`,
-    ttlMs: DISCOVERY_TTL_MS,
+    ttlMs: () => DISCOVERY_TTL_MS,
   });
 
   /** What a request shows: what its chat keeps, and what its URL says. */

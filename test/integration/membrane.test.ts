@@ -1,6 +1,4 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { Client } from "@modelcontextprotocol/client";
-import { StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import Ajv from "ajv";
 import { openRig } from "../support/app.ts";
 import type { Rig } from "../support/app.ts";
@@ -8,6 +6,7 @@ import { call, listTools } from "../support/caller.ts";
 import { failures } from "../support/odd-lab.ts";
 import { oddInputSchemas } from "../support/odd-schemas.ts";
 import { oddWorld } from "../support/odd-world.ts";
+import { connectModern } from "../support/stateless.ts";
 
 /** Membrane's oddities, as the official clients and models see them. */
 
@@ -33,21 +32,27 @@ describe("schemas", () => {
   });
 
   // Demanded: schemas-whole
-  test("go through the client of the newer SDK, with nothing lost", async () => {
-    const client = new Client({ name: "test", version: "1.0.0" });
-    await client.connect(
-      new StreamableHTTPClientTransport(new URL(`${rig.url}/mcp`), {
-        requestInit: {
-          headers: { authorization: `Bearer ${await rig.tokenFor("ada")}` },
-        },
-      }),
-    );
+  test.each([
+    ["the older SDK", () => rig.connect("ada").then(({ client }) => client)],
+    ...(["legacy", "auto"] as const).map(
+      (mode) =>
+        [
+          `the newer SDK in mode ${mode}`,
+          async () => {
+            const token = await rig.tokenFor("ada");
+            return connectModern(`${rig.url}/mcp`, token, { mode });
+          },
+        ] as const,
+    ),
+  ])("go through the client of %s, with nothing lost", async (_, connect) => {
+    const client = await connect();
     const listed = await client.listTools();
-    // That client itself drops a property of this name.
-    const expected: unknown = JSON.parse(JSON.stringify(tools), (key, value) =>
-      key === "__proto__" ? undefined : value,
-    );
-    expect(listed.tools as unknown).toEqual(expected);
+    // Some of these clients drop a property of this name themselves.
+    const plain = (value: unknown): unknown =>
+      JSON.parse(JSON.stringify(value), (key, inner) =>
+        key === "__proto__" ? undefined : inner,
+      );
+    expect(plain(listed.tools)).toEqual(plain(tools));
     const { structuredContent } = await client.callTool({
       name: "lab_output-against-schema",
       arguments: {},
