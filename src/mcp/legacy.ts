@@ -3,6 +3,7 @@ import type { EventLog } from "../core/event.ts";
 import type { Exchange } from "../core/exchange.ts";
 import type { Session, SessionStore } from "../core/session.ts";
 import { DEFAULT_VIEW } from "../core/session.ts";
+import { CALL_TOOL } from "../core/tool.ts";
 import type { CallStart, Calls } from "./calls.ts";
 import type { EventIds } from "./event-id.ts";
 import type { About } from "./initialize.ts";
@@ -13,6 +14,7 @@ import {
   RpcError,
   SERVER_ERROR,
   errorText,
+  isRecord,
   resultText,
 } from "./jsonrpc.ts";
 import type { Methods } from "./methods.ts";
@@ -381,8 +383,12 @@ export function rpcName(message: RpcMessage): string {
   return message.kind === "response" ? "response" : message.method;
 }
 
+/** For the log: the tool that a request calls, also by way of `call-tool`. */
 export function toolName(request: RpcRequest): string | undefined {
-  const name =
-    request.method === "tools/call" ? request.params["name"] : undefined;
-  return typeof name === "string" ? name.slice(0, 128) : undefined;
+  if (request.method !== "tools/call") return undefined;
+  const { name, arguments: args } = request.params;
+  if (typeof name !== "string") return undefined;
+  const inner = name === CALL_TOOL && isRecord(args) ? args["name"] : undefined;
+  const whole = typeof inner === "string" ? `${name} ${inner}` : name;
+  return whole.slice(0, 128);
 }

@@ -8,7 +8,7 @@ import type { LogLevel } from "../core/source.ts";
 import { logLevels } from "../core/source.ts";
 import type { Catalog, Catalogs } from "../gateway/catalog.ts";
 import type { Toolbox } from "../gateway/toolbox.ts";
-import type { Calls } from "./calls.ts";
+import type { Calls, Outcome } from "./calls.ts";
 import {
   checkParamHeaders,
   checkStandardHeaders,
@@ -21,6 +21,8 @@ import {
   INVALID_PARAMS,
   INVALID_REQUEST,
   RpcError,
+  SERVER_ERROR,
+  errorText,
   isRecord,
   notificationText,
   resultText,
@@ -73,6 +75,9 @@ const MAX_BEHIND = 256;
 
 const MAX_URIS = 100;
 
+const INTERRUPTED =
+  "The call was interrupted by a restart of the server; its outcome is unknown. It has not been run again.";
+
 /** For how long what `server/discover` says is good: it changes with a deploy. */
 const DISCOVERY_TTL_MS = 3_600_000;
 
@@ -110,6 +115,8 @@ export function createStateless(wiring: {
   const write = writeStateless(about.server);
   const streams = new Set<{ beat(): void }>();
   const subscriptions = new Map<string, Set<Subscription>>();
+  /** Ends each call that is being answered, with an error. */
+  const answering = new Set<() => void>();
 
   const discover: Method = (_params, { customer }) => ({
     fields: `"supportedVersions":${JSON.stringify(supportedVersions)},${describeServer(about, "stateless", customer.view)}`,
@@ -193,7 +200,16 @@ export function createStateless(wiring: {
     let writer: Writer | null = null;
     const early: string[] = [];
     const streamed = Promise.withResolvers<null>();
-    const { outcome, stop } = calls.detached(
+    const interrupted = Promise.withResolvers<Outcome>();
+    const interrupt = () => {
+      stop();
+      interrupted.resolve({
+        text: errorText(request.id, SERVER_ERROR, INTERRUPTED),
+        status: 503,
+      });
+    };
+    answering.add(interrupt);
+    const { outcome: finished, stop } = calls.detached(
       {
         session: null,
         customer: { principal, view },
@@ -208,6 +224,9 @@ export function createStateless(wiring: {
         early.push(text);
         streamed.resolve(null);
       },
+    );
+    const outcome = Promise.race([finished, interrupted.promise]).finally(() =>
+      answering.delete(interrupt),
     );
     // Closing the connection cancels (basic/patterns/cancellation).
     signal.addEventListener("abort", stop);
@@ -445,6 +464,7 @@ export function createStateless(wiring: {
       }
     },
     closeAll() {
+      for (const interrupt of answering) interrupt();
       for (const mine of subscriptions.values()) {
         for (const subscription of mine) finish(subscription);
       }

@@ -449,6 +449,37 @@ describe("2026-07-28", () => {
     });
   });
 
+  test.each([
+    ["before any answer", false],
+    ["on a stream", true],
+  ])(
+    "a call that is still running when the server has to stop ends in an error (%s)",
+    async (_, streamed) => {
+      await using own = await openRig({
+        env: { PROGRESS_INTERVAL: "20ms", DRAIN_TIMEOUT: "50ms" },
+      });
+      const stream = own.start(
+        "ada",
+        callTool(
+          "lab_hold",
+          { gate: "never" },
+          streamed ? { progressToken: 1 } : {},
+        ),
+        headersFor("tools/call", "lab_hold"),
+      );
+      await own.workspace.when(({ path }) => path.includes("/run"));
+      if (streamed) await (await stream).until(() => true);
+      await own.restart();
+      const { status, events, ended, text } = await stream;
+      await ended;
+      const error = streamed
+        ? messages(events).at(-1).error
+        : JSON.parse(text()).error;
+      expect([status, error.code]).toEqual([streamed ? 200 : 503, -32000]);
+      expect(error.message).toContain("outcome is unknown");
+    },
+  );
+
   // Demanded: list-stateless
   test("without a chat, dynamic mode has a list that never changes", async () => {
     const path = "/mcp?mode=dynamic";

@@ -62,6 +62,8 @@ export type SseEvent = {
 export type Listener = {
   status: number;
   events: SseEvent[];
+  /** What came that is no event. */
+  text(): string;
   /** Waits for the event that the test asks for; rejects when the stream ends first. */
   until(found: (event: SseEvent) => boolean): Promise<SseEvent>;
   /** Resolves when the server has closed the stream. */
@@ -213,8 +215,8 @@ function listenTo(response: Response, controller: AbortController): Listener {
   const events: SseEvent[] = [];
   let wake = () => {};
   let over = false;
+  let rest = "";
   const ended = (async () => {
-    let rest = "";
     const decoder = new TextDecoder();
     try {
       for await (const chunk of response.body ?? []) {
@@ -234,6 +236,7 @@ function listenTo(response: Response, controller: AbortController): Listener {
   return {
     status: response.status,
     events,
+    text: () => rest,
     ended,
     async until(found) {
       for (;;) {
