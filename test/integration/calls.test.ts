@@ -244,11 +244,13 @@ describe("what a call brings", () => {
   });
 
   test("a thousand at once, each with its own answer", async () => {
+    await using patient = await openRig();
     const users = ["ada", "bob", "cleo", "dan"];
     const answers = await Promise.all(
       Array.from({ length: 1000 }, async (_, i) => {
         const user = users[i % users.length]!;
-        const { body } = await rig.post(user, call("lab_whoami", {}, i), PLAIN);
+        const message = call("lab_whoami", {}, i);
+        const { body } = await patient.post(user, message, PLAIN);
         return [user, i, body] as const;
       }),
     );
