@@ -33,6 +33,8 @@ export type App = AsyncDisposable & {
   start(): Promise<string>;
   /** Forgets what has expired, as happens by itself every half minute. */
   retain(): Promise<void>;
+  /** Heartbeats and the like, as happens by itself every 15 seconds. */
+  tick(): void;
   /** Drains, writes what is left, closes. Safe to call twice; the second call does not wait for calls. */
   close(): Promise<void>;
 };
@@ -223,6 +225,7 @@ export function createApp(options: AppOptions): App {
     begin,
     start,
     retain: retainAll,
+    tick: mcp.tick,
     close,
     [Symbol.asyncDispose]: close,
   };

@@ -110,6 +110,7 @@ export function createMcpDoor(wiring: {
     sessions,
     catalogs,
     clock,
+    streamAfterMs: wiring.progressMs * 2,
     pollMs: wiring.pollMs,
   });
   return {

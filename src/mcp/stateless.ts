@@ -64,9 +64,6 @@ const SUBSCRIPTION = `${PREFIX}subscriptionId`;
 
 const UNSUPPORTED_VERSION = -32022;
 
-/** A call that takes longer is answered on a stream: what is silent for too long gets cut off on its way. */
-const STREAM_AFTER_MS = 10_000;
-
 /** How exact a chat's `lastSeenAt` is: each update is a commit. */
 const SEEN_MS = 60_000;
 
@@ -108,6 +105,8 @@ export function createStateless(wiring: {
   sessions: SessionStore;
   catalogs: Catalogs;
   clock: Clock;
+  /** A call that takes longer is answered on a stream: what is silent for too long gets cut off on its way. */
+  streamAfterMs: number;
   /** How old a catalogue may be while somebody listens for its changes. */
   pollMs: number;
 }): Stateless {
@@ -230,7 +229,10 @@ export function createStateless(wiring: {
     );
     // Closing the connection cancels (basic/patterns/cancellation).
     signal.addEventListener("abort", stop);
-    const timer = setTimeout(() => streamed.resolve(null), STREAM_AFTER_MS);
+    const timer = setTimeout(
+      () => streamed.resolve(null),
+      wiring.streamAfterMs,
+    );
     exchange.holdOpen();
     const soon = await Promise.race([outcome, streamed.promise]);
     clearTimeout(timer);

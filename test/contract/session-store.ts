@@ -174,6 +174,80 @@ export function sessionStoreContract(
       expect(store.events.state(ref)).toBe("unknown");
     });
 
+    test("a chat without a session is begun, changed by a rule, kept, and taken over by a session", async () => {
+      await using rig = open();
+      const { sessions } = rig.store;
+      const view = { mode: "dynamic", apps: null, enabled: ["a"] } as const;
+      expect(sessions.findChat(ada, "c")).toBeNull();
+      await sessions.editChat(
+        ada,
+        "c",
+        (before) => {
+          expect(before).toBeNull();
+          return { ...view, enabled: ["a"] };
+        },
+        100,
+      );
+      await Promise.all(
+        ["b", "c"].map((name) =>
+          sessions.editChat(
+            ada,
+            "c",
+            (before) => ({
+              ...before!,
+              enabled: [...before!.enabled, name],
+            }),
+            200,
+          ),
+        ),
+      );
+      const other = { workspace: "w", subject: "someone else" };
+      expect(sessions.findChat(other, "c")).toBeNull();
+      const store = await rig.reopen();
+      expect(store.sessions.findChat(ada, "c")).toEqual({
+        view: { ...view, enabled: ["a", "b", "c"] },
+        lastSeenAt: 200,
+      });
+      expect(store.sessions.chats(ada)).toEqual([]);
+      const { session, resumed } = await store.sessions.open(
+        opening({ chat: "c", viewChanges: { apps: ["x"] } }),
+      );
+      expect(resumed).toBe(false);
+      expect(session.view).toEqual({
+        mode: "dynamic",
+        apps: ["x"],
+        enabled: ["a", "b", "c"],
+      });
+      // What changes the chat changes what is known of its session.
+      expect(store.sessions.find(ada, session.id)).not.toBeNull();
+      await store.sessions.editChat(
+        ada,
+        "c",
+        (before) => ({ ...before!, enabled: [] }),
+        300,
+      );
+      expect(store.sessions.find(ada, session.id)?.view.enabled).toEqual([]);
+    });
+
+    test("chats without a session expire, and no others", async () => {
+      await using rig = open();
+      const { sessions } = rig.store;
+      const view = { mode: "static", apps: null, enabled: [] } as const;
+      const begin = (chat: string, at: number) =>
+        sessions.editChat(ada, chat, () => ({ ...view, enabled: [] }), at);
+      await begin("old", 100);
+      await begin("new", 900);
+      await sessions.open(opening({ chat: "of a session", at: 100 }));
+      const held = sessions.findByChat(ada, "of a session")!;
+      await sessions.edit(held.pk, () => ({ lastSeenAt: 900 }));
+      await begin("of a session", 100);
+      await sessions.expire(500, 10);
+      expect(sessions.findChat(ada, "old")).toBeNull();
+      expect(sessions.findChat(ada, "new")).not.toBeNull();
+      expect(sessions.findChat(ada, "of a session")).not.toBeNull();
+      expect(sessions.findByChat(ada, "of a session")?.id).toBe(held.id);
+    });
+
     test("sessions expire by when they were last seen, oldest first, in slices", async () => {
       await using rig = open();
       const { sessions } = rig.store;

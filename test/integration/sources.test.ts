@@ -231,6 +231,31 @@ describe("a resource that changes", () => {
     await other.close();
   }, 20_000);
 
+  test("is one of a hundred that a session can subscribe to, and a stateless caller can listen for", async () => {
+    const session = await rig.open("ada");
+    const subscribe = async (n: number) => {
+      const { body } = await rig.post(
+        "ada",
+        {
+          jsonrpc: "2.0",
+          id: n,
+          method: "resources/subscribe",
+          params: { uri: `test://${n}` },
+        },
+        { "mcp-session-id": session },
+      );
+      return body.error?.code;
+    };
+    for (let n = 0; n < 100; n++) expect(await subscribe(n)).toBeUndefined();
+    expect(await subscribe(5)).toBeUndefined();
+    expect(await subscribe(100)).toBe(-32600);
+    const uris = Array.from({ length: 101 }, (_, n) => `test://${n}`);
+    const { status, body } = await ask("ada", "subscriptions/listen", {
+      notifications: { resourceSubscriptions: uris },
+    });
+    expect([status, body.error.code]).toEqual([400, -32602]);
+  });
+
   test("is told to who listens for it, and to nobody else", async () => {
     const listen = async (user: string, uris: string[]) => {
       const stream = await rig.start(
@@ -487,6 +512,8 @@ describe("logs", () => {
   test("come to a stateless caller at the level that its request names", async () => {
     for (const [level, expected] of [
       ["debug", 1],
+      ["info", 1],
+      ["notice", 0],
       ["error", 0],
       ["nonsense", 0],
     ] as const) {

@@ -315,6 +315,17 @@ describe("2026-07-28", () => {
     expect(stream.events.some(({ id }) => id)).toBe(false);
   });
 
+  test("a call that takes long is answered on a stream, also when nobody asked for progress", async () => {
+    await using slow = await openRig({ env: { PROGRESS_INTERVAL: "20ms" } });
+    const { headers, body } = await slow.post(
+      "ada",
+      callTool("lab_slow", { ms: 300 }),
+      headersFor("tools/call", "lab_slow"),
+    );
+    expect(headers.get("content-type")).toBe("text/event-stream");
+    expect(body.result.resultType).toBe("complete");
+  });
+
   // Demanded: close-cancels
   describe("closing the connection cancels the call", () => {
     for (const meta of [{}, { progressToken: 1 }]) {
@@ -428,6 +439,91 @@ describe("2026-07-28", () => {
       two.close();
     });
 
+    test("of a chat's session hears of what a stateless client enables, on the stream of the session", async () => {
+      const headers = { "x-chat-id": "both" };
+      const path = "/mcp?mode=dynamic";
+      const session = await rig.open("ivy", headers, path);
+      const stream = await rig.listen("ivy", { "mcp-session-id": session });
+      await ask(
+        "ivy",
+        "tools/call",
+        { name: "enable-tools", arguments: { tools: ["lab_echo"] } },
+        { headers, path },
+      );
+      await stream.until(isChange);
+      const { body } = await rig.post(
+        "ivy",
+        { jsonrpc: "2.0", id: 1, method: "tools/list" },
+        { "mcp-session-id": session },
+      );
+      expect(body.result.tools.map(({ name }: any) => name)).toEqual([
+        "enable-tools",
+        "lab_echo",
+      ]);
+      stream.close();
+    });
+
+    test("beats, looks for changes by itself, and ends when its token does", async () => {
+      const own = fakeClock(Date.now());
+      await using beating = await openRig({ clock: own });
+      const token = await beating.tokenFor("ada", { ttlSeconds: 1000 });
+      const response = await fetch(`${beating.url}/mcp`, {
+        method: "POST",
+        headers: {
+          "content-type": "application/json",
+          accept: "application/json, text/event-stream",
+          authorization: `Bearer ${token}`,
+          ...headersFor("subscriptions/listen"),
+        },
+        body: JSON.stringify(
+          request("subscriptions/listen", {
+            notifications: { toolsListChanged: true },
+          }),
+        ),
+      });
+      let text = "";
+      let ended = false;
+      const reading = (async () => {
+        for await (const chunk of response.body!.pipeThrough(
+          new TextDecoderStream(),
+        )) {
+          text += chunk;
+        }
+        ended = true;
+      })();
+      const until = async (found: () => boolean, act: () => void) => {
+        while (!found()) {
+          act();
+          await Bun.sleep(5);
+        }
+      };
+      await until(
+        () => text.includes(": heartbeat"),
+        () => beating.tick(),
+      );
+      // The list that it began with has been loaded by now, or is told as new.
+      const told = () => text.split("tools/list_changed").length - 1;
+      beating.workspace.world.putAction("ada", { connection: "lab" }, {
+        key: "unasked",
+        name: "Unasked",
+        inputSchema: { type: "object" },
+        run: () => 1,
+      } as any);
+      const before = told();
+      own.advance(301_000);
+      await until(
+        () => told() > before,
+        () => beating.tick(),
+      );
+      own.advance(1_000_000);
+      await until(
+        () => ended,
+        () => beating.tick(),
+      );
+      await reading;
+      expect(text).toContain('"resultType":"complete"');
+    });
+
     // Demanded: listen-graceful
     test("ends with an answer when the server stops", async () => {
       await using own = await openRig();
@@ -456,7 +552,10 @@ describe("2026-07-28", () => {
     "a call that is still running when the server has to stop ends in an error (%s)",
     async (_, streamed) => {
       await using own = await openRig({
-        env: { PROGRESS_INTERVAL: "20ms", DRAIN_TIMEOUT: "50ms" },
+        env: {
+          PROGRESS_INTERVAL: streamed ? "20ms" : "1h",
+          DRAIN_TIMEOUT: "50ms",
+        },
       });
       const stream = own.start(
         "ada",

@@ -27,6 +27,8 @@ export type Rig = AsyncDisposable &
     restart(): Promise<void>;
     /** Forgets what has expired. */
     retain(): Promise<void>;
+    /** Heartbeats, polls, and whether readers may still read. */
+    tick(): void;
   };
 
 export type TokenClaims = {
@@ -102,6 +104,7 @@ export async function openRig(
     lines,
     tokenFor,
     retain: () => app.retain(),
+    tick: () => app.tick(),
     async restart() {
       await app.close();
       app = make();
