@@ -53,6 +53,7 @@ export type ToolIndex = {
     apps: readonly string[] | null,
     limit: number,
   ): string[];
+  close(): void;
 };
 export type BuildIndex = (tools: readonly Tool[]) => ToolIndex;
 

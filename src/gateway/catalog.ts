@@ -70,8 +70,8 @@ export type Catalogs = {
   onLoad(listener: (who: Identity, catalog: Catalog) => void): void;
 };
 
-/** Indexes in memory; one of 2,000 tools takes a few MB. */
-const MAX_INDEXES = 64;
+/** Tools in all indexes in memory; 1,000 of them take a few MB. */
+const MAX_INDEXED = 50_000;
 
 /** Background loads at once, so that a restart with thousands of open sessions does not flood Membrane. */
 const BACKGROUND_LOADS = 8;
@@ -117,7 +117,12 @@ export function createCatalogs(wiring: {
   };
 
   // A catalogue that was loaded again and has not changed keeps its index.
-  const indexes = new LRUCache<string, ToolIndex>({ max: MAX_INDEXES });
+  const indexes = new LRUCache<string, ToolIndex>({
+    maxSize: MAX_INDEXED,
+    // One that is larger than that alone is made for each search.
+    maxEntrySize: MAX_INDEXED,
+    dispose: (index) => index.close(),
+  });
   const cache = new LRUCache<string, Loaded, Principal>({
     maxSize: wiring.maxBytes,
     sizeCalculation: (loaded) => loaded.bytes,
@@ -232,8 +237,10 @@ export function createCatalogs(wiring: {
       autoStatic: wiring.autoStatic,
       index(list, digest) {
         const key = `${identityKey(principal)} ${digest}`;
-        const index = indexes.get(key) ?? wiring.buildIndex(list);
-        indexes.set(key, index);
+        const made = indexes.get(key);
+        if (made) return made;
+        const index = wiring.buildIndex(list);
+        indexes.set(key, index, { size: list.length + 1 });
         return index;
       },
     });
@@ -334,7 +341,9 @@ function createCatalog(
     if (!folded.has(loose)) folded.set(loose, name);
   }
   // Views repeat: nearly all sessions of an identity share one or two, and a session keeps its own.
-  const shown = new LRUCache<string, Shown>({ max: 16 });
+  const shown = new LRUCache<string, Shown>({
+    max: Math.min(256, Math.max(16, Math.floor(100_000 / (list.length + 1)))),
+  });
   const shownTo = new WeakMap<View, Shown>();
 
   function compute(view: View): Shown {

@@ -69,9 +69,11 @@ export function createLibrary(wiring: {
   /** `keyed`: key and entry, in an order that stays. */
   function page(
     reader: Reader,
-    keyed: [string, object][],
+    listed: [string, object][],
     cursor: string | null,
   ): Page {
+    // Of two alike the first is the one that is read.
+    const keyed = [...new Map(listed.toReversed())].toReversed();
     let start = 0;
     if (cursor !== null) {
       const after = decodeCursor(cursor);
@@ -150,6 +152,7 @@ export function createLibrary(wiring: {
     async getPrompt(reader, name, args, { controller, ...context }) {
       const catalog = await catalogs.get(reader.principal);
       const { prompt, source } = promptOf(catalog, reader, name);
+      controller.signal.throwIfAborted();
       return withDeadline(controller, callTimeoutMs, name, () =>
         source.getPrompt!(reader.principal, prompt.offer, args, {
           ...context,
@@ -162,6 +165,7 @@ export function createLibrary(wiring: {
     async readResource(reader, uri, { controller, ...context }) {
       const catalog = await catalogs.get(reader.principal);
       const source = sourceOf(catalog, reader, uri);
+      controller.signal.throwIfAborted();
       return withDeadline(controller, callTimeoutMs, uri, () =>
         source.readResource!(reader.principal, uri, {
           ...context,

@@ -65,6 +65,7 @@ export function mcpRoutes(options: McpRouteOptions): {
     principal: Principal,
     body: Uint8Array | null,
   ): Exchange {
+    const { address } = c.env;
     return {
       request: c.req.raw,
       body,
@@ -74,7 +75,7 @@ export function mcpRoutes(options: McpRouteOptions): {
       log: c.env.log,
       holdOpen: c.env.holdOpen,
       stillValid: () =>
-        authenticator.verify(principal.token, c.env.address).then(
+        authenticator.verify(principal.token, address).then(
           () => true,
           (error: unknown) => {
             if (asGatewayError(error).code === "unauthenticated") return false;

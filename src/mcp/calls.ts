@@ -43,6 +43,8 @@ export type Calls = {
     call: CallStart,
     say: ((text: string) => void) | null,
   ): { outcome: Promise<Outcome>; stop(): void };
+  /** Tells a session that its tools have changed. */
+  tellChange(session: Session): void;
   /** Keeps the tools that a session has enabled, and tells it. */
   enable(
     session: Session,
@@ -282,6 +284,21 @@ export function createCalls(wiring: {
   return {
     enable,
     detached,
+
+    tellChange(session) {
+      const own = { sessionPk: session.pk, streamId: session.pk };
+      const changed = notificationText("notifications/tools/list_changed");
+      Promise.all([
+        sessions.edit(session.pk, () => ({ listed: null })),
+        events.append(own, changed),
+      ]).then(
+        () => streams.wake(session.pk),
+        (error: unknown) =>
+          log.warn("session could not be told", {
+            reason: describeError(error),
+          }),
+      );
+    },
 
     async onStream(start, streamId, callId) {
       const call: RunningCall = {

@@ -87,6 +87,7 @@ export function createMcpDoor(wiring: {
     clock,
     ids,
     log,
+    chatChanged: (who, chat) => stateless.chatChanged(who, chat),
     pollMs: wiring.pollMs,
     ttlMs: wiring.sessionTtlMs,
   });

@@ -41,9 +41,11 @@ export function checkParamHeaders(
     if (value === undefined || value === null) {
       if (given !== null) throw mismatch(`${header} has no argument`);
     } else if (typeof value === "number" && given !== null) {
-      if (given.trim() === "" || Number(given) !== value) {
+      if (!/^-?\d+(\.\d+)?$/.test(given) || Number(given) !== value) {
         throw mismatch(`${header} differs from the argument`);
       }
+    } else if (typeof value === "object") {
+      throw mismatch(`${header} stands for an argument that no header can say`);
     } else compare(header, given, String(value));
   }
 }

@@ -73,8 +73,9 @@ export function createInputs(wiring: {
       requestState: _state,
       ...own
     } = params;
+    const said = { arguments: {}, ...own };
     return new TextEncoder().encode(
-      JSON.stringify([workspace, subject, method, own]),
+      JSON.stringify([workspace, subject, method, said], sorted),
     );
   }
 
@@ -212,6 +213,15 @@ export function createInputs(wiring: {
   }
 }
 
+/** For JSON.stringify: the same text for the same members, in whatever order they came. */
+function sorted(_key: string, value: unknown): unknown {
+  return isRecord(value)
+    ? Object.fromEntries(
+        Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)),
+      )
+    : value;
+}
+
 function inputRequired(members: object): Result {
   return {
     resultType: "input_required",
@@ -219,30 +229,55 @@ function inputRequired(members: object): Result {
   };
 }
 
-/** What a client must have declared for each request that it can get. */
-const capabilityOf: Record<string, string> = {
-  "sampling/createMessage": "sampling",
-  "elicitation/create": "elicitation",
-  "roots/list": "roots",
-};
+/** What a client must have declared for a request: a capability, and a part of it. */
+function needed(
+  method: string,
+  params: Record<string, unknown> | undefined,
+  declared: Record<string, unknown>,
+): { name: string; part: string | null } | null {
+  switch (method) {
+    case "roots/list":
+      return { name: "roots", part: null };
+    case "sampling/createMessage":
+      return { name: "sampling", part: params?.["tools"] ? "tools" : null };
+    case "elicitation/create": {
+      if (params?.["mode"] === "url")
+        return { name: "elicitation", part: "url" };
+      // Without any mode, a client means forms.
+      const { elicitation } = declared;
+      const modes = isRecord(elicitation) ? Object.keys(elicitation) : [];
+      const form = modes.length > 0 ? "form" : null;
+      return { name: "elicitation", part: form };
+    }
+    default:
+      return null;
+  }
+}
 
 function requireCapabilities(
   { capabilities, ask }: InputContext,
-  { inputRequests = {} }: InputRequired,
+  { inputRequests, requestState }: InputRequired,
 ): void {
-  const missing: Record<string, object> = {};
-  for (const { method, params } of Object.values(inputRequests)) {
-    const name = capabilityOf[method];
-    if (name === undefined) {
+  if (inputRequests === undefined && requestState === undefined) {
+    throw new GatewayError(
+      "upstream_failed",
+      "It has asked for input without saying for what.",
+    );
+  }
+  const missing: Record<string, Record<string, object>> = {};
+  for (const { method, params } of Object.values(inputRequests ?? {})) {
+    const need = needed(method, params, capabilities);
+    if (need === null) {
       throw new GatewayError(
         "upstream_failed",
         `It has asked for ${method}, which no client answers.`,
       );
     }
+    const { name, part } = need;
     const declared = capabilities[name];
-    const byUrl = params?.["mode"] === "url";
-    if (!isRecord(declared)) missing[name] = byUrl ? { url: {} } : {};
-    else if (byUrl && !isRecord(declared["url"])) missing[name] = { url: {} };
+    const has =
+      isRecord(declared) && (part === null || isRecord(declared[part]));
+    if (!has) missing[name] = { ...missing[name], ...(part && { [part]: {} }) };
   }
   const names = Object.keys(missing);
   if (names.length === 0) return;

@@ -184,7 +184,7 @@ export function createMethods(wiring: {
         `logging/setLevel takes a "level": ${logLevels.join(", ")}.`,
       );
     }
-    await keep?.(() => ({ logLevel }));
+    await requireSession(keep)(() => ({ logLevel }));
     return EMPTY;
   };
 
@@ -192,7 +192,7 @@ export function createMethods(wiring: {
     (on: boolean): Method =>
     async (params, { keep }) => {
       const uri = readUri(params);
-      await keep?.(({ subscriptions }) => {
+      await requireSession(keep)(({ subscriptions }) => {
         const others = subscriptions.filter((one) => one !== uri);
         if (on && others.length >= MAX_SUBSCRIPTIONS) {
           throw new GatewayError(
@@ -256,6 +256,16 @@ const EMPTY: Result = { fields: "" };
 const MAX_SUBSCRIPTIONS = 100;
 const MAX_URI = 4096;
 
+function requireSession(
+  keep: MethodContext["keep"],
+): NonNullable<MethodContext["keep"]> {
+  if (keep !== null) return keep;
+  throw new GatewayError(
+    "invalid",
+    "There is no session to keep this with. Send initialize first.",
+  );
+}
+
 function readCursor(params: Params): string | null {
   const cursor = params["cursor"] ?? null;
   if (cursor !== null && typeof cursor !== "string") {
@@ -304,14 +314,20 @@ function writePage(key: string, page: Page): Result {
   };
 }
 
+/** What is for us to say, whatever a source says. */
+const OURS = ["_meta", "resultType", "ttlMs", "cacheScope"];
+
 function writeResult(result: Record<string, unknown>): Result {
-  if (!("_meta" in result)) {
+  if (!OURS.some((name) => name in result)) {
     return { fields: JSON.stringify(result).slice(1, -1) };
   }
-  const { _meta: meta, ...rest } = result as {
-    _meta?: Record<string, unknown>;
+  const rest = Object.fromEntries(
+    Object.entries(result).filter(([name]) => !OURS.includes(name)),
+  );
+  return {
+    fields: JSON.stringify(rest).slice(1, -1),
+    meta: result["_meta"] as Result["meta"],
   };
-  return { fields: JSON.stringify(rest).slice(1, -1), meta };
 }
 
 /**

@@ -1,7 +1,7 @@
 import { describeError } from "../core/errors.ts";
 import type { EventLog } from "../core/event.ts";
 import type { Exchange } from "../core/exchange.ts";
-import type { Principal } from "../core/principal.ts";
+import type { Identity, Principal } from "../core/principal.ts";
 import type { Clock, Ids, Log, LogFields } from "../core/runtime.ts";
 import type { Session, SessionStore } from "../core/session.ts";
 import { DEFAULT_VIEW } from "../core/session.ts";
@@ -52,6 +52,8 @@ export function createSessions(wiring: {
   clock: Clock;
   ids: Ids;
   log: Log;
+  /** Told when a chat may show other tools. */
+  chatChanged: (who: Identity, chat: string) => void;
   /** How old a catalogue may be while somebody listens for its changes. */
   pollMs: number;
   /** How long a session lives without being seen. */
@@ -126,6 +128,7 @@ export function createSessions(wiring: {
         ticketHash,
         at: clock.now(),
       });
+      if (chat !== null) wiring.chatChanged(principal, chat);
       // So that the first tools/list need not wait for Membrane, or less.
       catalogs.warm(principal, Infinity);
       exchange.log["session"] = session.id;
@@ -152,6 +155,7 @@ export function createSessions(wiring: {
       // Those that began while it ended.
       calls.abort(session.pk);
       streams.close(session.pk);
+      if (session.chat !== null) wiring.chatChanged(session, session.chat);
     },
 
     poll() {

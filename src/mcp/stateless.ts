@@ -67,8 +67,14 @@ const UNSUPPORTED_VERSION = -32022;
 /** How exact a chat's `lastSeenAt` is: each update is a commit. */
 const SEEN_MS = 60_000;
 
-/** A reader that is this many messages behind has stalled. */
-const MAX_BEHIND = 256;
+/** What may wait for a reader, in characters: beyond it notifications are dropped, and subscriptions end. */
+const MAX_BEHIND = 4_194_304;
+
+/** Notifications kept until the stream for them is open. */
+const MAX_EARLY = 1000;
+
+/** Open subscriptions of one user. */
+const MAX_SUBSCRIPTIONS = 100;
 
 const MAX_URIS = 100;
 
@@ -78,15 +84,21 @@ const INTERRUPTED =
 /** For how long what `server/discover` says is good: it changes with a deploy. */
 const DISCOVERY_TTL_MS = 3_600_000;
 
+/** Who asks, and what for. */
+type Asking = Pick<Exchange, "principal" | "chat" | "asked">;
+
 /** An open stream to one request. */
 type Writer = {
+  /** False when its reader is too far behind to be told. */
+  notify(text: string): boolean;
   send(text: string): void;
   close(): void;
 };
 
 /** Somebody listens for changes. */
 type Subscription = Writer & {
-  exchange: Exchange;
+  /** Of its request, what is still needed: it may have been large. */
+  exchange: Asking & Pick<Exchange, "stillValid">;
   id: RequestId;
   /** Digests of the lists that it listens for, as it was last told of them; null when that is not known. */
   lists: Map<ListName, string | null>;
@@ -112,7 +124,7 @@ export function createStateless(wiring: {
 }): Stateless {
   const { about, methods, toolbox, calls, sessions, catalogs, clock } = wiring;
   const write = writeStateless(about.server);
-  const streams = new Set<{ beat(): void }>();
+  const streams = new Set<{ beat(): unknown }>();
   const subscriptions = new Map<string, Set<Subscription>>();
   /** Ends each call that is being answered, with an error. */
   const answering = new Set<() => void>();
@@ -123,7 +135,7 @@ export function createStateless(wiring: {
   });
 
   /** What a request shows: what its chat keeps, and what its URL says. */
-  function viewOf({ principal, chat, asked }: Exchange): View {
+  function viewOf({ principal, chat, asked }: Asking): View {
     const kept = chat === null ? null : sessions.findChat(principal, chat);
     const view = { ...DEFAULT_VIEW, ...kept?.view, ...asked };
     // Without a chat nothing keeps what is enabled, and a list must not depend on earlier requests.
@@ -150,6 +162,8 @@ export function createStateless(wiring: {
       (view) => ({ ...(view ?? DEFAULT_VIEW), ...asked }),
       now,
     );
+    const session = sessions.findByChat(principal, chat);
+    if (session) calls.tellChange(session);
     chatChanged(principal, chat);
   }
 
@@ -176,7 +190,10 @@ export function createStateless(wiring: {
       const { name: tool, arguments: args } = params;
       const found =
         typeof tool === "string" &&
-        (await toolbox.find({ principal: exchange.principal, view }, tool));
+        // What keeps it from being found, the call itself will say.
+        (await toolbox
+          .find({ principal: exchange.principal, view }, tool)
+          .catch(() => null));
       if (found) {
         checkParamHeaders(
           exchange.request.headers,
@@ -195,6 +212,8 @@ export function createStateless(wiring: {
     const { principal, chat } = exchange;
     const { signal } = exchange.request;
     await keepChat(exchange);
+    // Nobody is there any more, and nothing has begun.
+    if (signal.aborted) return new Response(null, { status: 499 });
     const view = viewOf(exchange);
     let writer: Writer | null = null;
     const early: string[] = [];
@@ -219,8 +238,8 @@ export function createStateless(wiring: {
         write,
       },
       (text) => {
-        if (writer) return writer.send(text);
-        early.push(text);
+        if (writer) return void writer.notify(text);
+        if (early.length < MAX_EARLY) early.push(text);
         streamed.resolve(null);
       },
     );
@@ -245,7 +264,7 @@ export function createStateless(wiring: {
     }
     const stream = openStream(stop);
     writer = stream.writer;
-    for (const text of early) writer.send(text);
+    for (const text of early) writer.notify(text);
     void outcome.then(({ text }) => {
       stream.writer.send(text);
       stream.writer.close();
@@ -264,25 +283,30 @@ export function createStateless(wiring: {
       how();
     };
     const enqueue = (text: string) => {
-      if (!open) return;
-      if (controller.desiredSize! > -MAX_BEHIND) controller.enqueue(text);
-      else {
-        end(() => controller.error(new Error("The reader has stalled.")));
-        gone();
-      }
+      if (open) controller.enqueue(text);
     };
-    const stream = { beat: () => enqueue(": heartbeat\n\n") };
+    const behind = () => open && controller.desiredSize! <= 0;
+    const message = (text: string) => `event: message\ndata: ${text}\n\n`;
+    const stream = { beat: () => behind() || enqueue(": heartbeat\n\n") };
     const writer: Writer = {
-      send: (text) => enqueue(`event: message\ndata: ${text}\n\n`),
+      notify(text) {
+        if (behind()) return false;
+        enqueue(message(text));
+        return true;
+      },
+      send: (text) => enqueue(message(text)),
       close: () => end(() => controller.close()),
     };
-    const readable = new ReadableStream<string>({
-      start(c) {
-        controller = c;
-        c.enqueue(": open\n\n");
+    const readable = new ReadableStream<string>(
+      {
+        start(c) {
+          controller = c;
+          c.enqueue(": open\n\n");
+        },
+        cancel: () => end(gone),
       },
-      cancel: () => end(gone),
-    });
+      { highWaterMark: MAX_BEHIND, size: (text = "") => text.length },
+    );
     streams.add(stream);
     return { readable, writer };
   }
@@ -307,6 +331,14 @@ export function createStateless(wiring: {
         `"resourceSubscriptions" takes at most ${MAX_URIS} URIs.`,
       );
     }
+    const key = identityKey(principal);
+    if ((subscriptions.get(key)?.size ?? 0) >= MAX_SUBSCRIPTIONS) {
+      throw new RpcError(
+        SERVER_ERROR,
+        `There are ${MAX_SUBSCRIPTIONS} open subscriptions of this user already. Close one first.`,
+        { status: 429 },
+      );
+    }
     await keepChat(exchange);
     const { readable, writer } = openStream(() => forget(subscription));
     const catalog = catalogs.peek(principal);
@@ -318,14 +350,18 @@ export function createStateless(wiring: {
     );
     const subscription: Subscription = {
       ...writer,
-      exchange,
+      exchange: {
+        principal,
+        chat: exchange.chat,
+        asked: exchange.asked,
+        stillValid: exchange.stillValid,
+      },
       id: request.id,
       lists: new Map(
         lists.map((name) => [name, digestOf(exchange, catalog, name)]),
       ),
       uris: new Set(has.resources ? uris : []),
     };
-    const key = identityKey(principal);
     const mine = subscriptions.get(key) ?? new Set();
     subscriptions.set(key, mine.add(subscription));
     exchange.holdOpen();
@@ -358,7 +394,11 @@ export function createStateless(wiring: {
     params: Record<string, unknown> = {},
   ): void {
     const _meta = metaOf(subscription);
-    subscription.send(notificationText(method, { _meta, ...params }));
+    const told = subscription.notify(
+      notificationText(method, { _meta, ...params }),
+    );
+    // Its client opens another, and lists anew.
+    if (!told) finish(subscription);
   }
 
   /** The server's own end of it ("Graceful Closure"). */
@@ -370,7 +410,7 @@ export function createStateless(wiring: {
   }
 
   function digestOf(
-    exchange: Exchange,
+    exchange: Asking,
     catalog: Catalog | null,
     list: ListName,
   ): string | null {
@@ -424,6 +464,8 @@ export function createStateless(wiring: {
     async post(exchange, message) {
       if (!readAccept(exchange.request).json) return notAcceptable();
       if (message.kind === "notification") {
+        const version = exchange.request.headers.get("mcp-protocol-version");
+        if (version !== null) requireSupported(version);
         return new Response(null, { status: 202 });
       }
       if (message.kind === "response") {

@@ -102,7 +102,10 @@ export function createEventLog(wiring: {
   );
   const usageOf = later(() =>
     db
-      .select({ events: count(), bytes: sum(sql`length(${events.data})`) })
+      .select({
+        events: count(),
+        bytes: sum(sql`octet_length(${events.data})`),
+      })
       .from(events)
       .where(eq(events.sessionPk, sql.placeholder("sessionPk")))
       .prepare(),
@@ -113,7 +116,7 @@ export function createEventLog(wiring: {
       { streamId: number; seq: number; at: number; size: number },
       [number]
     >(
-      "SELECT stream_id AS streamId, seq, at, length(data) AS size FROM events WHERE session_pk = ? ORDER BY stream_id, seq",
+      "SELECT stream_id AS streamId, seq, at, octet_length(data) AS size FROM events WHERE session_pk = ? ORDER BY stream_id, seq",
     ),
   );
   // But never the newest of a stream that can grow: its number must not come again.
@@ -127,7 +130,7 @@ export function createEventLog(wiring: {
          AND seq = (SELECT max(seq) FROM events AS same WHERE same.stream_id = events.stream_id)
        ) AND NOT (stream_id = ?5 AND seq = ?6)
          AND stream_id NOT IN (SELECT value FROM json_each(?7))
-       RETURNING length(data) AS size`,
+       RETURNING octet_length(data) AS size`,
     ),
   );
 
@@ -169,7 +172,7 @@ export function createEventLog(wiring: {
     let used = usage.get(sessionPk);
     if (used) {
       used.events++;
-      used.bytes += data.length;
+      used.bytes += Buffer.byteLength(data);
     } else used = readUsage(sessionPk);
     const hard = { events: caps.events * HARD, bytes: caps.bytes * HARD };
     const hardest = {

@@ -269,14 +269,21 @@ export function createSessionStore(wiring: {
   }
 
   /** Inside a transaction. Returns the id, which leaves the cache after the commit: an edit in it may have put it there. */
-  function remove(pk: number): string | null {
+  function remove(pk: number, chatsBefore = Infinity): string | null {
     const stored = byPk().get({ pk });
     if (!stored) return null;
     db.delete(events).where(eq(events.sessionPk, pk)).run();
     db.delete(calls).where(eq(calls.sessionPk, pk)).run();
     db.delete(sessions).where(eq(sessions.pk, pk)).run();
     if (stored.chatPk !== null) {
-      db.delete(chats).where(eq(chats.pk, stored.chatPk)).run();
+      // One that is used without its session stays.
+      const unused =
+        chatsBefore === Infinity
+          ? undefined
+          : lt(chats.lastSeenAt, chatsBefore);
+      db.delete(chats)
+        .where(and(eq(chats.pk, stored.chatPk), unused))
+        .run();
     }
     return stored.id;
   }
@@ -438,7 +445,7 @@ export function createSessionStore(wiring: {
           .limit(limit)
           .all()
           .map(({ pk }) => pk);
-        const ids = gone.map(remove);
+        const ids = gone.map((pk) => remove(pk, before));
         const unused = db
           .select({ pk: chats.pk })
           .from(chats)

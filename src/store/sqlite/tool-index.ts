@@ -31,9 +31,11 @@ export const buildToolIndex: BuildIndex = (tools) => {
     .query<{ term: string }, []>("SELECT term FROM words")
     .all()
     .map(({ term }) => term);
+  // Misspelt words keep their first letter, nearly always.
+  const stemsLike = Map.groupBy(stems, (stem) => `${stem[0]}${stem.length}`);
 
-  /** One word of a query as an FTS5 expression; null when there is nothing like it. */
-  function expression(word: string): string | null {
+  /** One word of a query as an FTS5 expression; null when no tool has it, or begins with it. */
+  function known(word: string): string | null {
     const meant = [word, ...(synonyms.get(word) ?? [])]
       .map(quote)
       .filter((term) => exists.get(term) !== null);
@@ -44,16 +46,25 @@ export const buildToolIndex: BuildIndex = (tools) => {
       if (exists.get(prefix) !== null)
         return [prefix, ...own(prefix)].join(" OR ");
     }
-    const near = nearest(word, stems).map((stem) => `${quote(stem)}*`);
+    return null;
+  }
+
+  /** The words that an unknown one may be meant for. */
+  function guess(word: string): string | null {
+    const near = nearest(word, stemsLike).map((stem) => `${quote(stem)}*`);
     return near.length > 0 ? near.join(" OR ") : null;
   }
 
   return {
     search(query, apps, limit) {
       const words = new Set(wordsOf(query).slice(0, MAX_WORDS));
+      let misspelt = 0;
       const expressions = [...words]
         .filter((word) => !stopWords.has(word))
-        .map(expression)
+        .map(
+          (word) =>
+            known(word) ?? (misspelt++ < MAX_GUESSES ? guess(word) : null),
+        )
         .filter((found) => found !== null);
       if (expressions.length === 0) return [];
       const wanted = apps && new Set(apps);
@@ -64,12 +75,15 @@ export const buildToolIndex: BuildIndex = (tools) => {
         .all(expressions.join(" OR "), rows && JSON.stringify(rows), limit)
         .map(({ n }) => tools[n]!.name);
     },
+    close: () => db.close(),
   };
 };
 
 /** Of the columns, in their order. */
 const WEIGHTS = [6, 8, 6, 2, 0.5];
 const MAX_WORDS = 32;
+/** Unknown words of one query that are taken for misspelt: each is compared with many. */
+const MAX_GUESSES = 4;
 const MIN_PREFIX = 3;
 
 /** The word itself counts for more than those that are used for it: BM25 adds up what is repeated. */
@@ -147,22 +161,27 @@ for (const group of [
   }
 }
 
-/** The stems that a word with a letter or two wrong may be meant for; none for short words. */
-function nearest(word: string, stems: readonly string[]): string[] {
+/** The stems that a word with a letter or two wrong may be meant for; none for short words, or very long ones. */
+function nearest(
+  word: string,
+  stems: ReadonlyMap<string, readonly string[]>,
+): string[] {
   const stem = word.replace(/(?:ing|ed|es|s|e|y)$/, "");
-  if (stem.length < 4) return [];
+  if (stem.length < 4 || stem.length > MAX_MISSPELT) return [];
   let allowed = word.length < 8 ? 1 : 2;
   let found: string[] = [];
-  for (const candidate of stems) {
-    if (Math.abs(candidate.length - stem.length) > allowed) continue;
-    const distance = editDistance(stem, candidate, allowed);
-    if (distance > allowed) continue;
-    if (distance < allowed) found = [];
-    allowed = distance;
-    found.push(candidate);
+  for (let n = stem.length - allowed; n <= stem.length + allowed; n++) {
+    for (const candidate of stems.get(`${stem[0]}${n}`) ?? []) {
+      const distance = editDistance(stem, candidate, allowed);
+      if (distance > allowed) continue;
+      if (distance < allowed) found = [];
+      allowed = distance;
+      found.push(candidate);
+    }
   }
   return found.slice(0, MAX_NEAR);
 }
+const MAX_MISSPELT = 24;
 const MAX_NEAR = 4;
 
 /** Insertions, deletions, replacements and swaps of neighbours between two words; anything above `max` is `max + 1`. */
