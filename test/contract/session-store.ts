@@ -246,6 +246,12 @@ export function sessionStoreContract(
       expect(sessions.findChat(ada, "new")).not.toBeNull();
       expect(sessions.findChat(ada, "of a session")).not.toBeNull();
       expect(sessions.findByChat(ada, "of a session")?.id).toBe(held.id);
+      // Its session has not been seen for long, and it has.
+      await sessions.edit(held.pk, () => ({ lastSeenAt: 100 }));
+      await begin("of a session", 900);
+      expect(await sessions.expire(500, 10)).toEqual([held.pk]);
+      expect(sessions.findByChat(ada, "of a session")).toBeNull();
+      expect(sessions.findChat(ada, "of a session")).not.toBeNull();
     });
 
     test("sessions expire by when they were last seen, oldest first, in slices", async () => {

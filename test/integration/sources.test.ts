@@ -547,6 +547,169 @@ describe("logs", () => {
 });
 
 // Demanded: param-headers
+describe("what a source may do to its callers", () => {
+  const app = { ref: "x", key: "x", name: "X" };
+  const offer = (key: string) => ({
+    app,
+    ref: key,
+    key,
+    name: key,
+    tool: { inputSchema: { type: "object" as const } },
+  });
+  const resource = (ref: string) => ({
+    app: { ...app, ref, key: ref },
+    resource: { uri: "x://same", name: ref },
+  });
+  const odd: Source = {
+    id: "odd",
+    logs: true,
+    list: async () => ({
+      offers: ["loud", "pretends", "asks-nothing", "asks"].map(offer),
+      resources: ["a", "b"].map(resource),
+      failed: [],
+    }),
+    async call(_principal, { key }, _args, context) {
+      if (key === "asks-nothing") return { resultType: "input_required" };
+      if (key === "asks") {
+        return {
+          resultType: "input_required",
+          inputRequests: {
+            form: { method: "elicitation/create", params: { mode: "form" } },
+            url: { method: "elicitation/create", params: { mode: "url" } },
+            model: {
+              method: "sampling/createMessage",
+              params: { tools: [{ name: "t" }] },
+            },
+          },
+        };
+      }
+      if (key === "loud") {
+        for (let n = 0; n < 500; n++) context.log("info", n);
+      }
+      return {
+        content: [],
+        resultType: "other",
+        ttlMs: 7,
+        cacheScope: "public",
+      } as never;
+    },
+    readResource: async (_principal, uri) =>
+      ({ contents: [{ uri, text: "t" }], resultType: "x", ttlMs: 9 }) as never,
+  };
+  const open = () => openRig({ sources: [odd], env: { TOOLS_PAGE_SIZE: "1" } });
+  const run = (
+    own: Rig,
+    name: string,
+    meta: Params = {},
+    capabilities: Params = {},
+  ) =>
+    own.post(
+      "ada",
+      request("tools/call", {
+        name,
+        _meta: { [`${PREFIX}clientCapabilities`]: capabilities, ...meta },
+      }),
+      headersFor("tools/call", name),
+    );
+
+  test("many messages at once all come, and then the answer", async () => {
+    await using own = await open();
+    const { events } = await run(own, "x_loud", {
+      [`${PREFIX}logLevel`]: "debug",
+    });
+    const said = messages(events);
+    expect(said).toHaveLength(501);
+    expect(said.at(-1).result.resultType).toBe("complete");
+  });
+
+  test("what kind of result it is, and for how long, is not its to say", async () => {
+    await using own = await open();
+    for (const [method, params] of [
+      ["tools/call", { name: "x_pretends" }],
+      ["resources/read", { uri: "x://same" }],
+    ] as [string, Params][]) {
+      const { text } = await own.post(
+        "ada",
+        request(method, params),
+        headersFor(method, String(params["name"] ?? params["uri"])),
+      );
+      expect(text.split('"resultType"')).toHaveLength(2);
+      expect(JSON.parse(text).result.resultType).toBe("complete");
+      expect(text.split('"ttlMs"').length).toBeLessThanOrEqual(2);
+      expect(text).not.toContain("public");
+    }
+  });
+
+  test("a question about nothing is its fault", async () => {
+    await using own = await open();
+    const { body } = await run(own, "x_asks-nothing");
+    expect(body.result.isError).toBe(true);
+  });
+
+  test("all that a client would have to be able to do is named", async () => {
+    await using own = await open();
+    const { body } = await run(
+      own,
+      "x_asks",
+      {},
+      {
+        elicitation: { url: {} },
+        sampling: {},
+      },
+    );
+    expect(body.error).toMatchObject({
+      code: -32021,
+      data: {
+        requiredCapabilities: {
+          elicitation: { form: {} },
+          sampling: { tools: {} },
+        },
+      },
+    });
+    const none = await run(own, "x_asks");
+    expect(none.body.error.data.requiredCapabilities).toEqual({
+      elicitation: { url: {} },
+      sampling: { tools: {} },
+    });
+  });
+
+  test("pages end, also when two apps have the same resource", async () => {
+    await using own = await open();
+    const seen: string[] = [];
+    let cursor: string | undefined;
+    do {
+      const { body } = await own.post(
+        "ada",
+        request("resources/list", cursor === undefined ? {} : { cursor }),
+        headersFor("resources/list"),
+      );
+      seen.push(...body.result.resources.map(({ uri }: any) => uri));
+      cursor = body.result.nextCursor;
+    } while (cursor !== undefined && seen.length < 10);
+    expect(seen).toEqual(["x://same"]);
+  });
+});
+
+test.each(["logging/setLevel", "resources/subscribe"])(
+  "%s needs a session to keep it with",
+  async (method) => {
+    const { body } = await rig.post(
+      "ada",
+      {
+        jsonrpc: "2.0",
+        id: 1,
+        method,
+        params: { level: "debug", uri: "test://static-text" },
+      },
+      { accept: "application/json" },
+    );
+    expect(body.error).toMatchObject({
+      code: -32602,
+      message: expect.stringContaining("initialize"),
+    });
+  },
+);
+
 describe("Mcp-Param headers", () => {
   const send = (headers: Record<string, string>, args: Params) =>
     rig.post(

@@ -328,6 +328,53 @@ describe("2026-07-28", () => {
 
   // Demanded: close-cancels
   describe("closing the connection cancels the call", () => {
+    test("also when it closes before the call has begun", async () => {
+      await using asking = await openRig({ introspect: true });
+      const before = () =>
+        asking.workspace.requests.filter(({ path }) => path.includes("/run"))
+          .length;
+      for (let wait = 0; wait < 4; wait++) {
+        const body = JSON.stringify(callTool("lab_hold", { gate: "g" }));
+        const token = await asking.tokenFor(`user-${wait}`);
+        const { port } = new URL(asking.url);
+        const socket = await Bun.connect({
+          hostname: "127.0.0.1",
+          port: Number(port),
+          socket: { data() {} },
+        });
+        socket.write(
+          [
+            "POST /mcp HTTP/1.1",
+            `Host: 127.0.0.1:${port}`,
+            `Authorization: Bearer ${token}`,
+            "Content-Type: application/json",
+            "Accept: application/json, text/event-stream",
+            `MCP-Protocol-Version: ${VERSION}`,
+            "Mcp-Method: tools/call",
+            "Mcp-Name: lab_hold",
+            `Content-Length: ${body.length}`,
+            "",
+            body,
+          ].join("\r\n"),
+        );
+        socket.flush();
+        await Bun.sleep(wait);
+        socket.terminate();
+      }
+      // Whatever has begun all the same ends; nothing goes on for nobody.
+      const running = () =>
+        asking.workspace.requests.filter(
+          ({ path, aborted }) => path.includes("/run") && !aborted,
+        ).length;
+      await asking.post(
+        "after",
+        callTool("lab_echo", {}),
+        headersFor("tools/call", "lab_echo"),
+      );
+      while (running() > 1) await Bun.sleep(5);
+      expect(before()).toBeGreaterThanOrEqual(1);
+    });
+
     for (const meta of [{}, { progressToken: 1 }]) {
       test(
         meta.progressToken ? "on a stream" : "before any answer",
@@ -461,6 +508,54 @@ describe("2026-07-28", () => {
         "lab_echo",
       ]);
       stream.close();
+    });
+
+    test("of both eras hear of a chat whose mode has changed, or that has ended", async () => {
+      const headers = { "x-chat-id": "changing" };
+      const session = await rig.open("jo", headers, "/mcp?mode=static");
+      await rig.post(
+        "jo",
+        { jsonrpc: "2.0", id: 1, method: "tools/list" },
+        { "mcp-session-id": session },
+      );
+      const own = await rig.listen("jo", { "mcp-session-id": session });
+      const stateless = await listen("jo", { toolsListChanged: true }, headers);
+      const told = (stream: Listener) =>
+        messages(stream.events).filter(({ method }) =>
+          method?.endsWith("list_changed"),
+        ).length;
+      // By a stateless request.
+      expect(await listed("jo", "/mcp?mode=search", headers)).toHaveLength(2);
+      await own.until(isChange);
+      await stateless.until(() => told(stateless) === 1);
+      // By the other era.
+      await rig.open("jo", headers, "/mcp?mode=static");
+      await stateless.until(() => told(stateless) === 2);
+      await rig.open("jo", headers, "/mcp?mode=dynamic");
+      await stateless.until(() => told(stateless) === 3);
+      // And by its end, after which it is a chat like any other.
+      const ended = await fetch(`${rig.url}/mcp`, {
+        method: "DELETE",
+        headers: {
+          authorization: `Bearer ${await rig.tokenFor("jo")}`,
+          "mcp-session-id": session,
+        },
+      });
+      expect(ended.status).toBe(200);
+      await stateless.until(() => told(stateless) === 4);
+      own.close();
+      stateless.close();
+    });
+
+    test("are a hundred for one user at most", async () => {
+      const streams: Listener[] = [];
+      for (let n = 0; n < 100; n++) streams.push(await listen("kim", {}));
+      const { status, body } = await ask("kim", "subscriptions/listen", {
+        notifications: {},
+      });
+      expect([status, body.error.code]).toEqual([429, -32000]);
+      const theirs = await listen("lou", {});
+      for (const stream of [...streams, theirs]) stream.close();
     });
 
     test("beats, looks for changes by itself, and ends when its token does", async () => {

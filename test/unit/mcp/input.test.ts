@@ -45,6 +45,13 @@ describe("the state of a question", () => {
       false,
     ],
     ["another method", context(), "prompts/get", { name: "t" }, false],
+    [
+      "the same, written differently",
+      context(),
+      "tools/call",
+      { arguments: {}, name: "t" },
+      true,
+    ],
     ["other parameters", context(), "tools/call", { name: "t", x: 1 }, false],
   ] as [string, InputContext, string, object, boolean][])(
     "comes back with %s",
