@@ -207,6 +207,51 @@ export function eventLogContract(
       expect(events.read(greedy, 0, 10).map(({ seq }) => seq)).toEqual([101]);
     });
 
+    test.each([
+      ["ASCII", "x".repeat(10_000)],
+      ["what is longer in bytes than in characters", "😀ü".repeat(1667)],
+    ])(
+      "a session keeps as much of %s however long it writes",
+      async (_, text) => {
+        await using rig = open();
+        const { events } = rig.store;
+        const own = await openSession(rig.store);
+        const kept = async () => {
+          for (let i = 0; i < 100; i++) {
+            await events.append(own, text);
+            rig.clock.advance(60_000);
+          }
+          const { length } = events.read(own, 0, 100);
+          return length * Buffer.byteLength(text);
+        };
+        for (let round = 0; round < 4; round++) {
+          const bytes = await kept();
+          expect(bytes).toBeLessThanOrEqual(120_000);
+          expect(bytes).toBeGreaterThan(70_000);
+        }
+      },
+    );
+
+    test("what is being read stays until it is", async () => {
+      await using rig = open();
+      const { events } = rig.store;
+      const own = await openSession(rig.store);
+      const call = newCall(rig.store, own);
+      rig.store.readBy(() => [call.streamId]);
+      const answer = () => ({ messages: ["a"], answered: true });
+      await events.record(call, answer);
+      const flood = async () => {
+        for (let i = 0; i < 300; i++) {
+          await events.record(newCall(rig.store, own), answer);
+        }
+      };
+      await flood();
+      expect(events.read(call, 0, 9)).toHaveLength(1);
+      rig.store.readBy(() => []);
+      await flood();
+      expect(events.read(call, 0, 9)).toHaveLength(0);
+    });
+
     test("what may not have been read yet stays, up to four times the caps, and the newest always", async () => {
       await using rig = open();
       const { events } = rig.store;
