@@ -100,9 +100,10 @@ export function createCalls(wiring: {
   function createAsk(
     sessionPk: number,
     say: (text: string) => void,
-    signal: AbortSignal,
+    ofCall: AbortSignal,
   ): Ask {
-    return async (method, params) => {
+    return async (method, params, over) => {
+      const signal = AbortSignal.any([ofCall, over]);
       const id = wiring.ids.request();
       const { promise, resolve, reject } = Promise.withResolvers<unknown>();
       const timer = setTimeout(
@@ -120,11 +121,12 @@ export function createCalls(wiring: {
       asked.set(id, {
         sessionPk,
         settle({ result, error }) {
-          if (isRecord(error)) {
+          if (error !== undefined) {
+            const why = isRecord(error) ? error["message"] : error;
             reject(
               new GatewayError(
                 "conflict",
-                `The client refused ${method}: ${String(error["message"]).slice(0, 1000)}`,
+                `The client refused ${method}: ${String(why).slice(0, 1000)}`,
               ),
             );
           } else resolve(result);

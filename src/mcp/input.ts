@@ -19,10 +19,11 @@ const STATE_TTL_MS = 3_600_000;
 /** How often a source may ask again within one call of a session. */
 const MAX_ROUNDS = 16;
 
-/** Sends a request to the caller's client, and resolves with its result. */
+/** Sends a request to the caller's client, and resolves with its result; waits no longer when `signal` is aborted. */
 export type Ask = (
   method: string,
   params: Record<string, unknown> | undefined,
+  signal: AbortSignal,
 ) => Promise<unknown>;
 
 export type InputContext = {
@@ -159,11 +160,19 @@ export function createInputs(wiring: {
         "This needs an answer of the user or the model, and the caller has no stream to be asked on. Use an MCP client with a session.",
       );
     }
+    // One that is refused ends the call: nobody waits for the others.
+    const over = new AbortController();
     const responses = await Promise.all(
       Object.entries(asked.inputRequests ?? {}).map(
-        async ([name, { method, params }]) => [name, await ask(method, params)],
+        async ([name, { method, params }]) => [
+          name,
+          await ask(method, params, over.signal),
+        ],
       ),
-    );
+    ).catch((error: unknown) => {
+      over.abort(error);
+      throw error;
+    });
     return {
       responses: Object.fromEntries(responses) as Input["responses"],
       state: asked.requestState ?? null,

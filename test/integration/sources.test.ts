@@ -399,6 +399,39 @@ describe("a session's client is asked", () => {
     await client.close();
   });
 
+  test("and the first refusal of several questions ends the call, whatever is said after it", async () => {
+    const opened = await rig.post("ada", {
+      jsonrpc: "2.0",
+      id: 1,
+      method: "initialize",
+      params: {
+        protocolVersion: "2025-11-25",
+        capabilities: { elicitation: {}, sampling: {}, roots: {} },
+        clientInfo: { name: "t", version: "1" },
+      },
+    });
+    const headers = {
+      "mcp-session-id": opened.headers.get("mcp-session-id")!,
+    };
+    const stream = await rig.start(
+      "ada",
+      call("test_input_required_result_multiple_inputs", {}, "several"),
+      headers,
+    );
+    await stream.until(() => messages(stream.events).length === 3);
+    const [first, ...others] = messages(stream.events);
+    const say = (id: string, answer: object) =>
+      rig.post("ada", { jsonrpc: "2.0", id, ...answer }, headers);
+    await say(first.id, { error: "a text where an object belongs" });
+    await stream.ended;
+    const { result } = messages(stream.events).at(-1);
+    expect(result.isError).toBe(true);
+    expect(words(result)).toContain("a text where an object belongs");
+    for (const { id } of others) {
+      expect((await say(id, { result: {} })).status).toBe(202);
+    }
+  });
+
   test("a caller without a stream cannot be", async () => {
     const { body } = await rig.post(
       "ada",
