@@ -23,6 +23,5 @@ export function formatTime(at: number): string {
 
 /** What a terminal would take for a command is shown as what it is. */
 export function printable(text: string): string {
-  // eslint-disable-next-line no-control-regex
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, "�");
+  return text.replace(/\p{Cc}/gu, "�");
 }

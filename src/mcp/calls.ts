@@ -1,11 +1,11 @@
 import { GatewayError, describeError } from "../core/errors.ts";
 import type { EventLog, Recorded, RunningCall } from "../core/event.ts";
-import type { Ids, Log } from "../core/runtime.ts";
+import type { Log } from "../core/runtime.ts";
 import type { Session, SessionStore } from "../core/session.ts";
 import type { LogLevel } from "../core/source.ts";
 import { logLevels } from "../core/source.ts";
 import type { Customer } from "../gateway/toolbox.ts";
-import type { Ask } from "./input.ts";
+import type { Asks } from "./asks.ts";
 import type {
   RequestId,
   RpcNotification,
@@ -16,7 +16,6 @@ import {
   RpcError,
   isRecord,
   notificationText,
-  requestText,
   resultText,
   thrownText,
 } from "./jsonrpc.ts";
@@ -81,67 +80,14 @@ export function createCalls(wiring: {
   events: EventLog;
   sessions: SessionStore;
   streams: Streams;
-  ids: Ids;
+  asks: Asks;
   log: Log;
   /** Told of the sessions whose tools were changed. */
   enabled: (session: Session) => void;
   /** How often a running call that asked for progress is told that it still runs. */
   progressMs: number;
 }): Calls {
-  const { events, sessions, streams, log } = wiring;
-
-  /** Requests to clients that are not answered yet. Their ids never come again, so a late answer meets nobody. */
-  const asked = new Map<
-    string,
-    { sessionPk: number; settle(message: RpcResponse): void }
-  >();
-
-  /** Sends a request on the stream of a call, and waits for what its client says. */
-  function createAsk(
-    sessionPk: number,
-    say: (text: string) => void,
-    ofCall: AbortSignal,
-  ): Ask {
-    return async (method, params, over) => {
-      const signal = AbortSignal.any([ofCall, over]);
-      const id = wiring.ids.request();
-      const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-      const timer = setTimeout(
-        () =>
-          reject(
-            new GatewayError(
-              "timeout",
-              `The client did not answer ${method} within ${ASK_TIMEOUT_MS / 60_000} minutes.`,
-            ),
-          ),
-        ASK_TIMEOUT_MS,
-      );
-      const aborted = () => reject(signal.reason as Error);
-      signal.addEventListener("abort", aborted);
-      asked.set(id, {
-        sessionPk,
-        settle({ result, error }) {
-          if (error !== undefined) {
-            const why = isRecord(error) ? error["message"] : error;
-            reject(
-              new GatewayError(
-                "conflict",
-                `The client refused ${method}: ${String(why).slice(0, 1000)}`,
-              ),
-            );
-          } else resolve(result);
-        },
-      });
-      try {
-        say(requestText(id, method, params));
-        return await promise;
-      } finally {
-        asked.delete(id);
-        clearTimeout(timer);
-        signal.removeEventListener("abort", aborted);
-      }
-    };
-  }
+  const { asks, events, sessions, streams, log } = wiring;
 
   type Running = { sessionPk: number | null; id: RequestId; stop: () => void };
   const running = new Set<Running>();
@@ -200,7 +146,7 @@ export function createCalls(wiring: {
           input: session
             ? {
                 capabilities: session.capabilities,
-                ask: say && createAsk(session.pk, say, signal),
+                ask: say && asks.create(session.pk, say, signal),
               }
             : {
                 capabilities: start.caller?.capabilities ?? {},
@@ -382,8 +328,7 @@ export function createCalls(wiring: {
 
     received(sessionPk, message) {
       if (message.kind === "response") {
-        const request = asked.get(String(message.id));
-        if (request?.sessionPk === sessionPk) request.settle(message);
+        asks.answered(sessionPk, message);
         return;
       }
       const { method, params } = message;
@@ -425,9 +370,6 @@ function cancelledText(id: RequestId): string {
     new GatewayError("conflict", "The call was cancelled."),
   );
 }
-
-/** People take their time. */
-const ASK_TIMEOUT_MS = 600_000;
 
 const MAX_PROGRESS_TOKEN = 256;
 

@@ -3,6 +3,7 @@ import type { Clock, Ids, Log } from "../core/runtime.ts";
 import type { Catalogs } from "../gateway/catalog.ts";
 import type { Library } from "../gateway/library.ts";
 import type { Toolbox } from "../gateway/toolbox.ts";
+import { createAsks } from "./asks.ts";
 import { createCalls } from "./calls.ts";
 import { createEventIds } from "./event-id.ts";
 import type { ServerInfo } from "./initialize.ts";
@@ -71,7 +72,7 @@ export function createMcpDoor(wiring: {
     events,
     sessions,
     streams,
-    ids,
+    asks: createAsks(ids),
     log,
     enabled: (session) => {
       if (session.chat !== null) stateless.chatChanged(session, session.chat);

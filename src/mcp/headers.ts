@@ -79,7 +79,6 @@ export function mirrored(schema: unknown): Mirrored[] {
 const SENTINEL = /^=\?base64\?(.*)\?=$/;
 const BASE64 =
   /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
-// eslint-disable-next-line no-control-regex
 const PLAIN = /^[\t\x20-\x7e]*$/;
 
 /** A header's value, decoded if it is encoded. */

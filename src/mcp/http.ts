@@ -1,10 +1,10 @@
 import type { Exchange } from "../core/exchange.ts";
+import { PROTOCOL_VERSION } from "./envelope.ts";
 import type { ParseLimits, RpcMessage } from "./jsonrpc.ts";
 import { INVALID_REQUEST, RpcError, isRecord, parseBody } from "./jsonrpc.ts";
 import type { LegacyHttp } from "./legacy.ts";
 import { answering, refuse, rpcName } from "./legacy.ts";
 import type { Stateless } from "./stateless.ts";
-import { PROTOCOL_VERSION } from "./stateless.ts";
 import { legacyVersions, statelessVersions } from "./versions.ts";
 
 /** Streamable HTTP of every revision on one URL. Answers every MCP-level fault itself; throws GatewayError for the rest. */

@@ -1,31 +1,22 @@
 import type { Exchange } from "../core/exchange.ts";
 import type { Identity } from "../core/principal.ts";
-import { identityKey } from "../core/principal.ts";
 import type { Clock } from "../core/runtime.ts";
 import { DEFAULT_VIEW } from "../core/session.ts";
 import type { SessionStore, View } from "../core/session.ts";
-import type { LogLevel } from "../core/source.ts";
-import { logLevels } from "../core/source.ts";
-import type { Catalog, Catalogs } from "../gateway/catalog.ts";
+import type { Catalogs } from "../gateway/catalog.ts";
 import type { Toolbox } from "../gateway/toolbox.ts";
 import type { Calls, Outcome } from "./calls.ts";
-import {
-  checkParamHeaders,
-  checkStandardHeaders,
-  mismatch,
-} from "./headers.ts";
+import { callerOf, readEnvelope, requireSupported } from "./envelope.ts";
+import { checkParamHeaders } from "./headers.ts";
 import type { About } from "./initialize.ts";
 import { describeServer } from "./initialize.ts";
-import type { RequestId, RpcMessage, RpcRequest } from "./jsonrpc.ts";
+import type { RpcMessage, RpcRequest } from "./jsonrpc.ts";
 import {
-  INVALID_PARAMS,
   INVALID_REQUEST,
   RpcError,
   SERVER_ERROR,
   errorText,
   isRecord,
-  notificationText,
-  resultText,
 } from "./jsonrpc.ts";
 import {
   JSON_HEADERS,
@@ -36,7 +27,11 @@ import {
 } from "./legacy.ts";
 import type { Method, Methods } from "./methods.ts";
 import { writeStateless } from "./result.ts";
-import { statelessVersions, supportedVersions } from "./versions.ts";
+import type { Asking } from "./subscriptions.ts";
+import { createSubscriptions } from "./subscriptions.ts";
+import { supportedVersions } from "./versions.ts";
+import type { Writer } from "./writers.ts";
+import { createWriters } from "./writers.ts";
 
 /**
  * Streamable HTTP of revision 2026-07-28 (basic/transports/streamable-http): every request says by itself who asks,
@@ -52,62 +47,21 @@ export type Stateless = {
   tick(): void;
   /** Ends what is open, and says so to its readers. */
   closeAll(): void;
-  /** Open subscriptions. */
+  /** Open streams. */
   count(): number;
 };
-
-const PREFIX = "io.modelcontextprotocol/";
-export const PROTOCOL_VERSION = `${PREFIX}protocolVersion`;
-const CAPABILITIES = `${PREFIX}clientCapabilities`;
-const LOG_LEVEL = `${PREFIX}logLevel`;
-const SUBSCRIPTION = `${PREFIX}subscriptionId`;
-
-const UNSUPPORTED_VERSION = -32022;
 
 /** How exact a chat's `lastSeenAt` is: each update is a commit. */
 const SEEN_MS = 60_000;
 
-/** What may wait for a reader, in characters: beyond it notifications are dropped, and subscriptions end. */
-const MAX_BEHIND = 4_194_304;
-
 /** Notifications kept until the stream for them is open. */
 const MAX_EARLY = 1000;
-
-/** Open subscriptions of one user. */
-const MAX_SUBSCRIPTIONS = 100;
-
-const MAX_URIS = 100;
 
 const INTERRUPTED =
   "The call was interrupted by a restart of the server; its outcome is unknown. It has not been run again.";
 
 /** For how long what `server/discover` says is good: it changes with a deploy. */
 const DISCOVERY_TTL_MS = 3_600_000;
-
-/** Who asks, and what for. */
-type Asking = Pick<Exchange, "principal" | "chat" | "asked">;
-
-/** An open stream to one request. */
-type Writer = {
-  /** False when its reader is too far behind to be told. */
-  notify(text: string): boolean;
-  send(text: string): void;
-  close(): void;
-};
-
-/** Somebody listens for changes. */
-type Subscription = Writer & {
-  /** Of its request, what is still needed: it may have been large. */
-  exchange: Asking & Pick<Exchange, "stillValid">;
-  id: RequestId;
-  /** Digests of the lists that it listens for, as it was last told of them; null when that is not known. */
-  lists: Map<ListName, string | null>;
-  /** URIs of the resources that it listens for. */
-  uris: ReadonlySet<string>;
-};
-
-const listNames = ["tools", "prompts", "resources"] as const;
-type ListName = (typeof listNames)[number];
 
 export function createStateless(wiring: {
   about: About;
@@ -124,8 +78,16 @@ export function createStateless(wiring: {
 }): Stateless {
   const { about, methods, toolbox, calls, sessions, catalogs, clock } = wiring;
   const write = writeStateless(about.server);
-  const streams = new Set<{ beat(): unknown }>();
-  const subscriptions = new Map<string, Set<Subscription>>();
+  const writers = createWriters();
+  const subscriptions = createSubscriptions({
+    about,
+    catalogs,
+    writers,
+    write,
+    viewOf,
+    keepChat,
+    pollMs: wiring.pollMs,
+  });
   /** Ends each call that is being answered, with an error. */
   const answering = new Set<() => void>();
 
@@ -164,7 +126,7 @@ export function createStateless(wiring: {
     );
     const session = sessions.findByChat(principal, chat);
     if (session) calls.tellChange(session);
-    chatChanged(principal, chat);
+    subscriptions.chatChanged(principal, chat);
   }
 
   async function enable(exchange: Exchange, names: string[]): Promise<void> {
@@ -178,7 +140,7 @@ export function createStateless(wiring: {
       (view) => ({ ...(view ?? DEFAULT_VIEW), ...asked, enabled: names }),
       clock.now(),
     );
-    chatChanged(principal, chat);
+    subscriptions.chatChanged(principal, chat);
   }
 
   /** The method, after what its headers say of its arguments was compared. */
@@ -262,7 +224,7 @@ export function createStateless(wiring: {
         headers: JSON_HEADERS,
       });
     }
-    const stream = openStream(stop);
+    const stream = writers.open(stop);
     writer = stream.writer;
     for (const text of early) writer.notify(text);
     void outcome.then(({ text }) => {
@@ -270,194 +232,6 @@ export function createStateless(wiring: {
       stream.writer.close();
     });
     return new Response(stream.readable, { headers: STREAM_HEADERS });
-  }
-
-  /** `gone`: its reader has closed it, or has stalled. */
-  function openStream(gone: () => void) {
-    let controller!: ReadableStreamDefaultController<string>;
-    let open = true;
-    const end = (how: () => void) => {
-      if (!open) return;
-      open = false;
-      streams.delete(stream);
-      how();
-    };
-    const enqueue = (text: string) => {
-      if (open) controller.enqueue(text);
-    };
-    const behind = () => open && controller.desiredSize! <= 0;
-    const message = (text: string) => `event: message\ndata: ${text}\n\n`;
-    const stream = { beat: () => behind() || enqueue(": heartbeat\n\n") };
-    const writer: Writer = {
-      notify(text) {
-        if (behind()) return false;
-        enqueue(message(text));
-        return true;
-      },
-      send: (text) => enqueue(message(text)),
-      close: () => end(() => controller.close()),
-    };
-    const readable = new ReadableStream<string>(
-      {
-        start(c) {
-          controller = c;
-          c.enqueue(": open\n\n");
-        },
-        cancel: () => end(gone),
-      },
-      { highWaterMark: MAX_BEHIND, size: (text = "") => text.length },
-    );
-    streams.add(stream);
-    return { readable, writer };
-  }
-
-  /** `subscriptions/listen` (basic/patterns/subscriptions). */
-  async function listen(
-    exchange: Exchange,
-    request: RpcRequest,
-  ): Promise<Response> {
-    const wanted = request.params["notifications"];
-    if (!isRecord(wanted)) {
-      throw new RpcError(
-        INVALID_PARAMS,
-        'subscriptions/listen takes an object of "notifications".',
-      );
-    }
-    const { principal } = exchange;
-    const uris = wanted["resourceSubscriptions"] ?? [];
-    if (!isUris(uris)) {
-      throw new RpcError(
-        INVALID_PARAMS,
-        `"resourceSubscriptions" takes at most ${MAX_URIS} URIs.`,
-      );
-    }
-    const key = identityKey(principal);
-    if ((subscriptions.get(key)?.size ?? 0) >= MAX_SUBSCRIPTIONS) {
-      throw new RpcError(
-        SERVER_ERROR,
-        `There are ${MAX_SUBSCRIPTIONS} open subscriptions of this user already. Close one first.`,
-        { status: 429 },
-      );
-    }
-    await keepChat(exchange);
-    const { readable, writer } = openStream(() => forget(subscription));
-    const catalog = catalogs.peek(principal);
-    const { has } = about;
-    const lists = listNames.filter(
-      (name) =>
-        wanted[`${name}ListChanged`] === true &&
-        (name === "tools" || has[name]),
-    );
-    const subscription: Subscription = {
-      ...writer,
-      exchange: {
-        principal,
-        chat: exchange.chat,
-        asked: exchange.asked,
-        stillValid: exchange.stillValid,
-      },
-      id: request.id,
-      lists: new Map(
-        lists.map((name) => [name, digestOf(exchange, catalog, name)]),
-      ),
-      uris: new Set(has.resources ? uris : []),
-    };
-    const mine = subscriptions.get(key) ?? new Set();
-    subscriptions.set(key, mine.add(subscription));
-    exchange.holdOpen();
-    notify(subscription, "notifications/subscriptions/acknowledged", {
-      notifications: {
-        ...Object.fromEntries(
-          lists.map((name) => [`${name}ListChanged`, true]),
-        ),
-        ...(subscription.uris.size > 0
-          ? { resourceSubscriptions: [...subscription.uris] }
-          : {}),
-      },
-    });
-    if (lists.length > 0) catalogs.warm(principal, wiring.pollMs);
-    return new Response(readable, { headers: STREAM_HEADERS });
-  }
-
-  function forget(subscription: Subscription): void {
-    const key = identityKey(subscription.exchange.principal);
-    const mine = subscriptions.get(key);
-    mine?.delete(subscription);
-    if (mine?.size === 0) subscriptions.delete(key);
-  }
-
-  const metaOf = ({ id }: Subscription) => ({ [SUBSCRIPTION]: id });
-
-  function notify(
-    subscription: Subscription,
-    method: string,
-    params: Record<string, unknown> = {},
-  ): void {
-    const _meta = metaOf(subscription);
-    const told = subscription.notify(
-      notificationText(method, { _meta, ...params }),
-    );
-    // Its client opens another, and lists anew.
-    if (!told) finish(subscription);
-  }
-
-  /** The server's own end of it ("Graceful Closure"). */
-  function finish(subscription: Subscription): void {
-    forget(subscription);
-    const result = write({ fields: "", meta: metaOf(subscription) });
-    subscription.send(resultText(subscription.id, result));
-    subscription.close();
-  }
-
-  function digestOf(
-    exchange: Asking,
-    catalog: Catalog | null,
-    list: ListName,
-  ): string | null {
-    if (catalog === null) return null;
-    return list === "tools"
-      ? catalog.show(viewOf(exchange)).digest
-      : catalog.digests[list];
-  }
-
-  /** Tells a subscription once of each list that is not as it was last told of it. */
-  function compareLists(
-    subscription: Subscription,
-    catalog: Catalog | null,
-  ): void {
-    const { lists, exchange } = subscription;
-    for (const [list, before] of lists) {
-      const digest = digestOf(exchange, catalog, list);
-      if (digest !== null && digest === before) continue;
-      lists.set(list, digest);
-      notify(subscription, `notifications/${list}/list_changed`);
-    }
-  }
-
-  catalogs.onLoad((who, catalog) => {
-    for (const subscription of subscriptions.get(identityKey(who)) ?? []) {
-      compareLists(subscription, catalog);
-    }
-  });
-
-  catalogs.onUpdate((who, uri) => {
-    const meant = who
-      ? [subscriptions.get(identityKey(who)) ?? []]
-      : subscriptions.values();
-    for (const mine of meant) {
-      for (const subscription of mine) {
-        if (!subscription.uris.has(uri)) continue;
-        notify(subscription, "notifications/resources/updated", { uri });
-      }
-    }
-  });
-
-  function chatChanged(who: Identity, chat: string): void {
-    for (const subscription of subscriptions.get(identityKey(who)) ?? []) {
-      if (subscription.exchange.chat === chat) {
-        compareLists(subscription, catalogs.peek(who));
-      }
-    }
   }
 
   return {
@@ -478,7 +252,7 @@ export function createStateless(wiring: {
         readEnvelope(exchange.request.headers, message);
         exchange.log["tool"] = toolName(message);
         return message.method === "subscriptions/listen"
-          ? await listen(exchange, message)
+          ? await subscriptions.listen(exchange, message)
           : await answer(exchange, message);
       } catch (error) {
         if (!(error instanceof RpcError)) throw error;
@@ -490,79 +264,15 @@ export function createStateless(wiring: {
         });
       }
     },
-    chatChanged,
+    chatChanged: subscriptions.chatChanged,
     tick() {
-      for (const stream of streams) stream.beat();
-      for (const mine of subscriptions.values()) {
-        for (const subscription of mine) {
-          const { stillValid, principal } = subscription.exchange;
-          if (subscription.lists.size > 0) {
-            catalogs.warm(principal, wiring.pollMs);
-          }
-          stillValid().then(
-            (valid) => valid || finish(subscription),
-            // Who is asking cannot be learned just now; asked again at the next heartbeat.
-            () => {},
-          );
-        }
-      }
+      writers.beat();
+      subscriptions.tick();
     },
     closeAll() {
       for (const interrupt of answering) interrupt();
-      for (const mine of subscriptions.values()) {
-        for (const subscription of mine) finish(subscription);
-      }
+      subscriptions.closeAll();
     },
-    count: () => streams.size,
+    count: writers.count,
   };
-}
-
-function isUris(value: unknown): value is string[] {
-  return (
-    Array.isArray(value) &&
-    value.length <= MAX_URIS &&
-    value.every((uri) => typeof uri === "string" && uri.length <= 4096)
-  );
-}
-
-/** Throws {@link RpcError} for a request that does not say all that it must about itself (basic/index, "General fields"). */
-function readEnvelope(headers: Headers, { method, params }: RpcRequest): void {
-  const meta = isRecord(params["_meta"]) ? params["_meta"] : {};
-  const version = meta[PROTOCOL_VERSION];
-  const header = headers.get("mcp-protocol-version");
-  if (version === undefined && header !== null) requireSupported(header);
-  if (typeof version !== "string") throw missing(PROTOCOL_VERSION, "a string");
-  if (header === null) {
-    throw mismatch("the MCP-Protocol-Version header is missing");
-  }
-  if (header !== version) {
-    throw mismatch("MCP-Protocol-Version differs from the body");
-  }
-  requireSupported(version);
-  if (!isRecord(meta[CAPABILITIES])) throw missing(CAPABILITIES, "an object");
-  checkStandardHeaders(headers, method, params);
-}
-
-/** What a request that {@link readEnvelope} has passed says of its caller. */
-function callerOf({ params }: RpcRequest) {
-  const meta = params["_meta"] as Record<string, unknown>;
-  const level = meta[LOG_LEVEL] as LogLevel;
-  return {
-    capabilities: meta[CAPABILITIES] as Record<string, unknown>,
-    logLevel: logLevels.includes(level) ? level : null,
-  };
-}
-
-function requireSupported(version: string): void {
-  if (statelessVersions.includes(version)) return;
-  throw new RpcError(UNSUPPORTED_VERSION, "Unsupported protocol version", {
-    data: { supported: supportedVersions, requested: version.slice(0, 64) },
-  });
-}
-
-function missing(key: string, what: string): RpcError {
-  return new RpcError(
-    INVALID_PARAMS,
-    `Invalid params: "_meta" must have "${key}", ${what}.`,
-  );
 }

@@ -109,7 +109,7 @@ export function listFailure(error: unknown): GatewayError {
   const slow = error.code === "ECONNABORTED" || error.code === "ETIMEDOUT";
   return new GatewayError(
     slow ? "timeout" : "upstream_failed",
-    `The tools cannot be listed: ${error.message}. Try again.`,
+    `The tools cannot be listed: ${error.message}.`,
     { retryAfterMs: error.retryAfterMs ?? 5000, cause: error },
   );
 }

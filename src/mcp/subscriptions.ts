@@ -1,0 +1,251 @@
+import type { Exchange } from "../core/exchange.ts";
+import type { Identity } from "../core/principal.ts";
+import { identityKey } from "../core/principal.ts";
+import type { View } from "../core/session.ts";
+import type { Catalog, Catalogs } from "../gateway/catalog.ts";
+import type { About } from "./initialize.ts";
+import type { RequestId, RpcRequest } from "./jsonrpc.ts";
+import {
+  INVALID_PARAMS,
+  RpcError,
+  SERVER_ERROR,
+  isRecord,
+  notificationText,
+  resultText,
+} from "./jsonrpc.ts";
+import { STREAM_HEADERS } from "./legacy.ts";
+import type { WriteResult } from "./result.ts";
+import type { Writer, Writers } from "./writers.ts";
+
+/** Who listens for what, of stateless callers (MCP 2026-07-28, basic/patterns/subscriptions). */
+export type Subscriptions = {
+  /** `subscriptions/listen`. Throws {@link RpcError}. */
+  listen(exchange: Exchange, request: RpcRequest): Promise<Response>;
+  /** A chat shows other tools now. */
+  chatChanged(who: Identity, chat: string): void;
+  /** Looks for changes, and whether the readers' credentials are still good. */
+  tick(): void;
+  /** Ends all, and says so to their readers. */
+  closeAll(): void;
+};
+
+/** Who asks, and what for. */
+export type Asking = Pick<Exchange, "principal" | "chat" | "asked">;
+
+/** Somebody listens for changes. */
+type Subscription = Writer & {
+  /** Of its request, what is still needed: it may have been large. */
+  exchange: Asking & Pick<Exchange, "stillValid">;
+  id: RequestId;
+  /** Digests of the lists that it listens for, as it was last told of them; null when that is not known. */
+  lists: Map<ListName, string | null>;
+  /** URIs of the resources that it listens for. */
+  uris: ReadonlySet<string>;
+};
+
+const listNames = ["tools", "prompts", "resources"] as const;
+type ListName = (typeof listNames)[number];
+
+const SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId";
+
+/** Open subscriptions of one user. */
+const MAX_SUBSCRIPTIONS = 100;
+
+const MAX_URIS = 100;
+
+export function createSubscriptions(wiring: {
+  about: About;
+  catalogs: Catalogs;
+  writers: Writers;
+  write: WriteResult;
+  /** What a request shows. */
+  viewOf(asking: Asking): View;
+  /** Keeps what the URL of a chat's request says. */
+  keepChat(exchange: Exchange): Promise<void>;
+  /** How old a catalogue may be while somebody listens for its changes. */
+  pollMs: number;
+}): Subscriptions {
+  const { about, catalogs, writers, write } = wiring;
+  const subscriptions = new Map<string, Set<Subscription>>();
+
+  async function listen(
+    exchange: Exchange,
+    request: RpcRequest,
+  ): Promise<Response> {
+    const wanted = request.params["notifications"];
+    if (!isRecord(wanted)) {
+      throw new RpcError(
+        INVALID_PARAMS,
+        'subscriptions/listen takes an object of "notifications".',
+      );
+    }
+    const { principal } = exchange;
+    const uris = wanted["resourceSubscriptions"] ?? [];
+    if (!isUris(uris)) {
+      throw new RpcError(
+        INVALID_PARAMS,
+        `"resourceSubscriptions" takes at most ${MAX_URIS} URIs.`,
+      );
+    }
+    const key = identityKey(principal);
+    if ((subscriptions.get(key)?.size ?? 0) >= MAX_SUBSCRIPTIONS) {
+      throw new RpcError(
+        SERVER_ERROR,
+        `There are ${MAX_SUBSCRIPTIONS} open subscriptions of this user already. Close one first.`,
+        { status: 429 },
+      );
+    }
+    await wiring.keepChat(exchange);
+    const { readable, writer } = writers.open(() => forget(subscription));
+    const catalog = catalogs.peek(principal);
+    const { has } = about;
+    const lists = listNames.filter(
+      (name) =>
+        wanted[`${name}ListChanged`] === true &&
+        (name === "tools" || has[name]),
+    );
+    const subscription: Subscription = {
+      ...writer,
+      exchange: {
+        principal,
+        chat: exchange.chat,
+        asked: exchange.asked,
+        stillValid: exchange.stillValid,
+      },
+      id: request.id,
+      lists: new Map(
+        lists.map((name) => [name, digestOf(exchange, catalog, name)]),
+      ),
+      uris: new Set(has.resources ? uris : []),
+    };
+    const mine = subscriptions.get(key) ?? new Set();
+    subscriptions.set(key, mine.add(subscription));
+    exchange.holdOpen();
+    notify(subscription, "notifications/subscriptions/acknowledged", {
+      notifications: {
+        ...Object.fromEntries(
+          lists.map((name) => [`${name}ListChanged`, true]),
+        ),
+        ...(subscription.uris.size > 0
+          ? { resourceSubscriptions: [...subscription.uris] }
+          : {}),
+      },
+    });
+    if (lists.length > 0) catalogs.warm(principal, wiring.pollMs);
+    return new Response(readable, { headers: STREAM_HEADERS });
+  }
+
+  function forget(subscription: Subscription): void {
+    const key = identityKey(subscription.exchange.principal);
+    const mine = subscriptions.get(key);
+    mine?.delete(subscription);
+    if (mine?.size === 0) subscriptions.delete(key);
+  }
+
+  const metaOf = ({ id }: Subscription) => ({ [SUBSCRIPTION]: id });
+
+  function notify(
+    subscription: Subscription,
+    method: string,
+    params: Record<string, unknown> = {},
+  ): void {
+    const _meta = metaOf(subscription);
+    const told = subscription.notify(
+      notificationText(method, { _meta, ...params }),
+    );
+    // Its client opens another, and lists anew.
+    if (!told) finish(subscription);
+  }
+
+  /** The server's own end of it ("Graceful Closure"). */
+  function finish(subscription: Subscription): void {
+    forget(subscription);
+    const result = write({ fields: "", meta: metaOf(subscription) });
+    subscription.send(resultText(subscription.id, result));
+    subscription.close();
+  }
+
+  function digestOf(
+    exchange: Asking,
+    catalog: Catalog | null,
+    list: ListName,
+  ): string | null {
+    if (catalog === null) return null;
+    return list === "tools"
+      ? catalog.show(wiring.viewOf(exchange)).digest
+      : catalog.digests[list];
+  }
+
+  /** Tells a subscription once of each list that is not as it was last told of it. */
+  function compareLists(
+    subscription: Subscription,
+    catalog: Catalog | null,
+  ): void {
+    const { lists, exchange } = subscription;
+    for (const [list, before] of lists) {
+      const digest = digestOf(exchange, catalog, list);
+      if (digest !== null && digest === before) continue;
+      lists.set(list, digest);
+      notify(subscription, `notifications/${list}/list_changed`);
+    }
+  }
+
+  catalogs.onLoad((who, catalog) => {
+    for (const subscription of subscriptions.get(identityKey(who)) ?? []) {
+      compareLists(subscription, catalog);
+    }
+  });
+
+  catalogs.onUpdate((who, uri) => {
+    const meant = who
+      ? [subscriptions.get(identityKey(who)) ?? []]
+      : subscriptions.values();
+    for (const mine of meant) {
+      for (const subscription of mine) {
+        if (!subscription.uris.has(uri)) continue;
+        notify(subscription, "notifications/resources/updated", { uri });
+      }
+    }
+  });
+
+  function chatChanged(who: Identity, chat: string): void {
+    for (const subscription of subscriptions.get(identityKey(who)) ?? []) {
+      if (subscription.exchange.chat === chat) {
+        compareLists(subscription, catalogs.peek(who));
+      }
+    }
+  }
+
+  return {
+    listen,
+    chatChanged,
+    tick() {
+      for (const mine of subscriptions.values()) {
+        for (const subscription of mine) {
+          const { stillValid, principal } = subscription.exchange;
+          if (subscription.lists.size > 0) {
+            catalogs.warm(principal, wiring.pollMs);
+          }
+          stillValid().then(
+            (valid) => valid || finish(subscription),
+            // Who is asking cannot be learned just now; asked again at the next heartbeat.
+            () => {},
+          );
+        }
+      }
+    },
+    closeAll() {
+      for (const mine of subscriptions.values()) {
+        for (const subscription of mine) finish(subscription);
+      }
+    },
+  };
+}
+
+function isUris(value: unknown): value is string[] {
+  return (
+    Array.isArray(value) &&
+    value.length <= MAX_URIS &&
+    value.every((uri) => typeof uri === "string" && uri.length <= 4096)
+  );
+}
