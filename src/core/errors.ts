@@ -30,6 +30,8 @@ export type ErrorDetails = {
   retryAfterMs?: number;
   /** Facts for the caller; shown as they are, so never a secret. */
   data?: Record<string, unknown>;
+  /** The JSON-RPC error that another MCP server has answered with; MCP callers get it as it is. */
+  rpc?: { code: number; data?: unknown };
   /** What was caught. Logged, never shown. */
   cause?: unknown;
 };
@@ -39,6 +41,7 @@ export class GatewayError extends Error {
   readonly code: ErrorCode;
   readonly retryAfterMs: number | undefined;
   readonly data: Record<string, unknown> | undefined;
+  readonly rpc: { code: number; data?: unknown } | undefined;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(
@@ -49,6 +52,7 @@ export class GatewayError extends Error {
     this.code = code;
     this.retryAfterMs = details.retryAfterMs;
     this.data = details.data;
+    this.rpc = details.rpc;
   }
 }
 

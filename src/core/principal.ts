@@ -6,12 +6,25 @@ export type Identity = {
   subject: string;
 };
 
+export const scopes = ["apps:read", "apps:write", "apps:admin"] as const;
+/** What somebody may do with registered servers; each includes those before it. */
+export type Scope = (typeof scopes)[number];
+
+/** True when `held` includes `needed`. */
+export function permits(held: Scope | null, needed: Scope): boolean {
+  return held !== null && scopes.indexOf(held) >= scopes.indexOf(needed);
+}
+
 /** Who is asking, verified, for the duration of one request. Never stored; a session outlives many of them. */
 export type Principal = Identity & {
   /** Display name from the token, for logs and the demo. */
   name: string | null;
-  /** The credential to use toward Membrane. Never logged, never stored. */
-  token: string;
+  /** What it was verified by; `operator`: who runs commands on this machine. */
+  method: "membrane" | "api_key" | "operator";
+  /** Given by configuration or with an API key, never by a claim of the caller. */
+  scope: Scope | null;
+  /** The credential to use toward Membrane, and nobody else; null when there is none. Never logged, never stored. */
+  token: string | null;
   /** Milliseconds since the epoch, or null for a credential without expiry. */
   expiresAt: number | null;
 };

@@ -28,3 +28,38 @@ export type Log = {
   warn(event: string, fields?: LogFields): void;
   error(event: string, fields?: LogFields): void;
 };
+
+export type OutboundOptions = {
+  method?: string;
+  headers?: Record<string, string>;
+  body?: string;
+  signal?: AbortSignal;
+  /** Until the headers of the answer, in ms. */
+  timeoutMs?: number;
+  /** Of the body as it is read, decompressed; null for no limit, on a stream that its reader watches. */
+  maxBytes?: number | null;
+  /** How many redirects are followed: within the same origin, GET only, each checked anew. None by default. */
+  redirects?: number;
+};
+
+/**
+ * The only way to a URL that somebody typed or a server named. Every address that the host has is checked, and the
+ * connection goes to one that was. Throws `invalid` (with `data.reason` "blocked_destination" and the same words
+ * whatever the reason) for what may not be reached, `timeout`, or `upstream_failed`.
+ */
+export type OutboundFetch = (
+  url: string,
+  options?: OutboundOptions,
+) => Promise<Response>;
+
+/** Seals what is secret at rest with AES-256-GCM. */
+export type Vault = {
+  /** `context`: what it belongs to (table, row, member, column); opened with the same only. */
+  seal(plain: string, context: readonly (string | number)[]): string;
+  /** Throws `internal` when it was sealed for something else, changed, or with a key that is not known. */
+  open(sealed: string, context: readonly (string | number)[]): string;
+  /** Which key sealed it: true for one that is to be replaced. */
+  outdated(sealed: string): boolean;
+  /** A keyed digest (HMAC-SHA-256, base64url) with a key of its own for each purpose. */
+  mac(purpose: string, text: string): string;
+};

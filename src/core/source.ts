@@ -78,6 +78,8 @@ export type CallContext = {
   capabilities: Record<string, unknown>;
   /** The answers to what this source asked for; null at first. */
   input: Input | null;
+  /** The least urgent log messages that the caller wants; null for none. */
+  logLevel: LogLevel | null;
   /** Tells the caller how far it is; dropped when the caller did not ask for progress. */
   progress(progress: number, total?: number, message?: string): void;
   /** Tells the caller something worth knowing; dropped when the caller did not ask for that level. */
@@ -94,16 +96,21 @@ export type CallContext = {
   hangUp(): void;
 };
 
-/** What has changed at a source, and for whom; null for everybody. */
+/** What has happened at a source, and for whom; null for everybody. */
 export type SourceChange = {
   who: Identity | null;
-  /** The resource that has new contents; otherwise its lists have changed. */
+  /** The resource that has new contents; without it and `log`, lists have changed. */
   uri?: string;
+  /** Something that was logged outside of any call. */
+  log?: { app: App; level: LogLevel; data: unknown; logger?: string };
 };
+
+/** A resource, and whose it is: two servers may use the same URI. */
+export type ResourceRef = { app: App; uri: string };
 
 /** What is to be completed. */
 export type Completing = {
-  of: { prompt: PromptOffer } | { uri: string };
+  of: { prompt: PromptOffer } | ResourceRef;
   argument: { name: string; value: string };
   /** The other arguments that are known already. */
   others: Record<string, string>;
@@ -136,7 +143,7 @@ export type Source = {
   /** Throws `not_found` for a URI that leads to nothing. */
   readResource?(
     principal: Principal,
-    uri: string,
+    resource: ResourceRef,
     context: CallContext,
   ): Promise<ReadResourceResult | InputRequired>;
   complete?(
@@ -144,6 +151,13 @@ export type Source = {
     completing: Completing,
     signal: AbortSignal,
   ): Promise<CompleteResult>;
+  /** What its apps say on how to use them, as far as that is known; asks nobody. */
+  instructions?(who: Identity): { app: App; text: string }[];
+  /**
+   * Somebody of this identity listens now: for changes of the lists, and of these resources. Replaces what was
+   * listened for before; said again every few seconds, and over when it is not.
+   */
+  watch?(principal: Principal, resources: readonly ResourceRef[]): void;
   /** Told of what changes. */
   onChange?(listener: (change: SourceChange) => void): void;
 };

@@ -1,5 +1,6 @@
 import { GatewayError } from "../core/errors.ts";
 import type { Principal } from "../core/principal.ts";
+import type { App } from "../core/tool.ts";
 import type { View } from "../core/session.ts";
 import type {
   CompleteResult,
@@ -98,8 +99,8 @@ export function createLibrary(wiring: {
     return { prompt, source: sources.get(prompt.source)! };
   }
 
-  /** The source of a URI: one that lists it, or has a template for it. */
-  function sourceOf(catalog: Catalog, { view }: Reader, uri: string): Source {
+  /** Whose a URI is: an app that lists it, or has a template for it. */
+  function ownerOf(catalog: Catalog, { view }: Reader, uri: string): Owner {
     const found =
       catalog.resources.find(
         ({ app, resource }) => resource.uri === uri && shows(view, app.key),
@@ -109,7 +110,7 @@ export function createLibrary(wiring: {
           shows(view, app.key) && fits(template.uriTemplate, uri),
       );
     if (!found) throw unknownResource(uri);
-    return sources.get(found.source)!;
+    return { app: found.app, source: sources.get(found.source)! };
   }
 
   return {
@@ -164,14 +165,14 @@ export function createLibrary(wiring: {
 
     async readResource(reader, uri, { controller, ...context }) {
       const catalog = await catalogs.get(reader.principal);
-      const source = sourceOf(catalog, reader, uri);
+      const { app, source } = ownerOf(catalog, reader, uri);
       controller.signal.throwIfAborted();
       return withDeadline(controller, callTimeoutMs, uri, () =>
-        source.readResource!(reader.principal, uri, {
-          ...context,
-          signal: controller.signal,
-          timeoutMs: callTimeoutMs,
-        }),
+        source.readResource!(
+          reader.principal,
+          { app, uri },
+          { ...context, signal: controller.signal, timeoutMs: callTimeoutMs },
+        ),
       );
     },
 
@@ -179,15 +180,15 @@ export function createLibrary(wiring: {
       const catalog = await catalogs.get(reader.principal);
       const target =
         "prompt" in of
-          ? promptOf(catalog, reader, of.prompt)
-          : { prompt: null, source: templateSource(catalog, reader, of.uri) };
-      const { source, prompt } = target;
+          ? promptTarget(catalog, reader, of.prompt)
+          : templateTarget(catalog, reader, of.uri);
+      const { source } = target;
       if (!source.complete) return { completion: { values: [] } };
       return withDeadline(controller, callTimeoutMs, argument.name, () =>
         source.complete!(
           reader.principal,
           {
-            of: prompt ? { prompt: prompt.offer } : (of as { uri: string }),
+            of: target.of,
             argument,
             others,
           },
@@ -197,15 +198,25 @@ export function createLibrary(wiring: {
     },
   };
 
+  function promptTarget(catalog: Catalog, reader: Reader, name: string) {
+    const { prompt, source } = promptOf(catalog, reader, name);
+    return { source, of: { prompt: prompt.offer } };
+  }
+
   /** A reference to a template names the template itself, or a URI. */
-  function templateSource(catalog: Catalog, reader: Reader, uri: string) {
+  function templateTarget(catalog: Catalog, reader: Reader, uri: string) {
     const named = catalog.templates.find(
       ({ app, template }) =>
         template.uriTemplate === uri && shows(reader.view, app.key),
     );
-    return named ? sources.get(named.source)! : sourceOf(catalog, reader, uri);
+    const { app, source } = named
+      ? { app: named.app, source: sources.get(named.source)! }
+      : ownerOf(catalog, reader, uri);
+    return { source, of: { app, uri } };
   }
 }
+
+type Owner = { app: App; source: Source };
 
 function unknownResource(uri: string): GatewayError {
   return new GatewayError("not_found", `Resource not found: ${uri}`, {

@@ -75,7 +75,7 @@ export function mcpRoutes(options: McpRouteOptions): {
       log: c.env.log,
       holdOpen: c.env.holdOpen,
       stillValid: () =>
-        authenticator.verify(principal.token, address).then(
+        authenticator.verify(principal.token ?? "", address).then(
           () => true,
           (error: unknown) => {
             if (asGatewayError(error).code === "unauthenticated") return false;

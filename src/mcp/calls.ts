@@ -126,10 +126,11 @@ export function createCalls(wiring: {
     running.add(entry);
     const progress = say && createProgress(request, say, wiring.progressMs);
     const { signal } = controller;
-    const minimum = session ? session.logLevel : start.caller?.logLevel;
+    const logLevel =
+      (session ? session.logLevel : start.caller?.logLevel) ?? null;
     const log: MethodContext["log"] = (level, data, logger) => {
-      if (!say || !minimum) return;
-      if (logLevels.indexOf(level) < logLevels.indexOf(minimum)) return;
+      if (!say || !logLevel) return;
+      if (logLevels.indexOf(level) < logLevels.indexOf(logLevel)) return;
       say(notificationText("notifications/message", { level, logger, data }));
     };
     const outcome = (async () => {
@@ -153,6 +154,7 @@ export function createCalls(wiring: {
                 ask: start.caller ? "stateless" : null,
               },
           progress: progress?.report ?? null,
+          logLevel: say && logLevel,
           log,
           keep: session && ((rule) => sessions.edit(session.pk, rule)),
           ...connection,

@@ -22,6 +22,7 @@ export type MethodContext = {
   /** Sends a progress notification; null when the caller asked for none. */
   progress: CallContext["progress"] | null;
   /** See {@link CallContext}. */
+  logLevel: CallContext["logLevel"];
   log: CallContext["log"];
   hangUp(): void;
   onRecord(): Promise<void>;
@@ -92,6 +93,7 @@ export function createMethods(wiring: {
           controller,
           capabilities,
           input,
+          logLevel: context.logLevel,
           progress: progress ?? (() => {}),
           log,
           hangUp,

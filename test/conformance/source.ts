@@ -631,7 +631,7 @@ export const conformanceSource: Source = {
     fixtures.find(({ key }) => key === ref)!.run(context, args),
   getPrompt: async (_principal, { ref }, args, context) =>
     prompts.find(({ key }) => key === ref)!.get(args, context),
-  async readResource(_principal, uri) {
+  async readResource(_principal, { uri }) {
     const { mimeType, ...content } = contents[uri] ?? {
       mimeType: "application/json",
       text: JSON.stringify({

@@ -14,6 +14,8 @@ const ada: Principal = {
   workspace: "w",
   subject: "ada",
   name: null,
+  method: "membrane" as const,
+  scope: null,
   token: "t",
   expiresAt: null,
 };

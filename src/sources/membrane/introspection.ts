@@ -85,6 +85,8 @@ export function createIntrospection(
       workspace,
       subject,
       name: read.data.name ?? null,
+      method: "membrane",
+      scope: null,
       token,
       expiresAt: claimed.expiresAt,
     };

@@ -1,4 +1,8 @@
-import { asGatewayError, describeError } from "../../core/errors.ts";
+import {
+  GatewayError,
+  asGatewayError,
+  describeError,
+} from "../../core/errors.ts";
 import type { Principal } from "../../core/principal.ts";
 import type { Listing, Source } from "../../core/source.ts";
 import type { Offer } from "../../core/tool.ts";
@@ -40,7 +44,9 @@ export function createMembraneSource(options: MembraneSourceOptions): Source {
     principal: Principal,
     signal: AbortSignal,
   ): Promise<Listing> {
-    const asking = { token: principal.token, signal, timeoutMs: listTimeoutMs };
+    const { token } = principal;
+    if (token === null) return { offers: [], failed: [] };
+    const asking = { token, signal, timeoutMs: listTimeoutMs };
     let connections: Connection[];
     try {
       connections = await readAll(connectionShape, (cursor) =>
@@ -92,7 +98,9 @@ export function createMembraneSource(options: MembraneSourceOptions): Source {
     async call(principal, offer, args, { signal, timeoutMs, onRecord }) {
       await onRecord();
       signal.throwIfAborted();
-      const asking = { token: principal.token, signal, timeoutMs };
+      const { token } = principal;
+      if (token === null) throw noToken();
+      const asking = { token, signal, timeoutMs };
       const input = wrapped.has(offer) ? args["input"] : args;
       try {
         return readResult(
@@ -102,7 +110,7 @@ export function createMembraneSource(options: MembraneSourceOptions): Source {
         if (!(error instanceof MembraneFailure)) throw asGatewayError(error);
         return callFailure(error, offer.app.name, async () => {
           try {
-            await api.self({ token: principal.token, timeoutMs: 5000 });
+            await api.self({ token, timeoutMs: 5000 });
             return true;
           } catch (refusal) {
             return !(
@@ -162,4 +170,11 @@ function distinct(actions: Action[]): Action[] {
     if (!other || level(action) < level(other)) byKey.set(action.key, action);
   }
   return [...byKey.values(), ...keyless];
+}
+
+function noToken(): GatewayError {
+  return new GatewayError(
+    "needs_authorization",
+    "This needs a token of Membrane, and the caller's API key brings none. Set MEMBRANE_WORKSPACE_SECRET, so that one can be made, or call with a token.",
+  );
 }

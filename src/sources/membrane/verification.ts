@@ -57,6 +57,8 @@ export function createVerification(
     }
     return {
       ...claims,
+      method: "membrane",
+      scope: null,
       token,
       expiresAt: readExpiry(payload, clock, leewayMs, options.allowNonExpiring),
     };

@@ -1,5 +1,6 @@
 import { sql } from "drizzle-orm";
 import {
+  blob,
   index,
   integer,
   primaryKey,
@@ -31,6 +32,8 @@ export const chats = sqliteTable(
     mode: text().notNull(),
     apps: text(),
     enabled: text().notNull(),
+    /** Slug of the one server it shows under that server's own names. */
+    server: text(),
     createdAt: integer().notNull(),
     lastSeenAt: integer().notNull(),
   },
@@ -56,7 +59,10 @@ export const sessions = sqliteTable(
     mode: text().notNull(),
     apps: text(),
     enabled: text().notNull(),
+    server: text(),
     listed: text(),
+    listedPrompts: text(),
+    listedResources: text(),
     ticketHash: text(),
     logLevel: text(),
     /** JSON; null for none. */
@@ -112,4 +118,152 @@ export const names = sqliteTable(
     position: integer().notNull(),
   },
   (t) => [primaryKey({ columns: [t.workspace, t.subject, t.ref] })],
+);
+
+/** Registered MCP servers. Whatever is called `sealed` is encrypted, and good for its own row only. */
+export const servers = sqliteTable(
+  "servers",
+  {
+    /** Never given twice. */
+    id: integer().primaryKey({ autoIncrement: true }),
+    uuid: text().notNull().unique("servers_uuid"),
+    workspace: text().notNull(),
+    name: text().notNull(),
+    slug: text().notNull(),
+    description: text(),
+    url: text().notNull(),
+    transport: text().notNull(),
+    /** JSON: command and arguments of a stdio server. */
+    command: text(),
+    authType: text().notNull(),
+    appUuid: text(),
+    /** What everybody's requests carry: token, headers, environment. */
+    sealedSecret: text(),
+    state: text().notNull(),
+    enabled: integer({ mode: "boolean" }).notNull(),
+    setupStep: text(),
+    /** JSON: registration with the authorization server. */
+    oauth: text(),
+    sealedOauth: text(),
+    /** JSON: what it said of itself when it was last connected. */
+    about: text(),
+    /** Changed tools wait for approval. */
+    pinned: integer({ mode: "boolean" }).notNull(),
+    lastCheckedAt: integer(),
+    lastLatencyMs: integer(),
+    /** JSON. */
+    lastError: text(),
+    /** Goes up with every change. */
+    version: integer().notNull(),
+    createdAt: integer().notNull(),
+    updatedAt: integer().notNull(),
+    createdBy: text(),
+  },
+  (t) => [unique("servers_slug").on(t.workspace, t.slug)],
+);
+
+/** What members have connected with. */
+export const credentials = sqliteTable(
+  "credentials",
+  {
+    serverId: integer()
+      .notNull()
+      .references(() => servers.id, { onDelete: "cascade" }),
+    subject: text().notNull(),
+    /** Display name of the member. */
+    name: text(),
+    authType: text().notNull(),
+    status: text().notNull(),
+    sealed: text(),
+    /** When a refresh was sent that is not answered yet. */
+    refreshingAt: integer(),
+    /** Goes up with every change. */
+    version: integer().notNull(),
+    connectedAt: integer().notNull(),
+    expiresAt: integer(),
+    lastUsedAt: integer(),
+  },
+  (t) => [primaryKey({ columns: [t.serverId, t.subject] })],
+);
+
+/** Authorizations that members have begun and not come back from. */
+export const oauthFlows = sqliteTable(
+  "oauth_flows",
+  {
+    /** SHA-256 of the `state`. */
+    stateHash: text().primaryKey(),
+    serverId: integer()
+      .notNull()
+      .references(() => servers.id, { onDelete: "cascade" }),
+    workspace: text().notNull(),
+    subject: text().notNull(),
+    /** SHA-256 of the cookie of the browser that began it. */
+    browserHash: text().notNull(),
+    sealed: text().notNull(),
+    expiresAt: integer().notNull(),
+  },
+  (t) => [index("oauth_flows_expires").on(t.expiresAt)],
+);
+
+/** What servers last listed for each member. */
+export const listings = sqliteTable(
+  "listings",
+  {
+    serverId: integer()
+      .notNull()
+      .references(() => servers.id, { onDelete: "cascade" }),
+    subject: text().notNull(),
+    /** JSON. */
+    listing: text().notNull(),
+    fetchedAt: integer().notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.serverId, t.subject] })],
+);
+
+/** Every definition that a server's tools have had. */
+export const definitions = sqliteTable(
+  "definitions",
+  {
+    serverId: integer()
+      .notNull()
+      .references(() => servers.id, { onDelete: "cascade" }),
+    tool: text().notNull(),
+    /** SHA-256 of all that the definition says. */
+    hash: text().notNull(),
+    firstSeenAt: integer().notNull(),
+    approvedAt: integer(),
+    /** Null: approved by itself. */
+    approvedBy: text(),
+  },
+  (t) => [primaryKey({ columns: [t.serverId, t.tool, t.hash] })],
+);
+
+export const icons = sqliteTable("icons", {
+  serverId: integer()
+    .primaryKey()
+    .references(() => servers.id, { onDelete: "cascade" }),
+  type: text().notNull(),
+  etag: text().notNull(),
+  bytes: blob({ mode: "buffer" }).notNull(),
+  fetchedAt: integer().notNull(),
+});
+
+export const apiKeys = sqliteTable(
+  "api_keys",
+  {
+    /** Public part of the key. */
+    id: text().primaryKey(),
+    workspace: text().notNull(),
+    subject: text().notNull(),
+    name: text().notNull(),
+    /** SHA-256 of the secret part. */
+    hash: text().notNull(),
+    scope: text().notNull(),
+    createdBy: text(),
+    createdAt: integer().notNull(),
+    expiresAt: integer(),
+    lastUsedAt: integer(),
+    revokedAt: integer(),
+  },
+  (t) => [index("api_keys_workspace").on(t.workspace)],
 );
