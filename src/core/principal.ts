@@ -27,6 +27,8 @@ export type Principal = Identity & {
   token: string | null;
   /** Milliseconds since the epoch, or null for a credential without expiry. */
   expiresAt: number | null;
+  /** The gateways that the request has come through, the first one first. */
+  via?: readonly string[];
 };
 
 /** Verifies a bearer token and says whose it is. */

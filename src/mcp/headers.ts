@@ -1,3 +1,4 @@
+import { mirrored } from "../core/param-headers.ts";
 import { RpcError, isRecord } from "./jsonrpc.ts";
 
 /** What a request repeats in its headers for those between, and that it is the same (MCP 2026-07-28, basic/transports/streamable-http, "Request Metadata"). */
@@ -48,32 +49,6 @@ export function checkParamHeaders(
       throw mismatch(`${header} stands for an argument that no header can say`);
     } else compare(header, given, String(value));
   }
-}
-
-type Mirrored = { header: string; path: string[] };
-const known = new WeakMap<object, Mirrored[]>();
-
-/** The parameters that a tool's schema marks with `x-mcp-header`, by the only way that leads to one: `properties`. */
-export function mirrored(schema: unknown): Mirrored[] {
-  if (!isRecord(schema)) return [];
-  let found = known.get(schema);
-  if (found) return found;
-  found = [];
-  const walk = (at: unknown, path: string[], into: Mirrored[]) => {
-    if (!isRecord(at)) return;
-    const name = at["x-mcp-header"];
-    if (typeof name === "string" && path.length > 0) {
-      into.push({ header: `Mcp-Param-${name}`, path });
-    }
-    const { properties } = at;
-    if (!isRecord(properties)) return;
-    for (const [key, child] of Object.entries(properties)) {
-      walk(child, [...path, key], into);
-    }
-  };
-  walk(schema, [], found);
-  known.set(schema, found);
-  return found;
 }
 
 const SENTINEL = /^=\?base64\?(.*)\?=$/;

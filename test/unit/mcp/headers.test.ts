@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { checkParamHeaders, mirrored } from "../../../src/mcp/headers.ts";
+import { mirrored } from "../../../src/core/param-headers.ts";
+import { checkParamHeaders } from "../../../src/mcp/headers.ts";
 
 const schema = {
   type: "object",

@@ -1,0 +1,152 @@
+import type { Transport } from "@modelcontextprotocol/client";
+import { GatewayError } from "../../core/errors.ts";
+import type { OutboundFetch } from "../../core/runtime.ts";
+import type { Upstream, UpstreamAccess } from "../../core/upstream.ts";
+import { failure, sessionLost } from "./failure.ts";
+import { guarded } from "./guard.ts";
+
+/** How requests to one server leave for one member. */
+export type Wire = {
+  /**
+   * A transport of the SDK over it, not started. With `sessionId`: one that goes on in that session. `fault` is told what went
+   * wrong, in our words, before the SDK says it in its own.
+   */
+  transport(options: {
+    sessionId?: string;
+    protocolVersion?: string;
+    fault: (error: GatewayError) => void;
+  }): Promise<Transport>;
+};
+
+export type WireOptions = {
+  upstream: Upstream;
+  access: () => UpstreamAccess;
+  outbound: OutboundFetch;
+  /** The gateways that a request has come through, we among them. */
+  via: () => readonly string[];
+  /** Starts the process of a stdio server. */
+  spawn: (upstream: Upstream, env: Record<string, string>) => Transport;
+};
+
+/** Names the gateways that a request has come through: one that reads its own name there is in a circle. */
+export const VIA = "mcp-gateway-via";
+
+/** Until a server begins to answer. A call has a deadline of its own, which is shorter unless somebody raised it. */
+const FIRST_BYTE_MS = 600_000;
+
+export function createWire(options: WireOptions): Wire {
+  const { upstream, outbound } = options;
+
+  const fetchFor =
+    (fault: (error: GatewayError) => void) =>
+    async (url: string | URL, init: RequestInit = {}): Promise<Response> => {
+      const own = Object.fromEntries(new Headers(init.headers));
+      const signal = init.signal ?? undefined;
+      const send = async (credentials: Record<string, string>) =>
+        outbound(String(url), {
+          method: init.method ?? "GET",
+          headers: { ...own, ...credentials, [VIA]: options.via().join(", ") },
+          ...(typeof init.body === "string" ? { body: init.body } : {}),
+          ...(signal ? { signal } : {}),
+          timeoutMs: FIRST_BYTE_MS,
+          maxBytes: null,
+        });
+      const access = options.access();
+      try {
+        const headers = await access.headers();
+        let response = await send(headers);
+        const challenge = response.headers.get("www-authenticate");
+        const { status } = response;
+        const refused =
+          status === 401 ||
+          (status === 403 && /insufficient_scope/i.test(challenge ?? ""));
+        if (refused) {
+          await response.body?.cancel();
+          await access.refused({ status, challenge, headers });
+          response = await send(await access.headers());
+          if (response.status === 401) {
+            throw new GatewayError(
+              "upstream_failed",
+              `${upstream.name} refuses a credential that has just been renewed.`,
+              { data: { failureClass: "auth" } },
+            );
+          }
+        }
+        await check(upstream, response, {
+          inSession: "mcp-session-id" in own,
+          // Older servers answer what they do not know with anything.
+          probing: own["mcp-method"] === "server/discover",
+        });
+        return guarded(response, fault);
+      } catch (error) {
+        if (signal?.aborted !== true) fault(failure(upstream.name, error));
+        throw error;
+      }
+    };
+
+  return {
+    async transport({ fault, ...session }) {
+      if (upstream.transport === "stdio") {
+        return options.spawn(upstream, options.access().env());
+      }
+      const { SSEClientTransport, StreamableHTTPClientTransport } =
+        await import("@modelcontextprotocol/client");
+      const url = new URL(upstream.url);
+      const fetch = fetchFor(fault);
+      return upstream.transport === "sse"
+        ? new SSEClientTransport(url, {
+            fetch,
+            eventSourceInit: { fetch },
+          })
+        : (new StreamableHTTPClientTransport(url, {
+            fetch,
+            ...session,
+          }) as Transport);
+    },
+  };
+}
+
+/** Throws for answers that say something of the way and not of the request. */
+async function check(
+  upstream: Upstream,
+  response: Response,
+  { inSession, probing }: { inSession: boolean; probing: boolean },
+): Promise<void> {
+  const { status } = response;
+  if (status >= 300 && status < 400) {
+    await response.body?.cancel();
+    throw new GatewayError(
+      "upstream_failed",
+      `${upstream.name} sends its requests elsewhere (HTTP ${status}). Register the URL that it really has.`,
+      { data: { failureClass: "transport", reason: "redirect" } },
+    );
+  }
+  if (status === 508) {
+    await response.body?.cancel();
+    throw new GatewayError(
+      "upstream_failed",
+      `${upstream.name} leads back to this gateway: its requests would go in a circle. Remove one of the two registrations.`,
+      { data: { failureClass: "transport", reason: "loop" } },
+    );
+  }
+  if (inSession && status === 404) {
+    await response.body?.cancel();
+    throw sessionLost();
+  }
+  if (!probing && (status === 429 || status >= 500)) {
+    const seconds = Number(response.headers.get("retry-after"));
+    await response.body?.cancel();
+    throw new GatewayError(
+      status === 429 ? "rate_limited" : "upstream_failed",
+      status === 429
+        ? `${upstream.name} takes no more requests at present.`
+        : `${upstream.name} answers with HTTP ${status}.`,
+      {
+        ...(seconds > 0
+          ? { retryAfterMs: Math.min(seconds, 3600) * 1000 }
+          : {}),
+        data: { failureClass: "transport", status },
+      },
+    );
+  }
+}
