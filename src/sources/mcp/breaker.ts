@@ -1,12 +1,15 @@
+import { GatewayError } from "../../core/errors.ts";
 import type { Clock } from "../../core/runtime.ts";
+import type { Upstream } from "../../core/upstream.ts";
 
 /**
  * Keeps a server that is down from costing every caller its timeout: after some failures in a row it counts as down,
  * and now and then one request finds out whether it still is.
  */
 export type Breakers = {
-  /** 0 when a request may go there now; otherwise in how many ms the next try is. */
-  closedFor(serverId: number): number;
+  /** Throws `upstream_failed` for a server that counts as down; lets one request through when it is time. */
+  require(upstream: Upstream): void;
+  isDown(serverId: number): boolean;
   succeeded(serverId: number): void;
   failed(serverId: number): void;
   forget(serverId: number): void;
@@ -22,15 +25,24 @@ export function createBreakers(clock: Clock): Breakers {
     { failures: number; waitMs: number; until: number }
   >();
   return {
-    closedFor(id) {
+    require({ id, name }) {
       const state = servers.get(id);
-      if (!state || state.failures < FAILURES) return 0;
-      const left = state.until - clock.monotonic();
-      if (left > 0) return Math.ceil(left);
+      if (!state || state.failures < FAILURES) return;
+      const retryAfterMs = Math.ceil(state.until - clock.monotonic());
+      if (retryAfterMs > 0) {
+        throw new GatewayError(
+          "upstream_failed",
+          `${name} does not answer at present.`,
+          {
+            retryAfterMs,
+            data: { code: "upstream_unreachable", failureClass: "transport" },
+          },
+        );
+      }
       // This one finds out; the others wait for what it finds.
       state.until = clock.monotonic() + state.waitMs;
-      return 0;
     },
+    isDown: (id) => (servers.get(id)?.failures ?? 0) >= FAILURES,
     succeeded: (id) => void servers.delete(id),
     failed(id) {
       const state = servers.get(id) ?? { failures: 0, waitMs: 0, until: 0 };

@@ -125,9 +125,10 @@ export async function openConnection(
     open = false;
     for (const { reject } of pending.values()) reject(error);
     pending.clear();
-    void main.close().catch(() => {});
+    leave();
     options.closed();
   };
+  const leave = () => void main.close().catch(() => {});
 
   const shared = upstream.transport !== "streamable_http";
   // The handshake is over, and from here on what comes is passed on as it is.

@@ -56,5 +56,6 @@ export function rpcFailure(
 export function isDown(error: unknown): boolean {
   if (!(error instanceof GatewayError)) return true;
   if (error.code === "timeout") return true;
+  if (error.data?.["code"] === "upstream_unreachable") return false;
   return error.code === "upstream_failed" && error.rpc === undefined;
 }

@@ -1,38 +1,33 @@
-import {
-  GatewayError,
-  asGatewayError,
-  describeError,
-} from "../../core/errors.ts";
+import { GatewayError } from "../../core/errors.ts";
 import { paramHeaders } from "../../core/param-headers.ts";
 import type { Identity, Principal } from "../../core/principal.ts";
-import { identityKey } from "../../core/principal.ts";
 import type { Clock, Ids, Log, OutboundFetch } from "../../core/runtime.ts";
-import type {
-  CallContext,
-  InputRequired,
-  Listing,
-  Source,
-  SourceChange,
-} from "../../core/source.ts";
+import type { Source, SourceChange } from "../../core/source.ts";
 import { isInputRequired } from "../../core/source.ts";
 import type { App, CallToolResult } from "../../core/tool.ts";
 import type {
   Upstream,
   UpstreamAccounts,
   UpstreamConnector,
-  UpstreamListing,
   UpstreamStore,
 } from "../../core/upstream.ts";
+import {
+  cleaned,
+  invalidAnswer,
+  readToolResult,
+  requireList,
+} from "./answers.ts";
 import { createBreakers } from "./breaker.ts";
-import type { Params } from "./connection.ts";
-import { OWN, openConnection } from "./connection.ts";
+import { CONNECT_MS, createConnector } from "./connector.ts";
 import { createConversations } from "./conversation.ts";
-import { isDown } from "./failure.ts";
-import { appOf, fetchListing, offersOf } from "./listing.ts";
+import { createConverse } from "./converse.ts";
+import { appOf } from "./listing.ts";
+import type { WholeListing } from "./lists.ts";
+import { CONNECT, createLists } from "./lists.ts";
 import type { Member } from "./member.ts";
 import { createMember } from "./member.ts";
 import { createMembers } from "./members.ts";
-import { isRecord, safeElicitations, safeQuestions } from "./questions.ts";
+import { isRecord } from "./questions.ts";
 import { createStdioTransport } from "./stdio.ts";
 import type { Wire } from "./wire.ts";
 import { createWire } from "./wire.ts";
@@ -58,49 +53,55 @@ export type McpSourceOptions = {
   gatewayId: string;
   /** Members that are connected to a server at the same time. */
   maxConnections: number;
-  /** For how long a list is taken for current that nobody has said is not. */
+  /** For how long a list counts as current that nobody has said is not. */
   freshMs: number;
 };
 
-/** After this a list goes on without the server; what it lists then is told when it comes. */
-const SOON_MS = 4000;
-const LIST_MS = 30_000;
-const CONNECT_MS = 15_000;
-/** Lists of one member change at most this often. */
+/** The lists of one member of one server are said to change at most this often. */
 const CHANGE_MS = 1000;
 
-/** Offered for a server that the member has to connect to first. */
-const CONNECT = "connect-account";
-
-type Kept = {
-  listing: UpstreamListing;
-  fetchedAt: number;
-  /** In monotonic ms; -Infinity when it is known to be out of date. */
-  at: number;
-};
-
 export function createMcpSource(options: McpSourceOptions): McpSource {
-  const { store, accounts, outbound, clock, log } = options;
-  const conversations = createConversations(options.ids.secret);
-  const breakers = createBreakers(clock);
+  const { store, accounts, clock, log } = options;
   const listeners: ((change: SourceChange) => void)[] = [];
   const tell = (change: SourceChange) => {
     for (const listener of listeners) listener(change);
   };
-  const kept = new Map<string, Kept>();
-  const flights = new Map<string, Promise<Kept>>();
-  const keyOf = (upstream: Upstream, who: Identity) =>
-    `${upstream.id} ${identityKey(who)}`;
+  const breakers = createBreakers(clock);
+  const members = createMembers(options.maxConnections, (upstream, first) =>
+    open(upstream, first),
+  );
+  const lists = createLists({
+    store,
+    members,
+    breakers,
+    clock,
+    log,
+    late: (who) => tell({ who }),
+    freshMs: options.freshMs,
+  });
+  const converse = createConverse({
+    conversations: createConversations(options.ids.secret),
+    members,
+    breakers,
+  });
 
-  const members = createMembers(options.maxConnections, (upstream, first) => {
+  function wireFor(upstream: Upstream, principal: () => Principal): Wire {
+    return createWire({
+      upstream,
+      access: () => accounts.access(upstream, principal()),
+      outbound: options.outbound,
+      via: () => [...(principal().via ?? []), options.gatewayId],
+      spawn: (server, env) => createStdioTransport(server, env, log),
+    });
+  }
+
+  function open(upstream: Upstream, first: Principal): Member {
     const who: Identity = {
       workspace: first.workspace,
       subject: first.subject,
     };
-    const key = keyOf(upstream, who);
-    const listChanged = coalesce(CHANGE_MS, () => {
-      const known = kept.get(key);
-      if (known) known.at = -Infinity;
+    const changed = coalesce(CHANGE_MS, () => {
+      lists.outdated(upstream, who);
       tell({ who });
     });
     const member: Member = createMember({
@@ -117,8 +118,8 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
           reason: what.slice(0, 300),
         }),
       heard: {
-        listChanged,
-        reconnected: listChanged,
+        listChanged: changed,
+        reconnected: changed,
         updated: (uri) => tell({ who, uri }),
         logged: (level, data, logger) =>
           tell({
@@ -133,16 +134,6 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
       },
     });
     return member;
-  });
-
-  function wireFor(upstream: Upstream, principal: () => Principal): Wire {
-    return createWire({
-      upstream,
-      access: () => accounts.access(upstream, principal()),
-      outbound,
-      via: () => [...(principal().via ?? []), options.gatewayId],
-      spawn: (server, env) => createStdioTransport(server, env, log),
-    });
   }
 
   const usable = ({ enabled, state }: Upstream) => enabled && state === "ready";
@@ -164,276 +155,31 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
     });
   }
 
-  /** Throws `upstream_failed` for a server that is known to be down. */
-  function requireUp({ id, name }: Upstream): void {
-    const retryAfterMs = breakers.closedFor(id);
-    if (retryAfterMs === 0) return;
-    throw new GatewayError(
-      "upstream_failed",
-      `${name} does not answer at present.`,
-      {
-        retryAfterMs,
-        data: { code: "upstream_unreachable", failureClass: "transport" },
-      },
-    );
-  }
-
-  /** What the member has of a server: as it was listed a moment ago, or as it lists now. */
-  function refresh(
+  /** For a member who had to connect first: throws where that is done, or says that it is. */
+  async function connected(
     upstream: Upstream,
     principal: Principal,
-    freshMs: number,
-  ): Promise<Kept> {
-    const key = keyOf(upstream, principal);
-    const known = kept.get(key);
-    if (known && clock.monotonic() - known.at < freshMs) {
-      return Promise.resolve(known);
-    }
-    const flight = flights.get(key);
-    if (flight) return flight;
-    const mine = ask(upstream, principal).finally(() => flights.delete(key));
-    flights.set(key, mine);
-    return mine;
+  ): Promise<CallToolResult> {
+    await lists.refresh(upstream, principal, 0);
+    tell({ who: principal });
+    const text = `${upstream.name} is connected to the user's account. List the tools again.`;
+    return { content: [{ type: "text", text }] };
   }
-
-  async function ask(upstream: Upstream, principal: Principal): Promise<Kept> {
-    const key = keyOf(upstream, principal);
-    requireUp(upstream);
-    const at = clock.monotonic();
-    let listing: UpstreamListing;
-    try {
-      const signal = AbortSignal.timeout(LIST_MS);
-      listing = await members
-        .of(upstream, principal)
-        .list(signal)
-        .catch((error: unknown) => {
-          throw signal.aborted ? slow(upstream) : error;
-        });
-      breakers.succeeded(upstream.id);
-    } catch (error) {
-      if (isDown(error)) breakers.failed(upstream.id);
-      throw error;
-    }
-    const now = { listing, fetchedAt: clock.now(), at };
-    const before =
-      kept.get(key)?.listing ?? saved(upstream, principal)?.listing;
-    kept.set(key, now);
-    if (!Bun.deepEquals(before, listing)) {
-      await store.saveListing(
-        upstream.id,
-        principal.subject,
-        listing,
-        now.fetchedAt,
-      );
-    }
-    return now;
-  }
-
-  const saved = (upstream: Upstream, { subject }: Identity) =>
-    store.listing(upstream.id, subject);
-
-  /** Puts what one server has into a listing. */
-  async function listInto(
-    listing: Required<Omit<Listing, "idle">> & { idle: Listing["idle"] & {} },
-    upstream: Upstream,
-    principal: Principal,
-  ): Promise<void> {
-    const app = appOf(upstream);
-    const add = (found: UpstreamListing) => {
-      const made = offersOf(app, found, new Set());
-      listing.offers.push(...made.offers);
-      listing.prompts.push(...made.prompts);
-      listing.resources.push(...made.resources);
-      listing.templates.push(...made.templates);
-    };
-    const work = refresh(upstream, principal, options.freshMs);
-    try {
-      const found = await Promise.race([work, Bun.sleep(SOON_MS)]);
-      if (found) return add(found.listing);
-      // Whoever waits for the list waits no longer; what comes late is told.
-      work.then(
-        () => tell({ who: principal }),
-        () => {},
-      );
-      throw slow(upstream);
-    } catch (error) {
-      const { code, message } = asGatewayError(error);
-      const last = saved(upstream, principal);
-      if (last) add(last.listing);
-      else if (code === "needs_authorization") {
-        listing.offers.push(connectOffer(app));
-      }
-      const names = { appRef: app.ref, appKey: app.key };
-      if (code === "needs_authorization") listing.idle.push(names);
-      else if (last) {
-        log.warn("server could not be listed", {
-          server: upstream.slug,
-          workspace: upstream.workspace,
-          user: principal.subject,
-          reason: describeError(error),
-        });
-      } else listing.failed.push({ ...names, message });
-    }
-  }
-
-  /** Runs what may ask its caller something, and comes back with the answers. */
-  async function converse(
-    upstream: Upstream,
-    principal: Principal,
-    what: string,
-    request: {
-      method: string;
-      params: Params;
-      headers?: Record<string, string>;
-    },
-    context: CallContext,
-  ): Promise<Params | InputRequired> {
-    const { input, logLevel } = context;
-    const owner = JSON.stringify([
-      principal.workspace,
-      principal.subject,
-      upstream.uuid,
-      what,
-    ]);
-    const begin = () => {
-      requireUp(upstream);
-      const member = members.of(upstream, principal);
-      const { method, params, headers } = request;
-      return conversations.begin(owner, (on, signal) =>
-        member.request(
-          method,
-          ({ about }) =>
-            about.era === "stateless" && input
-              ? {
-                  ...params,
-                  inputResponses: input.responses,
-                  ...(input.state === null
-                    ? {}
-                    : { requestState: input.state }),
-                }
-              : params,
-          {
-            signal,
-            on,
-            logLevel,
-            capabilities: capabilitiesOf(context),
-            ...(headers ? { headers } : {}),
-          },
-        ),
-      );
-    };
-    const state = input?.state ?? null;
-    const waiting = state !== null && conversations.knows(state);
-    const conversation = waiting ? conversations.resume(owner, state) : begin();
-    if (waiting) conversation.answer(input!.responses);
-    let result: Params | InputRequired;
-    try {
-      result = await conversation.next(context);
-    } catch (error) {
-      throw explain(upstream, error, context.signal);
-    }
-    if (!isInputRequired(result)) {
-      breakers.succeeded(upstream.id);
-      return cleaned(result);
-    }
-    const fault = safeQuestions(result);
-    if (fault !== null) {
-      throw new GatewayError(
-        "upstream_failed",
-        `${upstream.name} asks for what cannot be asked: ${fault}`,
-      );
-    }
-    const { resultType, inputRequests, requestState } = result;
-    return {
-      resultType,
-      ...(inputRequests ? { inputRequests } : {}),
-      ...(requestState === undefined ? {} : { requestState }),
-    };
-  }
-
-  function explain(
-    upstream: Upstream,
-    error: unknown,
-    signal: AbortSignal,
-  ): unknown {
-    if (signal.aborted) return error;
-    if (isDown(error)) breakers.failed(upstream.id);
-    const { rpc } = asGatewayError(error);
-    if (rpc?.code === URL_ELICITATION_REQUIRED) {
-      const fault = safeElicitations(rpc.data);
-      if (fault !== null) {
-        return new GatewayError(
-          "upstream_failed",
-          `${upstream.name} asks for what cannot be asked: ${fault}`,
-        );
-      }
-    }
-    return error;
-  }
-
-  const connector: UpstreamConnector = {
-    async probe(upstream, principal, signal) {
-      const startedAt = clock.monotonic();
-      const limit = AbortSignal.any([signal, AbortSignal.timeout(CONNECT_MS)]);
-      const connection = await openConnection({
-        upstream,
-        wire: wireFor(upstream, () => principal),
-        client: options.client,
-        aside: { request: (_asked, reply) => reply(NONE), notification() {} },
-        closed() {},
-        signal: limit,
-        timeoutMs: CONNECT_MS,
-      });
-      try {
-        const latencyMs = Math.round(clock.monotonic() - startedAt);
-        const listing = await fetchListing(connection, limit, () => {});
-        breakers.succeeded(upstream.id);
-        const { about, path } = connection;
-        return {
-          latencyMs,
-          negotiationPath: path,
-          about,
-          componentCounts: {
-            tools: listing.tools.length,
-            prompts: listing.prompts.length,
-            resources: listing.resources.length,
-            resourceTemplates: listing.resourceTemplates.length,
-          },
-        };
-      } finally {
-        connection.close();
-      }
-    },
-
-    async listing(upstream, principal) {
-      try {
-        const { listing, fetchedAt } = await refresh(upstream, principal, 0);
-        return { listing, fetchedAt, stale: false };
-      } catch (error) {
-        const last = saved(upstream, principal);
-        if (!last || asGatewayError(error).code === "needs_authorization") {
-          throw error;
-        }
-        return { ...last, stale: true };
-      }
-    },
-
-    drop(serverId, subject) {
-      members.drop(serverId, subject);
-      breakers.forget(serverId);
-      for (const key of kept.keys()) {
-        if (key.startsWith(`${serverId} `)) kept.delete(key);
-      }
-    },
-  };
 
   return {
     id: "servers",
     logs: true,
-    connector,
+    connector: createConnector({
+      wireFor,
+      members,
+      lists,
+      breakers,
+      clock,
+      client: options.client,
+    }),
 
     async list(principal) {
-      const listing = {
+      const listing: WholeListing = {
         offers: [],
         prompts: [],
         resources: [],
@@ -445,7 +191,7 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
         store
           .list(principal.workspace)
           .filter(usable)
-          .map((upstream) => listInto(listing, upstream, principal)),
+          .map((upstream) => lists.into(listing, upstream, principal)),
       );
       return listing;
     },
@@ -455,17 +201,12 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
       if (offer.ref === CONNECT) return connected(upstream, principal);
       await context.onRecord();
       context.signal.throwIfAborted();
-      const result = await converse(
-        upstream,
-        principal,
-        `tool ${offer.ref}`,
-        {
-          method: "tools/call",
-          params: { name: offer.ref, arguments: args },
-          headers: paramHeaders(offer.tool.inputSchema, args),
-        },
-        context,
-      );
+      const asked = {
+        method: "tools/call",
+        params: { name: offer.ref, arguments: args },
+        headers: paramHeaders(offer.tool.inputSchema, args),
+      };
+      const result = await converse(upstream, principal, asked, context);
       return isInputRequired(result)
         ? result
         : readToolResult(upstream, result);
@@ -473,42 +214,25 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
 
     async getPrompt(principal, offer, args, context) {
       const upstream = upstreamOf(principal, offer.app);
-      const result = await converse(
-        upstream,
-        principal,
-        `prompt ${offer.ref}`,
-        {
-          method: "prompts/get",
-          params: { name: offer.ref, arguments: args },
-        },
-        context,
-      );
-      return (
-        isInputRequired(result)
-          ? result
-          : requireList(upstream, result, "messages")
-      ) as never;
+      const asked = {
+        method: "prompts/get",
+        params: { name: offer.ref, arguments: args },
+      };
+      const result = await converse(upstream, principal, asked, context);
+      return requireList(upstream, result, "messages") as never;
     },
 
     async readResource(principal, { app, uri }, context) {
       const upstream = upstreamOf(principal, app);
-      const result = await converse(
-        upstream,
-        principal,
-        `resource ${uri}`,
-        { method: "resources/read", params: { uri } },
-        context,
-      );
-      return (
-        isInputRequired(result)
-          ? result
-          : requireList(upstream, result, "contents")
-      ) as never;
+      const asked = { method: "resources/read", params: { uri } };
+      const result = await converse(upstream, principal, asked, context);
+      return requireList(upstream, result, "contents") as never;
     },
 
     async complete(principal, { of, argument, others }, signal) {
       const app = "prompt" in of ? of.prompt.app : of.app;
       const upstream = upstreamOf(principal, app);
+      breakers.require(upstream);
       const member = members.of(upstream, principal);
       const { about } = await member.connection(signal);
       if (!isRecord(about.capabilities["completions"])) {
@@ -542,7 +266,7 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
           .filter(({ app }) => app.ref === upstream.uuid)
           .map(({ uri }) => uri);
         if (uris.length === 0 && !saysChanges(upstream)) continue;
-        if (breakers.closedFor(upstream.id) > 0 || !members.hasRoom()) continue;
+        if (breakers.isDown(upstream.id) || !members.hasRoom()) continue;
         members.of(upstream, principal).watch(uris);
       }
     },
@@ -551,35 +275,6 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
     tick: members.closeIdle,
     close: members.closeAll,
   };
-
-  /** For a member who has to connect first: says where, or that it is done. */
-  async function connected(
-    upstream: Upstream,
-    principal: Principal,
-  ): Promise<CallToolResult> {
-    await refresh(upstream, principal, 0);
-    tell({ who: principal });
-    return {
-      content: [
-        {
-          type: "text",
-          text: `Your account is connected to ${upstream.name}. List the tools again.`,
-        },
-      ],
-    };
-  }
-}
-
-const URL_ELICITATION_REQUIRED = -32042;
-const NONE = {
-  error: { code: -32601, message: "The client does not answer this." },
-};
-
-/** What the caller's client can do, as revisions without sessions say it. */
-function capabilitiesOf({ capabilities }: CallContext) {
-  const { elicitation } = capabilities;
-  const forms = isRecord(elicitation) && Object.keys(elicitation).length === 0;
-  return forms ? { ...capabilities, elicitation: { form: {} } } : capabilities;
 }
 
 function saysChanges({ about }: Upstream): boolean {
@@ -589,62 +284,7 @@ function saysChanges({ about }: Upstream): boolean {
   });
 }
 
-/** Without what a server says of the protocol: that is for us to say. */
-function cleaned(result: Params): Params {
-  const { resultType: _ours, _meta, ...rest } = result;
-  const meta = isRecord(_meta)
-    ? Object.entries(_meta).filter(([key]) => !key.startsWith(OWN))
-    : [];
-  return meta.length === 0
-    ? rest
-    : { ...rest, _meta: Object.fromEntries(meta) };
-}
-
-function readToolResult(upstream: Upstream, result: Params): CallToolResult {
-  const { content, structuredContent, toolResult } = result;
-  if (Array.isArray(content)) return result as CallToolResult;
-  // Revision 2024-10-07 had this, and some servers leave out what they have said in the other way.
-  const only = structuredContent ?? toolResult;
-  if (only === undefined) throw invalidAnswer(upstream);
-  return {
-    ...result,
-    content: [{ type: "text", text: JSON.stringify(only) }],
-  } as CallToolResult;
-}
-
-function requireList(upstream: Upstream, result: Params, name: string): Params {
-  if (!Array.isArray(result[name])) throw invalidAnswer(upstream);
-  return result;
-}
-
-function invalidAnswer({ name }: Upstream): GatewayError {
-  return new GatewayError(
-    "upstream_failed",
-    `${name} has answered with something else than its protocol says.`,
-    { data: { failureClass: "invalid_response" } },
-  );
-}
-
-function slow({ name }: Upstream): GatewayError {
-  return new GatewayError("timeout", `${name} does not answer in time.`, {
-    data: { failureClass: "transport" },
-  });
-}
-
-function connectOffer(app: App) {
-  return {
-    app,
-    ref: CONNECT,
-    key: CONNECT,
-    name: `Connect ${app.name}`,
-    tool: {
-      description: `${app.name} is available after the user has connected an account. Call this to get the link for that; afterwards its tools are listed.`,
-      inputSchema: { type: "object" as const },
-    },
-  };
-}
-
-/** At once, and then at most every `ms`; nothing is lost. */
+/** At once, and then at most every `ms`; the last one is never lost. */
 function coalesce(ms: number, work: () => void): () => void {
   let timer: Timer | null = null;
   let again = false;

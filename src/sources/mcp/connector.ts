@@ -1,0 +1,77 @@
+import { asGatewayError } from "../../core/errors.ts";
+import type { Principal } from "../../core/principal.ts";
+import type { Clock } from "../../core/runtime.ts";
+import type { Upstream, UpstreamConnector } from "../../core/upstream.ts";
+import type { Breakers } from "./breaker.ts";
+import { NOBODY, openConnection } from "./connection.ts";
+import { fetchListing } from "./listing.ts";
+import type { Lists } from "./lists.ts";
+import type { Members } from "./members.ts";
+import type { Wire } from "./wire.ts";
+
+/** From the request to connect until the handshake is made. */
+export const CONNECT_MS = 15_000;
+
+/** {@link UpstreamConnector} over the connections of the source. */
+export function createConnector(wiring: {
+  wireFor: (upstream: Upstream, principal: () => Principal) => Wire;
+  members: Members;
+  lists: Lists;
+  breakers: Breakers;
+  clock: Clock;
+  client: { name: string; version: string };
+}): UpstreamConnector {
+  const { members, lists, breakers, clock } = wiring;
+  return {
+    async probe(upstream, principal, signal) {
+      const startedAt = clock.monotonic();
+      const limit = AbortSignal.any([signal, AbortSignal.timeout(CONNECT_MS)]);
+      const connection = await openConnection({
+        upstream,
+        wire: wiring.wireFor(upstream, () => principal),
+        client: wiring.client,
+        aside: { request: (_asked, reply) => reply(NOBODY), notification() {} },
+        closed() {},
+        signal: limit,
+        timeoutMs: CONNECT_MS,
+      });
+      try {
+        const latencyMs = Math.round(clock.monotonic() - startedAt);
+        const listing = await fetchListing(connection, limit, () => {});
+        breakers.succeeded(upstream.id);
+        return {
+          latencyMs,
+          negotiationPath: connection.path,
+          about: connection.about,
+          componentCounts: {
+            tools: listing.tools.length,
+            prompts: listing.prompts.length,
+            resources: listing.resources.length,
+            resourceTemplates: listing.resourceTemplates.length,
+          },
+        };
+      } finally {
+        connection.close();
+      }
+    },
+
+    async listing(upstream, principal) {
+      try {
+        const listed = await lists.refresh(upstream, principal, 0);
+        return { ...listed, stale: false };
+      } catch (error) {
+        const last = lists.last(upstream, principal);
+        if (!last || asGatewayError(error).code === "needs_authorization") {
+          throw error;
+        }
+        return { ...last, stale: true };
+      }
+    },
+
+    drop(serverId, subject) {
+      members.drop(serverId, subject);
+      breakers.forget(serverId);
+      lists.forget(serverId);
+    },
+  };
+}

@@ -1,0 +1,117 @@
+import { GatewayError, asGatewayError } from "../../core/errors.ts";
+import type { Principal } from "../../core/principal.ts";
+import type { CallContext, InputRequired } from "../../core/source.ts";
+import { isInputRequired } from "../../core/source.ts";
+import type { Upstream } from "../../core/upstream.ts";
+import { cleaned } from "./answers.ts";
+import type { Breakers } from "./breaker.ts";
+import type { Params } from "./connection.ts";
+import type { Conversations } from "./conversation.ts";
+import { isDown } from "./failure.ts";
+import type { Members } from "./members.ts";
+import { isRecord, safeElicitations, safeQuestions } from "./questions.ts";
+
+export type Asked = {
+  method: string;
+  params: Params;
+  /** `Mcp-Param-…` */
+  headers?: Record<string, string>;
+};
+
+/** Sends what may ask its caller something, and comes back with the answers. */
+export type Converse = (
+  upstream: Upstream,
+  principal: Principal,
+  asked: Asked,
+  context: CallContext,
+) => Promise<Params | InputRequired>;
+
+const URL_ELICITATION_REQUIRED = -32042;
+
+export function createConverse(wiring: {
+  conversations: Conversations;
+  members: Members;
+  breakers: Breakers;
+}): Converse {
+  const { conversations, members, breakers } = wiring;
+
+  function explain(upstream: Upstream, error: unknown): unknown {
+    if (isDown(error)) breakers.failed(upstream.id);
+    const { rpc } = asGatewayError(error);
+    if (rpc?.code !== URL_ELICITATION_REQUIRED) return error;
+    const fault = safeElicitations(rpc.data);
+    return fault === null ? error : unsafe(upstream, fault);
+  }
+
+  return async (upstream, principal, { method, params, headers }, context) => {
+    const { input, logLevel } = context;
+    const { workspace, subject } = principal;
+    const named = params["name"] ?? params["uri"];
+    const owner = JSON.stringify([
+      workspace,
+      subject,
+      upstream.uuid,
+      method,
+      named,
+    ]);
+    const begin = () => {
+      breakers.require(upstream);
+      const member = members.of(upstream, principal);
+      return conversations.begin(owner, (on, signal) =>
+        member.request(
+          method,
+          ({ about }) =>
+            about.era === "stateless" && input
+              ? {
+                  ...params,
+                  inputResponses: input.responses,
+                  ...(input.state === null
+                    ? {}
+                    : { requestState: input.state }),
+                }
+              : params,
+          {
+            signal,
+            on,
+            logLevel,
+            capabilities: capabilitiesOf(context),
+            ...(headers ? { headers } : {}),
+          },
+        ),
+      );
+    };
+    const state = input?.state ?? null;
+    const waiting = state !== null && conversations.knows(state);
+    const conversation = waiting ? conversations.resume(owner, state) : begin();
+    if (waiting) conversation.answer(input!.responses);
+    const result = await conversation.next(context).catch((error: unknown) => {
+      throw context.signal.aborted ? error : explain(upstream, error);
+    });
+    if (!isInputRequired(result)) {
+      breakers.succeeded(upstream.id);
+      return cleaned(result);
+    }
+    const fault = safeQuestions(result);
+    if (fault !== null) throw unsafe(upstream, fault);
+    const { resultType, inputRequests, requestState } = result;
+    return {
+      resultType,
+      ...(inputRequests ? { inputRequests } : {}),
+      ...(requestState === undefined ? {} : { requestState }),
+    };
+  };
+}
+
+/** What the caller's client can do, as revisions without sessions say it. */
+function capabilitiesOf({ capabilities }: CallContext) {
+  const { elicitation } = capabilities;
+  const forms = isRecord(elicitation) && Object.keys(elicitation).length === 0;
+  return forms ? { ...capabilities, elicitation: { form: {} } } : capabilities;
+}
+
+function unsafe({ name }: Upstream, fault: string): GatewayError {
+  return new GatewayError(
+    "upstream_failed",
+    `${name} asks for what nobody is asked: ${fault}`,
+  );
+}

@@ -1,0 +1,189 @@
+import {
+  GatewayError,
+  asGatewayError,
+  describeError,
+} from "../../core/errors.ts";
+import type { Identity, Principal } from "../../core/principal.ts";
+import { identityKey } from "../../core/principal.ts";
+import type { Clock, Log } from "../../core/runtime.ts";
+import type { Listing } from "../../core/source.ts";
+import type { App, Offer } from "../../core/tool.ts";
+import type {
+  Upstream,
+  UpstreamListing,
+  UpstreamStore,
+} from "../../core/upstream.ts";
+import type { Breakers } from "./breaker.ts";
+import { isDown } from "./failure.ts";
+import { appOf, offersOf } from "./listing.ts";
+import type { Members } from "./members.ts";
+
+/** What the servers of a workspace have for each member. The last good list of one that does not answer serves. */
+export type Lists = {
+  /** As it was listed less than `freshMs` ago, or as it is listed now. Throws what keeps it from being listed. */
+  refresh(
+    upstream: Upstream,
+    principal: Principal,
+    freshMs: number,
+  ): Promise<Listed>;
+  /** What was listed last, by whatever process. */
+  last(upstream: Upstream, who: Identity): Listed | null;
+  /** Puts what a server has into a listing; never throws. */
+  into(
+    listing: WholeListing,
+    upstream: Upstream,
+    principal: Principal,
+  ): Promise<void>;
+  /** Somebody has said that it is not so any more. */
+  outdated(upstream: Upstream, who: Identity): void;
+  forget(serverId: number): void;
+};
+
+export type Listed = { listing: UpstreamListing; fetchedAt: number };
+export type WholeListing = { [Part in keyof Listing]-?: Listing[Part] & {} };
+
+/** After this a list goes on without the server; what comes later is told. */
+const SOON_MS = 4000;
+const LIST_MS = 30_000;
+
+/** Offered for a server that the member has to connect to first. */
+export const CONNECT = "connect-account";
+
+export function createLists(wiring: {
+  store: UpstreamStore;
+  members: Members;
+  breakers: Breakers;
+  clock: Clock;
+  log: Log;
+  /** Told when a list has come that somebody did not wait for. */
+  late: (who: Identity) => void;
+  freshMs: number;
+}): Lists {
+  const { store, members, breakers, clock, log } = wiring;
+  /** `at`: in monotonic ms; -Infinity when it is known to be out of date. */
+  const kept = new Map<string, Listed & { at: number }>();
+  const flights = new Map<string, Promise<Listed>>();
+  const keyOf = (upstream: Upstream, who: Identity) =>
+    `${upstream.id} ${identityKey(who)}`;
+  const last = (upstream: Upstream, { subject }: Identity) =>
+    store.listing(upstream.id, subject);
+
+  async function ask(
+    upstream: Upstream,
+    principal: Principal,
+  ): Promise<Listed> {
+    const key = keyOf(upstream, principal);
+    breakers.require(upstream);
+    const at = clock.monotonic();
+    const signal = AbortSignal.timeout(LIST_MS);
+    let listing: UpstreamListing;
+    try {
+      listing = await members.of(upstream, principal).list(signal);
+    } catch (thrown) {
+      const error = signal.aborted ? slow(upstream) : thrown;
+      if (isDown(error)) breakers.failed(upstream.id);
+      throw error;
+    }
+    breakers.succeeded(upstream.id);
+    const listed = { listing, fetchedAt: clock.now(), at };
+    kept.set(key, listed);
+    if (!Bun.deepEquals(last(upstream, principal)?.listing, listing)) {
+      const { subject } = principal;
+      await store.saveListing(upstream.id, subject, listing, listed.fetchedAt);
+    }
+    return listed;
+  }
+
+  function refresh(
+    upstream: Upstream,
+    principal: Principal,
+    freshMs: number,
+  ): Promise<Listed> {
+    const key = keyOf(upstream, principal);
+    const known = kept.get(key);
+    if (known && clock.monotonic() - known.at < freshMs) {
+      return Promise.resolve(known);
+    }
+    const flight = flights.get(key);
+    if (flight) return flight;
+    const mine = ask(upstream, principal).finally(() => flights.delete(key));
+    flights.set(key, mine);
+    return mine;
+  }
+
+  async function into(
+    listing: WholeListing,
+    upstream: Upstream,
+    principal: Principal,
+  ): Promise<void> {
+    const app = appOf(upstream);
+    const add = (listed: UpstreamListing) => {
+      const made = offersOf(app, listed, new Set());
+      listing.offers.push(...made.offers);
+      listing.prompts.push(...made.prompts);
+      listing.resources.push(...made.resources);
+      listing.templates.push(...made.templates);
+    };
+    const work = refresh(upstream, principal, wiring.freshMs);
+    try {
+      const found = await Promise.race([work, Bun.sleep(SOON_MS)]);
+      if (found) return add(found.listing);
+      work.then(
+        () => wiring.late(principal),
+        () => {},
+      );
+      throw slow(upstream);
+    } catch (error) {
+      const { code, message } = asGatewayError(error);
+      const names = { appRef: app.ref, appKey: app.key };
+      const before = last(upstream, principal);
+      const unconnected = code === "needs_authorization";
+      if (before) add(before.listing);
+      else if (unconnected) listing.offers.push(connectOffer(app));
+      if (unconnected) listing.idle.push(names);
+      else if (!before) listing.failed.push({ ...names, message });
+      else {
+        log.warn("server could not be listed; its last list serves", {
+          server: upstream.slug,
+          workspace: upstream.workspace,
+          user: principal.subject,
+          reason: describeError(error),
+        });
+      }
+    }
+  }
+
+  return {
+    refresh,
+    last,
+    into,
+    outdated(upstream, who) {
+      const known = kept.get(keyOf(upstream, who));
+      if (known) known.at = -Infinity;
+    },
+    forget(serverId) {
+      for (const key of kept.keys()) {
+        if (key.startsWith(`${serverId} `)) kept.delete(key);
+      }
+    },
+  };
+}
+
+function slow({ name }: Upstream): GatewayError {
+  return new GatewayError("timeout", `${name} does not answer in time.`, {
+    data: { failureClass: "transport" },
+  });
+}
+
+function connectOffer(app: App): Offer {
+  return {
+    app,
+    ref: CONNECT,
+    key: CONNECT,
+    name: `Connect ${app.name}`,
+    tool: {
+      description: `${app.name} is available after the user has connected an account. Call this to get the link for that; afterwards its tools are listed.`,
+      inputSchema: { type: "object" },
+    },
+  };
+}
