@@ -161,7 +161,7 @@ export function createConversations(newId: () => string): Conversations {
             inputRequests: Object.fromEntries(
               [...questions].map(([key, { method, params }]) => [
                 key,
-                { method, params },
+                { method, params: withoutToken(params) },
               ]),
             ),
             requestState: state,
@@ -171,4 +171,10 @@ export function createConversations(newId: () => string): Conversations {
       return conversation;
     },
   };
+}
+
+/** Nobody reports the progress of an answer through us. */
+function withoutToken({ _meta, ...params }: Params): Params {
+  const { progressToken: _token, ...meta } = (_meta ?? {}) as Params;
+  return Object.keys(meta).length === 0 ? params : { ...params, _meta: meta };
 }

@@ -7,6 +7,7 @@ import type {
 } from "../../core/source.ts";
 import type { App, Offer } from "../../core/tool.ts";
 import type { Upstream, UpstreamListing } from "../../core/upstream.ts";
+import { cleanInputSchema } from "../membrane/schema.ts";
 import type { Connection, Params } from "./connection.ts";
 import { isRecord } from "./questions.ts";
 
@@ -209,9 +210,13 @@ export function offersOf(
   };
 }
 
-/** Clients refuse a whole list for one whose root is no object. */
+/** Clients refuse a whole list for one that they cannot compile, or whose root is no object. */
 function isUsableOutput(schema: unknown): boolean {
-  return isRecord(schema) && schema["type"] === "object";
+  return (
+    isRecord(schema) &&
+    schema["type"] === "object" &&
+    Bun.deepEquals(cleanInputSchema(schema).schema, schema)
+  );
 }
 
 function titleOf(item: Params): string {
