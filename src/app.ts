@@ -134,6 +134,7 @@ export function createApp(options: AppOptions): App {
   });
 
   const limit = createFailureLimit(clock);
+  const gatewayId = Buffer.from(store.secret("gateway")).toString("hex", 0, 8);
   const reseal = createResealing({ sealed: store.sealed, vault, log });
 
   let draining = false;
@@ -150,6 +151,7 @@ export function createApp(options: AppOptions): App {
     trustedProxies: config.TRUSTED_PROXIES,
     maxBodyBytes: config.MAX_BODY_BYTES,
     draining: () => draining,
+    gatewayId,
     mcp,
     tokens: createAuthenticator(config, clock, membrane, limit),
     apiKeys: createKeyAuthenticator({

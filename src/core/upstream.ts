@@ -329,6 +329,9 @@ export const slug = z
     "must be 1 to 32 of a-z, 0-9 and -, not beginning or ending with -",
   );
 
+/** The header that names the gateways which a request has come through; one that reads its own name there is in a circle. */
+export const VIA = "mcp-gateway-via";
+
 /** The headers that a registered server may not be sent by configuration: they are ours, or the transport's. */
 export const reservedHeaders: ReadonlySet<string> = new Set([
   "accept",
@@ -337,6 +340,7 @@ export const reservedHeaders: ReadonlySet<string> = new Set([
   "content-type",
   "host",
   "last-event-id",
+  VIA,
   "mcp-method",
   "mcp-name",
   "mcp-protocol-version",

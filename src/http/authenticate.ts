@@ -2,7 +2,7 @@ import { GatewayError, asGatewayError } from "../core/errors.ts";
 import type { Authenticator, Principal } from "../core/principal.ts";
 import { requireScope, sameIdentity } from "../core/principal.ts";
 import { isApiKey, readApiKey } from "../gateway/api-key-text.ts";
-import { NO_CREDENTIAL } from "./front.ts";
+import { NO_CREDENTIAL, readVia } from "./front.ts";
 import type { Access, Caller, Ctx } from "./routes.ts";
 
 /** Who calls, and whether they may. */
@@ -54,7 +54,9 @@ export function createAuthentication(
 
   return async (c, access) => {
     const verify = readCredential(c, access === "token or ticket");
-    const principal = await verify();
+    const verified = await verify();
+    const via = readVia(c.req.raw);
+    const principal = via.length === 0 ? verified : { ...verified, via };
     const { log } = c.env;
     log["workspace"] = principal.workspace;
     log["user"] = principal.subject;

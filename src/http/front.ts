@@ -1,6 +1,7 @@
 import type { ErrorCode, GatewayError } from "../core/errors.ts";
 import { asGatewayError, describeError } from "../core/errors.ts";
 import type { Clock, Ids, Log, LogFields } from "../core/runtime.ts";
+import { VIA } from "../core/upstream.ts";
 import { createCallerAddress } from "./caller-address.ts";
 
 /** What every request passes before a route sees it, and what every answer gets. */
@@ -39,6 +40,8 @@ export type FrontOptions = {
   trustedProxies: readonly string[];
   maxBodyBytes: number;
   draining: () => boolean;
+  /** What this gateway is called in the way of requests through others. */
+  gatewayId: string;
 };
 
 export const httpStatus = {
@@ -117,6 +120,12 @@ export function createFront(
       );
     }
     if (request.method === "OPTIONS") return preflight(request);
+    if (readVia(request).includes(options.gatewayId)) {
+      return plain(
+        508,
+        "Loop Detected: this request has come through this gateway before. Two gateways are registered with each other; remove one of the registrations.",
+      );
+    }
     if (options.draining()) {
       const response = plain(503, "The server is restarting. Try again.");
       response.headers.set("retry-after", "2");
@@ -205,6 +214,19 @@ function withoutKey(path: string): string {
     ? path.replace(/(mcpk_[0-9A-Za-z]{8})_[^/]+/g, "$1…")
     : path;
 }
+
+/** The gateways that a request has come through. */
+export function readVia(request: Request): string[] {
+  const header = request.headers.get(VIA);
+  if (header === null) return [];
+  return header
+    .split(",")
+    .map((id) => id.trim())
+    .filter((id) => id !== "")
+    .slice(0, MAX_VIA);
+}
+
+const MAX_VIA = 32;
 
 function preflight(request: Request): Response {
   return new Response(null, {

@@ -2,6 +2,7 @@ import type { Transport } from "@modelcontextprotocol/client";
 import { GatewayError } from "../../core/errors.ts";
 import type { OutboundFetch } from "../../core/runtime.ts";
 import type { Upstream, UpstreamAccess } from "../../core/upstream.ts";
+import { VIA } from "../../core/upstream.ts";
 import { failure, sessionLost } from "./failure.ts";
 import { guarded } from "./guard.ts";
 
@@ -27,9 +28,6 @@ export type WireOptions = {
   /** Starts the process of a stdio server. */
   spawn: (upstream: Upstream, env: Record<string, string>) => Transport;
 };
-
-/** Names the gateways that a request has come through: one that reads its own name there is in a circle. */
-export const VIA = "mcp-gateway-via";
 
 /** Until a server begins to answer. A call has a deadline of its own, which is shorter unless somebody raised it. */
 const FIRST_BYTE_MS = 600_000;
