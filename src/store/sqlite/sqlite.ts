@@ -7,6 +7,7 @@ import { createEventLog } from "./events.ts";
 import { lockDirectory } from "./lock.ts";
 import { createNameStore } from "./names.ts";
 import { createSessionStore } from "./sessions.ts";
+import { createUpstreamStore } from "./upstreams.ts";
 import { createWriter } from "./writer.ts";
 
 export type SqliteOptions = {
@@ -111,6 +112,7 @@ function openLocked(options: SqliteOptions, lock: Disposable): Store {
       readers = streamsRead;
     },
     names: createNameStore({ db, writer }),
+    upstreams: createUpstreamStore({ db, writer, othersVersion }),
     secret(name) {
       const key = `secret:${name}`;
       let value = read(key);
