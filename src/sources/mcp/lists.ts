@@ -3,6 +3,7 @@ import {
   asGatewayError,
   describeError,
 } from "../../core/errors.ts";
+import { judge } from "../../core/definition.ts";
 import type { Identity, Principal } from "../../core/principal.ts";
 import { identityKey } from "../../core/principal.ts";
 import type { Clock, Log } from "../../core/runtime.ts";
@@ -15,7 +16,7 @@ import type {
 } from "../../core/upstream.ts";
 import type { Breakers } from "./breaker.ts";
 import { isDown } from "./failure.ts";
-import { appOf, offersOf } from "./listing.ts";
+import { CHANGED, appOf, offersOf } from "./listing.ts";
 import type { Members } from "./members.ts";
 
 /** What the servers of a workspace have for each member. The last good list of one that does not answer serves. */
@@ -36,6 +37,8 @@ export type Lists = {
   ): Promise<void>;
   /** Somebody has said that it is not so any more. */
   outdated(upstream: Upstream, who: Identity): void;
+  /** Throws `conflict` for a tool that has changed and waits for approval. */
+  requireApproved(upstream: Upstream, who: Identity, tool: string): void;
   forget(serverId: number): void;
 };
 
@@ -86,12 +89,34 @@ export function createLists(wiring: {
     }
     breakers.succeeded(upstream.id);
     const listed = { listing, fetchedAt: clock.now(), at };
+    await note(upstream, listing, listed.fetchedAt);
     kept.set(key, listed);
     if (!Bun.deepEquals(last(upstream, principal)?.listing, listing)) {
       const { subject } = principal;
       await store.saveListing(upstream.id, subject, listing, listed.fetchedAt);
     }
     return listed;
+  }
+
+  const judged = (upstream: Upstream, listing: UpstreamListing, now: number) =>
+    judge(listing.tools, store.definitions(upstream.id), upstream.pinned, now);
+
+  /** Puts definitions that are new on record, before anybody is shown them. */
+  async function note(
+    upstream: Upstream,
+    listing: UpstreamListing,
+    now: number,
+  ): Promise<void> {
+    const { add, changed, blocked } = judged(upstream, listing, now);
+    if (add.length > 0) await store.addDefinitions(upstream.id, add);
+    for (const tool of changed) {
+      log.warn("tool has changed", {
+        server: upstream.slug,
+        workspace: upstream.workspace,
+        tool: tool.slice(0, 128),
+        waits: blocked.has(tool),
+      });
+    }
   }
 
   function refresh(
@@ -118,7 +143,8 @@ export function createLists(wiring: {
   ): Promise<void> {
     const app = appOf(upstream);
     const add = (listed: UpstreamListing) => {
-      const made = offersOf(app, listed, new Set());
+      const { blocked } = judged(upstream, listed, clock.now());
+      const made = offersOf(app, listed, blocked);
       listing.offers.push(...made.offers);
       listing.prompts.push(...made.prompts);
       listing.resources.push(...made.resources);
@@ -160,6 +186,16 @@ export function createLists(wiring: {
     outdated(upstream, who) {
       const known = kept.get(keyOf(upstream, who));
       if (known) known.at = -Infinity;
+    },
+    requireApproved(upstream, who, tool) {
+      if (!upstream.pinned) return;
+      const listing = (kept.get(keyOf(upstream, who)) ?? last(upstream, who))
+        ?.listing;
+      const now = clock.now();
+      if (!listing || !judged(upstream, listing, now).blocked.has(tool)) return;
+      throw new GatewayError("conflict", CHANGED, {
+        data: { code: "tool_changed", serverId: upstream.id, tool },
+      });
     },
     forget(serverId) {
       for (const key of kept.keys()) {

@@ -199,6 +199,7 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
     async call(principal, offer, args, context) {
       const upstream = upstreamOf(principal, offer.app);
       if (offer.ref === CONNECT) return connected(upstream, principal);
+      lists.requireApproved(upstream, principal, offer.ref);
       await context.onRecord();
       context.signal.throwIfAborted();
       const asked = {
