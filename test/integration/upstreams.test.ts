@@ -1,214 +1,328 @@
-import { describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { openMcpClient } from "../support/mcp-clients.ts";
+import type { McpClient, McpClientOptions } from "../support/mcp-clients.ts";
+import { openFullServer } from "../support/servers/full.ts";
 import {
-  Client,
-  StreamableHTTPClientTransport,
-  UnauthorizedError,
-} from "@modelcontextprotocol/client";
-import type { OAuthClientProvider } from "@modelcontextprotocol/client";
-import { VERSION } from "../support/stateless.ts";
-import { openOAuthServer } from "../support/servers/oauth-server.ts";
-import type { OAuthServer, User } from "../support/servers/oauth-server.ts";
+  openLegacyServer,
+  openLegacySseServer,
+} from "../support/servers/legacy-v1.ts";
+import type { LegacyServer } from "../support/servers/legacy-v1.ts";
+import {
+  everythingCommand,
+  openEverything,
+} from "../support/servers/everything.ts";
+import { messagesOf } from "../support/servers/recording.ts";
+
+import { runs, stdioServer } from "../support/servers/stdio.ts";
 
 /** The servers that other tests are made with do what they say, to the official clients. */
 
-/** What the official client keeps of a login, in memory. */
-function clientOf(
-  document?: string,
-): OAuthClientProvider & { kept: Record<string, any> } {
-  const kept: Record<string, any> = {};
-  return {
-    kept,
-    ...(document === undefined ? {} : { clientMetadataUrl: document }),
-    redirectUrl: "http://127.0.0.1:1/callback",
-    clientMetadata: {
-      client_name: "test",
-      redirect_uris: ["http://127.0.0.1:1/callback"],
-      token_endpoint_auth_method: "none",
-      grant_types: ["authorization_code", "refresh_token"],
-    },
-    clientInformation: () => kept["client"],
-    saveClientInformation: (client) => void (kept["client"] = client),
-    tokens: () => kept["tokens"],
-    saveTokens: (tokens) => void (kept["tokens"] = tokens),
-    redirectToAuthorization: (url) => void (kept["url"] = url.href),
-    saveCodeVerifier: (verifier) => void (kept["verifier"] = verifier),
-    codeVerifier: () => kept["verifier"],
-    saveDiscoveryState: (state) => void (kept["discovery"] = state),
-    discoveryState: () => kept["discovery"],
-    invalidateCredentials(scope) {
-      if (scope === "all" || scope === "tokens") delete kept["tokens"];
-      if (scope === "all" || scope === "client") delete kept["client"];
-    },
+type Server = Omit<LegacyServer, "start" | "restart"> & {
+  start(): void | Promise<void>;
+};
+type Case = {
+  server: string;
+  open(): Promise<Server>;
+  client: McpClientOptions;
+};
+
+const cases: Case[] = [
+  {
+    server: "full, stateless",
+    open: () => openFullServer(),
+    client: { kind: "stateless" },
+  },
+  {
+    server: "full, with sessions",
+    open: () => openFullServer(),
+    client: { kind: "legacy" },
+  },
+  {
+    server: "full that knows only sessions",
+    open: () => openFullServer({ era: "legacy" }),
+    client: { kind: "auto" },
+  },
+  {
+    server: "full that knows only 2026-07-28",
+    open: () => openFullServer({ era: "stateless" }),
+    client: { kind: "auto" },
+  },
+  {
+    server: "of the older SDK",
+    open: () => openLegacyServer(),
+    client: { kind: "v1" },
+  },
+  {
+    server: "of the older SDK to the newer client",
+    open: () => openLegacyServer(),
+    client: { kind: "auto" },
+  },
+  {
+    server: "of HTTP+SSE",
+    open: () => openLegacySseServer(),
+    client: { kind: "v1", sse: true },
+  },
+  {
+    server: "of HTTP+SSE to the newer client",
+    open: () => openLegacySseServer(),
+    client: { kind: "legacy", sse: true },
+  },
+];
+
+describe.each(cases)("the server $server", (one) => {
+  const { server: name, open, client: options } = one;
+  let server: Server;
+  let client: McpClient;
+  const sessions = !/stateless|only 2026/.test(name);
+  const answering: McpClientOptions = {
+    ...options,
+    token: "a-token",
+    elicit: ({ mode, message }) =>
+      mode === "url"
+        ? { action: "accept" }
+        : { action: "accept", content: { answer: `to ${message}` } },
+    sample: ({ messages }) => `about ${messages[0].content.text}`,
+    roots: [{ uri: "file:///home" }],
   };
-}
-
-/** A client that has logged in as this user. */
-async function login(server: OAuthServer, user: User, document?: string) {
-  const provider = clientOf(document);
-  const transport = () =>
-    new StreamableHTTPClientTransport(new URL(server.url), {
-      authProvider: provider,
-    });
-  const first = transport();
-  const refused = await new Client({ name: "test", version: "1" })
-    .connect(first)
-    .catch((error: unknown) => error);
-  expect(refused).toBeInstanceOf(UnauthorizedError);
-  const callback = await server.consent(provider.kept["url"], user);
-  await first.finishAuth(new URL(callback).searchParams);
-  // One request at a time: two that meet a refusal at once would both refresh, and the second ends the grant.
-  const client = new Client(
-    { name: "test", version: "1" },
-    { versionNegotiation: { mode: { pin: VERSION } } },
-  );
-  await client.connect(transport());
-  return { client, provider };
-}
-
-const textOf = (result: any): string => result.content[0].text;
-
-describe("the OAuth server", () => {
-  test("lets in who has agreed, and nobody else", async () => {
-    await using server = await openOAuthServer();
-    const { client, provider } = await login(server, "alice");
-    expect(textOf(await client.callTool({ name: "whoami" }))).toBe(
-      `Bearer ${provider.kept["tokens"].access_token}`,
-    );
-    expect(server.registrations).toHaveLength(1);
-    expect(server.live("alice")).toBe(1);
-    expect(server.live("bob")).toBe(0);
-    await client.close();
+  beforeAll(async () => {
+    server = await open();
+    client = await openMcpClient(server.url, answering);
+  });
+  afterAll(async () => {
+    await client[Symbol.asyncDispose]();
+    await server[Symbol.asyncDispose]();
   });
 
-  test("the official client refreshes what has expired, and asks again after the user took it back", async () => {
-    await using server = await openOAuthServer();
-    const { client, provider } = await login(server, "alice");
-    const { refresh_token: first } = provider.kept["tokens"];
-    server.expireAll();
-    await client.callTool({ name: "whoami" });
-    expect(server.refreshes).toEqual({ granted: 1, refused: 0 });
-    expect(provider.kept["tokens"].refresh_token).not.toBe(first);
-    server.revoke("alice");
-    const refused = await client
-      .callTool({ name: "whoami" })
-      .catch((error: unknown) => error);
-    expect(refused).toBeInstanceOf(UnauthorizedError);
-    expect(server.refreshes).toEqual({ granted: 1, refused: 1 });
-    await client.close();
+  test("tells who asks, and repeats what is said", async () => {
+    expect(await client.text("whoami")).toBe("Bearer a-token");
+    expect(await client.text("echo", { a: [1] })).toBe('{"a":[1]}');
+    expect((await client.text("big", { bytes: 100_000 })).length).toBe(100_000);
   });
 
-  /** The token endpoint by hand. */
-  const token = (server: OAuthServer, form: Record<string, string>) =>
-    fetch(`${server.issuer}/token`, {
-      method: "POST",
-      body: new URLSearchParams(form),
-    });
-  const refresh = (server: OAuthServer, kept: Record<string, any>) =>
-    token(server, {
-      grant_type: "refresh_token",
-      refresh_token: kept["tokens"].refresh_token,
-      client_id: kept["client"].client_id,
-      resource: server.url,
-    });
-
-  test("a refresh token that is used twice ends the grant", async () => {
-    await using server = await openOAuthServer();
-    const { client, provider } = await login(server, "alice");
-    expect((await refresh(server, provider.kept)).status).toBe(200);
-    const again = await refresh(server, provider.kept);
-    expect(await again.json()).toMatchObject({ error: "invalid_grant" });
-    expect(server.live("alice")).toBe(0);
-    await client.close();
+  test("counts what runs", async () => {
+    const nonce = crypto.randomUUID();
+    expect(await client.text("count", { nonce })).toBe("1");
+    expect(await client.text("count", { nonce })).toBe("2");
+    expect(server.runs(nonce)).toBe(2);
   });
 
-  test("answers of the token endpoint can be held back, and refused", async () => {
-    await using server = await openOAuthServer();
-    const { client, provider } = await login(server, "bob");
-    const held = server.holdTokens();
-    const answer = refresh(server, provider.kept);
-    await held.answered(1);
-    expect(server.refreshes.granted).toBe(1);
-    held.release();
-    expect((await answer).status).toBe(200);
-    server.failTokens(503);
-    expect((await refresh(server, provider.kept)).status).toBe(503);
-    await client.close();
-  });
-
-  test("a token without the scope that a tool demands is told so", async () => {
-    await using server = await openOAuthServer();
-    const { client, provider } = await login(server, "alice");
-    server.demand("whoami", "mcp:write");
-    const before = server.calls.length;
-    await expect(client.callTool({ name: "whoami" })).rejects.toThrow();
-    expect(server.calls.length).toBeGreaterThan(before);
-    expect(provider.kept["url"]).toContain("mcp%3Awrite");
-    await client.close();
-  });
-
-  test("says who it is when it sends a user back, and refuses what it does not know", async () => {
-    await using server = await openOAuthServer({
-      registration: false,
-      clients: [
-        {
-          client_id: "known",
-          client_secret: "a secret of the known client",
-          redirect_uris: ["http://127.0.0.1:1/callback"],
-        },
-      ],
-    });
-    const url = (more: Record<string, string>) =>
-      `${server.issuer}/auth?${new URLSearchParams({
-        client_id: "known",
-        response_type: "code",
-        redirect_uri: "http://127.0.0.1:1/callback",
-        code_challenge: "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
-        code_challenge_method: "S256",
-        state: "s",
-        resource: server.url,
-        ...more,
-      })}`;
-    const asked = async (more: Record<string, string>) =>
-      Object.fromEntries(
-        new URL(await server.consent(url(more), "alice")).searchParams,
+  test("reports the progress of each call to that call", async () => {
+    const one = async (nonce: string) => {
+      const heard: unknown[] = [];
+      const text = await client.text(
+        "progress",
+        { steps: 3, nonce },
+        { progress: ({ message }) => heard.push(message) },
       );
-    expect(await asked({})).toEqual({
-      code: expect.any(String),
-      state: "s",
-      iss: server.issuer,
-    });
-    expect(await asked({ resource: "http://elsewhere/" })).toMatchObject({
-      error: "invalid_target",
-    });
-    expect(await asked({ resource: "" })).toMatchObject({
-      error: "invalid_target",
-    });
-    expect(await asked({ code_challenge_method: "plain" })).toMatchObject({
-      error: "invalid_request",
-    });
-    const declined = await server.decline(url({}), "alice");
-    expect(new URL(declined).searchParams.get("error")).toBe("access_denied");
-    const { registration_endpoint: none } = (await (
-      await fetch(`${server.issuer}/.well-known/oauth-authorization-server`)
-    ).json()) as Record<string, unknown>;
-    expect(none).toBeUndefined();
+      return [text, ...heard];
+    };
+    expect(await Promise.all(["a", "b"].map(one))).toEqual([
+      ["a", "a 1", "a 2", "a 3"],
+      ["b", "b 1", "b 2", "b 3"],
+    ]);
   });
 
-  test("takes a client by its metadata document", async () => {
-    const id = "https://client.example/metadata.json";
-    await using server = await openOAuthServer({
-      clientDocument: async (url) =>
-        Response.json({
-          client_id: url,
-          client_name: "By document",
-          redirect_uris: ["http://127.0.0.1:1/callback"],
-          token_endpoint_auth_method: "none",
-          grant_types: ["authorization_code", "refresh_token"],
-        }),
+  test("asks the user, the model and for the roots", async () => {
+    expect(JSON.parse(await client.text("ask", { message: "this" }))).toEqual({
+      message: "this",
+      action: "accept",
+      content: { answer: "to this" },
     });
-    const { client, provider } = await login(server, "alice", id);
-    expect(provider.kept["client"].client_id).toBe(id);
-    expect(server.registrations).toEqual([]);
-    await client.close();
+    expect(await client.text("two_questions", { nonce: "n" })).toBe(
+      "to first of n to second of n",
+    );
+    expect(await client.text("ask_url")).toBe("accept");
+    if (sessions) {
+      await client.until(
+        ({ method }) => method === "notifications/elicitation/complete",
+      );
+    }
+    expect(await client.text("sample", { prompt: "life" })).toBe("about life");
+    expect(await client.text("roots")).toBe('[{"uri":"file:///home"}]');
+  });
+
+  test("logs", async () => {
+    const nonce = crypto.randomUUID();
+    await client.text(
+      "log",
+      { nonce, level: "warning" },
+      { logLevel: "warning" },
+    );
+    const { params } = await client.until(
+      ({ method, params }) =>
+        method === "notifications/message" && params.data === nonce,
+    );
+    expect(params).toMatchObject({ level: "warning", logger: "extras" });
+  });
+
+  test("tells of changed tools and resources", async () => {
+    await client.watch("test://watched-resource");
+    expect(await client.toolNames()).not.toContain("now_and_then");
+    await client.text("change_tools");
+    await client.until(
+      ({ method }) => method === "notifications/tools/list_changed",
+    );
+    expect(await client.toolNames()).toContain("now_and_then");
+    await client.text("touch", { uri: "test://static-text" });
+    await client.text("touch", { uri: "test://watched-resource" });
+    await client.until(
+      ({ method }) => method === "notifications/resources/updated",
+    );
+    expect(
+      client.heard
+        .filter(({ method }) => method === "notifications/resources/updated")
+        .map(({ params }) => params.uri),
+    ).toEqual(["test://watched-resource"]);
+  });
+
+  test("has prompts, resources and completions", async () => {
+    const { messages } = await client.client.getPrompt({
+      name: "test_prompt_with_arguments",
+      arguments: { arg1: "x", arg2: "y" },
+    });
+    expect(messages[0]!.content).toMatchObject({
+      text: "Prompt with arguments: arg1='x', arg2='y'",
+    });
+    const { contents } = await client.client.readResource({
+      uri: "test://template/7/data",
+    });
+    expect((contents[0] as { text: string }).text).toContain('"id":"7"');
+    await expect(
+      client.client.readResource({ uri: "test://nothing" }),
+    ).rejects.toThrow();
+    const { completion } = await client.client.complete({
+      ref: { type: "ref/prompt", name: "test_prompt_with_arguments" },
+      argument: { name: "arg1", value: "par" },
+    });
+    expect(completion.values).toEqual(["par-completed"]);
+  });
+
+  test("fails as a result, and as an error", async () => {
+    expect(await client.call("fail", { message: "no" })).toMatchObject({
+      isError: true,
+      content: [{ type: "text", text: "no" }],
+    });
+    await expect(client.call("fail", { code: -32050 })).rejects.toMatchObject({
+      code: -32050,
+    });
+  });
+
+  test("notices a cancelled call, and holds one until its gate opens", async () => {
+    const controller = new AbortController();
+    const nonce = crypto.randomUUID();
+    const call = client.call(
+      "hold",
+      { gate: nonce, nonce },
+      { signal: controller.signal },
+    );
+    await server.held(nonce);
+    controller.abort("enough");
+    await expect(call).rejects.toThrow();
+    while (!server.cancelled.includes(nonce)) await Bun.sleep(1);
+    const second = client.text("hold", { gate: nonce });
+    await server.held(nonce, 2);
+    server.open(nonce);
+    expect(await second).toBe(nonce);
+  });
+
+  test("records what it is sent", () => {
+    const names = messagesOf(server.requests)
+      .filter(({ method }) => method === "tools/call")
+      .map(({ params }) => params.name);
+    expect(names).toContain("two_questions");
+    expect(server.requests[0]!.headers["authorization"]).toBe("Bearer a-token");
+  });
+});
+
+describe.each(cases.filter(({ server }) => !/SDK to|SSE to/.test(server)))(
+  "the server $server",
+  ({ server: name, open, client: options }) => {
+    test("can die and come back on its port", async () => {
+      await using server = await open();
+      {
+        await using client = await openMcpClient(server.url, options);
+        await client.text("count", { nonce: "n" });
+        await server.stop();
+        await expect(client.text("count", { nonce: "n" })).rejects.toThrow();
+      }
+      await server.start();
+      await using client = await openMcpClient(server.url, options);
+      expect(await client.text("count", { nonce: "n" })).toBe("2");
+    });
+
+    test("can forget its sessions", async () => {
+      await using server = await open();
+      await using client = await openMcpClient(server.url, options);
+      await client.text("whoami");
+      const hasSessions = !/stateless|only 2026/.test(name);
+      expect(server.sessions()).toHaveLength(hasSessions ? 1 : 0);
+      await server.forgetSessions();
+      expect(server.sessions()).toEqual([]);
+      if (!hasSessions) return;
+      await expect(client.text("whoami")).rejects.toThrow(/404|[Ss]ession/);
+      await using second = await openMcpClient(server.url, options);
+      await second.text("whoami");
+      expect(server.sessions()).toHaveLength(1);
+    });
+  },
+);
+
+describe.each([
+  { era: "legacy", kind: "v1" },
+  { era: "legacy", kind: "auto" },
+  { era: "both", kind: "stateless" },
+  { era: "both", kind: "v1" },
+  { era: "stateless", kind: "auto" },
+] as const)("the $era server over stdio, to a client $kind", (one) => {
+  const open = (env?: Record<string, string>) =>
+    openMcpClient(stdioServer(one.era, env), {
+      kind: one.kind,
+      elicit: ({ message }) => ({
+        action: "accept",
+        content: { answer: `to ${message}` },
+      }),
+    });
+
+  test("has the tools of the others, and a process", async () => {
+    await using client = await open({ COLOUR: "green" });
+    expect(await client.text("env", { name: "COLOUR" })).toBe("green");
+    expect(await client.text("two_questions", { nonce: "n" })).toBe(
+      "to first of n to second of n",
+    );
+    expect(await client.text("whoami")).toBe("nobody");
+    const held = client.text("hold", { gate: "g" });
+    await client.text("open", { gate: "g" });
+    expect(await held).toBe("g");
+    expect(runs(Number(await client.text("pid")))).toBe(true);
+  });
+
+  test("can crash, and leave a child behind", async () => {
+    await using client = await open();
+    const child = Number(await client.text("spawn_child"));
+    const pid = Number(await client.text("pid"));
+    await expect(client.text("crash")).rejects.toThrow();
+    while (runs(pid)) await Bun.sleep(1);
+    expect(runs(child)).toBe(true);
+    process.kill(child);
+  });
+});
+
+describe("the everything server", () => {
+  test.each([
+    { mode: "streamableHttp", kind: "auto" },
+    { mode: "streamableHttp", kind: "v1" },
+    { mode: "sse", kind: "v1" },
+  ] as const)("answers over $mode to a client $kind", async (one) => {
+    await using server = await openEverything(one.mode);
+    await using client = await openMcpClient(server.url, {
+      kind: one.kind,
+      sse: one.mode === "sse",
+    });
+    expect(await client.text("echo", { message: "hello" })).toContain("hello");
+  });
+
+  test("answers over stdio", async () => {
+    await using client = await openMcpClient(everythingCommand);
+    expect(await client.text("echo", { message: "hello" })).toContain("hello");
   });
 });

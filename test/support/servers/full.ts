@@ -10,7 +10,7 @@ import {
 import type { Memory } from "./extras.ts";
 import type { Change, Kit } from "./kit.ts";
 import { createKit } from "./kit.ts";
-import type { Listener } from "./listener.ts";
+import type { Guard, Listener } from "./listener.ts";
 import { openListener } from "./listener.ts";
 import type { RecordedRequest } from "./recording.ts";
 import { createSessions } from "./sessions.ts";
@@ -25,6 +25,7 @@ export type Full = Memory & {
   forgetSessions(): Promise<void>;
   /** Changes a list or a resource, and tells everybody who listens. */
   change(change: Change): void;
+  /** Ends everything that is open. It goes on when it is asked again. */
   close(): Promise<void>;
 };
 
@@ -48,9 +49,11 @@ export function createFull(options: FullOptions = {}): Full {
       ? {}
       : { instructions: options.instructions }),
   });
-  const stateless = createMcpHandler(() => build(false), {
-    legacy: era === "sessionless" ? "stateless" : "reject",
-  });
+  const handle = () =>
+    createMcpHandler(() => build(false), {
+      legacy: era === "sessionless" ? "stateless" : "reject",
+    });
+  let stateless = handle();
   kit.onChange((change) => {
     if ("uri" in change) stateless.notify.resourceUpdated(change.uri);
     else stateless.notify[`${change.list}Changed`]();
@@ -80,7 +83,10 @@ export function createFull(options: FullOptions = {}): Full {
     change: kit.change,
     async close() {
       await sessions.forget();
-      await stateless.close();
+      const closing = stateless;
+      // One that is closed stays closed.
+      stateless = handle();
+      await closing.close();
     },
   };
 }
@@ -97,17 +103,16 @@ export type FullServer = AsyncDisposable &
   };
 
 export async function openFullServer(
-  options: FullOptions & {
-    /** Answers what is not to be let in; null lets it in. */
-    guard?(request: Request): Response | null;
-  } = {},
+  options: FullOptions & { guard?: Guard } = {},
 ): Promise<FullServer> {
   const { fetch, close, ...full } = createFull(options);
-  const listener = openListener(async (request, recorded) =>
-    new URL(request.url).pathname === "/mcp"
-      ? (options.guard?.(request) ?? fetch(request, recorded))
-      : new Response(null, { status: 404 }),
-  );
+  const listener = openListener(async (request, recorded) => {
+    const refused = options.guard?.(recorded.headers) ?? null;
+    if (refused) return new Response(null, refused);
+    return new URL(request.url).pathname === "/mcp"
+      ? fetch(request, recorded)
+      : new Response(null, { status: 404 });
+  });
   const stop = async () => {
     await close();
     await listener.stop();

@@ -1,6 +1,11 @@
 import { record } from "./recording.ts";
 import type { RecordedRequest } from "./recording.ts";
 
+/** Decides by the headers of a request whether it is let in: null, or the answer that refuses it. */
+export type Guard = (
+  headers: Record<string, string>,
+) => { status: number; headers?: Record<string, string> } | null;
+
 /** A server on a port of its own that can be taken down, and brought back on the same port. */
 export type Listener = AsyncDisposable & {
   /** `http://127.0.0.1:<port>` */
@@ -24,6 +29,7 @@ export function openListener(
       port,
       // Streams may be silent for long.
       idleTimeout: 0,
+      development: false,
       async fetch(request) {
         const recorded = await record(request);
         requests.push(recorded);

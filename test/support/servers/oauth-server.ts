@@ -8,9 +8,10 @@ import type {
   Configuration,
 } from "oidc-provider";
 import Provider, { errors } from "oidc-provider";
-import { createMcpHandler, McpServer } from "@modelcontextprotocol/server";
 import { openBrowser } from "../browser.ts";
 import type { Browser } from "../browser.ts";
+import { createFull } from "./full.ts";
+import type { Full } from "./full.ts";
 import { openProtected } from "./protected.ts";
 import type { Protected } from "./protected.ts";
 import type { RecordedRequest } from "./recording.ts";
@@ -22,6 +23,8 @@ export type User = (typeof users)[number];
 export type OAuthServer = AsyncDisposable &
   Pick<Protected, "url" | "metadataUrl" | "demand"> & {
     issuer: string;
+    /** What is behind the tokens. */
+    server: Full;
     /** What the MCP server was sent. */
     calls: RecordedRequest[];
     /** What the authorization server was sent. Secrets and all: this is a test. */
@@ -48,6 +51,8 @@ export type OAuthServer = AsyncDisposable &
     expireAll(): void;
     /** The user takes everything back: access and refresh tokens, and the consent. */
     revoke(user: User): void;
+    /** The user whom an access token stands for, with or without `Bearer`; null when it is good for nothing. */
+    whose(token: string): Promise<User | null>;
     /** Access tokens of this user that would be let in now. */
     live(user: User): number;
     /**
@@ -92,28 +97,18 @@ export async function openOAuthServer(
   const issued = { access: 0, refresh: 0 };
   const refreshes = { granted: 0, refused: 0 };
 
-  const server = createMcpHandler(({ requestInfo }) => {
-    const mcp = new McpServer({ name: "protected", version: "1.0.0" });
-    mcp.registerTool("whoami", { description: "Who is asking" }, () => ({
-      content: [
-        {
-          type: "text",
-          text: requestInfo?.headers.get("authorization") ?? "nobody",
-        },
-      ],
-    }));
-    return mcp;
-  });
+  const server = createFull({ name: "protected" });
+  const find = async (token: string) => {
+    const found = await provider.AccessToken.find(token);
+    return found && found.aud === guarded.url
+      ? { user: found.accountId, scopes: [...found.scopes] }
+      : null;
+  };
   const guarded = await openProtected({
     issuer,
     scopes,
-    async whose(token) {
-      const found = await provider.AccessToken.find(token);
-      return found && found.aud === guarded.url
-        ? { user: found.accountId, scopes: [...found.scopes] }
-        : null;
-    },
-    serve: (request) => server.fetch(request),
+    whose: find,
+    serve: server.fetch,
   });
 
   const provider = new Provider(
@@ -242,6 +237,7 @@ export async function openOAuthServer(
   listener.on("request", provider.callback());
   return {
     issuer,
+    server,
     url: guarded.url,
     metadataUrl: guarded.metadataUrl,
     demand: guarded.demand,
@@ -257,6 +253,9 @@ export async function openOAuthServer(
       tokens.forget(
         (model, { accountId }) => accountId === user && model !== "Session",
       ),
+    whose: async (token) =>
+      ((await find(token.replace(/^Bearer /, "")))?.user ??
+        null) as User | null,
     live: (user) =>
       tokens.count(
         (model, { accountId, exp }) =>
@@ -287,6 +286,7 @@ export async function openOAuthServer(
     },
     failTokens: (status) => void (failing = status),
     async [Symbol.asyncDispose]() {
+      await server.close();
       await guarded[Symbol.asyncDispose]();
       listener.closeAllConnections();
       await new Promise((resolve) => listener.close(resolve));

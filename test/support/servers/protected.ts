@@ -1,4 +1,4 @@
-import { record } from "./recording.ts";
+import { openListener } from "./listener.ts";
 import type { RecordedRequest } from "./recording.ts";
 
 /** A server on loopback that asks for bearer tokens the way that MCP prescribes (RFC 9728, RFC 6750). */
@@ -17,51 +17,43 @@ export async function openProtected(options: {
   /** Whose token it is; null when it is good for nothing. */
   whose(token: string): Promise<{ user: string; scopes: string[] } | null>;
   /** Answers what was let in. */
-  serve(request: Request): Promise<Response>;
+  serve(request: Request, recorded: RecordedRequest): Promise<Response>;
 }): Promise<Protected> {
-  const requests: RecordedRequest[] = [];
   const demands = new Map<string, string>();
   const { issuer, scopes, whose, serve } = options;
 
-  const listener = Bun.serve({
-    hostname: "127.0.0.1",
-    port: 0,
-    idleTimeout: 0,
-    async fetch(request) {
-      const { pathname } = new URL(request.url);
-      const recorded = await record(request);
-      requests.push(recorded);
-      if (pathname === "/.well-known/oauth-protected-resource/mcp") {
-        return Response.json({
-          resource: url,
-          authorization_servers: [issuer],
-          scopes_supported: scopes,
-          bearer_methods_supported: ["header"],
-        });
-      }
-      if (pathname !== "/mcp") return new Response(null, { status: 404 });
-      const token = /^Bearer (.+)$/i.exec(
-        request.headers.get("authorization") ?? "",
-      )?.[1];
-      const who = token ? await whose(token) : null;
-      if (!who) {
-        return refuse(401, {
-          ...(token ? { error: "invalid_token" } : {}),
-          scope: scopes[0]!,
-        });
-      }
-      const missing = [recorded.body]
-        .flat()
-        .filter((message) => message?.method === "tools/call")
-        .map((message) => demands.get(message.params?.name))
-        .find((scope) => scope !== undefined && !who.scopes.includes(scope));
-      if (missing !== undefined) {
-        return refuse(403, { error: "insufficient_scope", scope: missing });
-      }
-      return serve(request);
-    },
+  const listener = openListener(async (request, recorded) => {
+    const { pathname } = new URL(request.url);
+    if (pathname === "/.well-known/oauth-protected-resource/mcp") {
+      return Response.json({
+        resource: url,
+        authorization_servers: [issuer],
+        scopes_supported: scopes,
+        bearer_methods_supported: ["header"],
+      });
+    }
+    if (pathname !== "/mcp") return new Response(null, { status: 404 });
+    const token = /^Bearer (.+)$/i.exec(
+      request.headers.get("authorization") ?? "",
+    )?.[1];
+    const who = token ? await whose(token) : null;
+    if (!who) {
+      return refuse(401, {
+        ...(token ? { error: "invalid_token" } : {}),
+        scope: scopes[0]!,
+      });
+    }
+    const missing = [recorded.body]
+      .flat()
+      .filter((message) => message?.method === "tools/call")
+      .map((message) => demands.get(message.params?.name))
+      .find((scope) => scope !== undefined && !who.scopes.includes(scope));
+    if (missing !== undefined) {
+      return refuse(403, { error: "insufficient_scope", scope: missing });
+    }
+    return serve(request, recorded);
   });
-  const { origin } = new URL(listener.url);
+  const { origin, requests } = listener;
   const url = `${origin}/mcp`;
   const metadataUrl = `${origin}/.well-known/oauth-protected-resource/mcp`;
 
@@ -84,6 +76,6 @@ export async function openProtected(options: {
     metadataUrl,
     requests,
     demand: (tool, scope) => void demands.set(tool, scope),
-    [Symbol.asyncDispose]: () => listener.stop(true),
+    [Symbol.asyncDispose]: listener.stop,
   };
 }

@@ -71,7 +71,13 @@ export function createV2(
             : null,
         headers: Object.fromEntries(http?.req?.headers ?? []),
         progressToken: mcpReq._meta?.progressToken,
-        notify: (method, params) => mcpReq.notify({ method, params }),
+        async notify(method, params) {
+          // 2026-07-28 has none: asking again is how its clients learn.
+          const complete = method === "notifications/elicitation/complete";
+          if (!(complete && mcpReq.envelope)) {
+            await mcpReq.notify({ method, params });
+          }
+        },
         log: (level, data, logger) => mcpReq.log(level, data, logger),
         hangUp: () => http?.closeSSE?.(),
       });
