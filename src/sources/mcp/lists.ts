@@ -143,7 +143,9 @@ export function createLists(wiring: {
   ): Promise<void> {
     const app = appOf(upstream);
     const add = (listed: UpstreamListing) => {
-      const { blocked } = judged(upstream, listed, clock.now());
+      const blocked = upstream.pinned
+        ? judged(upstream, listed, clock.now()).blocked
+        : new Set<string>();
       const made = offersOf(app, listed, blocked);
       listing.offers.push(...made.offers);
       listing.prompts.push(...made.prompts);
