@@ -26,6 +26,7 @@ const owners: Record<string, string[]> = {
   "drizzle-orm": ["store"],
   "bun:sqlite": ["store", "demo"],
   "@membranehq/sdk": ["sources"],
+  "@modelcontextprotocol/client": ["sources"],
   "lru-cache": ["gateway", "store", "sources"],
   jose: ["sources", "demo", "."],
   "pino-pretty": ["runtime"],
