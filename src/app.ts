@@ -1,11 +1,14 @@
 import type { Server } from "bun";
 import type { Config } from "./config.ts";
-import type { Authenticator } from "./core/principal.ts";
+import type { Authenticator, FailureLimit } from "./core/principal.ts";
 import { GatewayError, describeError } from "./core/errors.ts";
 import type { Clock, Ids, Log } from "./core/runtime.ts";
 import type { Source } from "./core/source.ts";
 import { createCatalogs } from "./gateway/catalog.ts";
+import { createFailureLimit } from "./gateway/failure-limit.ts";
+import { createApiKeys, createKeyAuthenticator } from "./gateway/keys.ts";
 import { createLibrary } from "./gateway/library.ts";
+import { createResealing } from "./gateway/resealing.ts";
 import { createRetention } from "./gateway/retention.ts";
 import { createToolbox } from "./gateway/toolbox.ts";
 import { allowedHosts } from "./http/front.ts";
@@ -13,9 +16,11 @@ import type { HttpHandler } from "./http/server.ts";
 import { createHttp } from "./http/server.ts";
 import { HEARTBEAT_MS, createMcpDoor } from "./mcp/door.ts";
 import { randomIds, systemClock } from "./runtime/machine.ts";
+import { createVault } from "./runtime/vault.ts";
 import type { MembraneApi } from "./sources/membrane/client.ts";
 import { createMembraneApi } from "./sources/membrane/client.ts";
 import { createIntrospection } from "./sources/membrane/introspection.ts";
+import { createTokenMint } from "./sources/membrane/mint.ts";
 import { createMembraneSource } from "./sources/membrane/source.ts";
 import type { VerificationOptions } from "./sources/membrane/verification.ts";
 import { createVerifier } from "./sources/membrane/verifier.ts";
@@ -63,9 +68,16 @@ const RETENTION_MS = 30_000;
 export function createApp(options: AppOptions): App {
   const { config, log, clock = systemClock, ids = randomIds } = options;
   const publicUrl = config.PUBLIC_URL ?? null;
+  const vault = createVault({
+    keys: config.ENCRYPTION_KEY ?? null,
+    directory: config.DATA_DIR,
+    sealed: () => store.sealed,
+    onKeyMade: (file) => log.info("encryption key made", { file }),
+  });
   const store = openSqlite({
     directory: config.DATA_DIR,
     clock,
+    verifyKey: vault.verify,
     sessionCache: config.SESSION_CACHE,
     caps: {
       events: config.SESSION_MAX_EVENTS,
@@ -121,6 +133,9 @@ export function createApp(options: AppOptions): App {
     expired: mcp.expired,
   });
 
+  const limit = createFailureLimit(clock);
+  const reseal = createResealing({ sealed: store.sealed, vault, log });
+
   let draining = false;
   let retaining = false;
   const http = createHttp({
@@ -136,9 +151,19 @@ export function createApp(options: AppOptions): App {
     maxBodyBytes: config.MAX_BODY_BYTES,
     draining: () => draining,
     mcp,
-    authenticator: createAuthenticator(config, clock, membrane),
-    sessions: store.sessions,
+    tokens: createAuthenticator(config, clock, membrane, limit),
+    apiKeys: createKeyAuthenticator({
+      store: store.apiKeys,
+      clock,
+      log,
+      limit,
+      workspaceKey: config.MEMBRANE_WORKSPACE_KEY ?? null,
+      membraneToken: tokenMint(config, clock),
+    }),
+    tickets: mcp.sse,
     tokenInQuery: config.TOKEN_IN_QUERY,
+    keys: createApiKeys({ store: store.apiKeys, clock, ids }),
+    sessions: store.sessions,
     sourceHealth: catalogs.health,
     // Membrane issues tokens for this resource; with a key of its own the operator's product does.
     authorizationServers:
@@ -148,12 +173,14 @@ export function createApp(options: AppOptions): App {
   let server: Server<undefined> | null = null;
   const timers: Timer[] = [];
   let closing: Promise<void> | null = null;
+  let resealed = Promise.resolve();
 
   async function begin(): Promise<void> {
     const interrupted = await mcp.recover();
     if (interrupted > 0) {
       log.warn("calls interrupted by the last stop", { calls: interrupted });
     }
+    resealed = reseal(() => !draining);
     timers.push(
       // The executable starts reluctant to compile what only the start runs (--compile-jit-policy).
       setTimeout(() => Bun.unsafe.setJITPolicy(1), STARTED_MS),
@@ -215,6 +242,7 @@ export function createApp(options: AppOptions): App {
     // Answers on their way to a slow reader get a moment.
     await Promise.race([stopped, Bun.sleep(LAST_BYTES_MS)]);
     await server?.stop(true);
+    await resealed;
     await store.close();
     log.info("stopped");
   }
@@ -239,6 +267,7 @@ export function createAuthenticator(
   config: Config,
   clock: Clock,
   api: MembraneApi = membraneApi(config),
+  limit: FailureLimit = createFailureLimit(clock),
 ): Authenticator {
   const workspaceKey = config.MEMBRANE_WORKSPACE_KEY ?? null;
   const key = verificationKey(config);
@@ -247,15 +276,30 @@ export function createAuthenticator(
         clock,
         api,
         workspaceKey,
+        limit,
+        scope: config.TOKEN_SCOPES,
         allowNonExpiring: config.ALLOW_NON_EXPIRING_TOKENS,
       })
     : createVerifier({
         clock,
         workspaceKey,
         key,
+        limit,
+        scope: config.TOKEN_SCOPES,
         allowNonExpiring: config.ALLOW_NON_EXPIRING_TOKENS,
         leewayMs: TOKEN_LEEWAY_MS,
       });
+}
+
+/** Tokens for members who come with an API key; none without the workspace's secret. */
+function tokenMint(config: Config, clock: Clock) {
+  const {
+    MEMBRANE_WORKSPACE_KEY: workspaceKey,
+    MEMBRANE_WORKSPACE_SECRET: secret,
+  } = config;
+  return workspaceKey === undefined || secret === undefined
+    ? async () => null
+    : createTokenMint({ clock, workspaceKey, secret });
 }
 
 function membraneApi(config: Config): MembraneApi {

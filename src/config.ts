@@ -1,5 +1,7 @@
 import { z } from "zod";
 import { GatewayError } from "./core/errors.ts";
+import { scopes } from "./core/principal.ts";
+import { KEY_FORM, parseKeys } from "./runtime/encryption-key.ts";
 
 /** Everything that can be set, from the environment. Pure: reads nothing but its argument. */
 
@@ -95,6 +97,28 @@ const addresses = list.transform((values, context) =>
   }),
 );
 
+/** The most of those that are named; `none` for none at all. */
+const scope = (fallback: string) =>
+  list.default([fallback]).transform((names, context) => {
+    const known: readonly string[] = ["none", ...scopes];
+    const most = Math.max(...names.map((name) => known.indexOf(name)));
+    if (names.every((name) => known.includes(name)) && names.length > 0) {
+      return scopes[most - 1] ?? null;
+    }
+    context.addIssue(`must be one of ${known.join(", ")}`);
+    return z.NEVER;
+  });
+
+/** The newest first. */
+const encryptionKeys = z.string().transform((text, context) => {
+  const keys = parseKeys(text);
+  if (keys) return keys;
+  context.addIssue(
+    `must be ${KEY_FORM}; to change it, the new one, a comma and the old one`,
+  );
+  return z.NEVER;
+});
+
 function isNetwork(text: string): boolean {
   // Not imported: few set it, and it takes a millisecond of the start.
   const { isIP } = process.getBuiltinModule("node:net");
@@ -148,6 +172,8 @@ const schema = z
       )
       .optional(),
     MEMBRANE_JWKS_URL: httpUrl.optional(),
+    TOKEN_SCOPES: scope("apps:read"),
+    ENCRYPTION_KEY: encryptionKeys.optional(),
     TOKEN_IN_QUERY: toggle(true),
     ALLOW_NON_EXPIRING_TOKENS: toggle(false),
     ALLOW_SHORT_SECRET: toggle(false),
@@ -207,7 +233,10 @@ export type Config = z.output<typeof schema>;
 /** Names of all settings, in the order they are shown. */
 export const settingNames = Object.keys(schema.shape) as (keyof Config)[];
 
-const secretNames: ReadonlySet<string> = new Set(["MEMBRANE_WORKSPACE_SECRET"]);
+const secretNames: ReadonlySet<string> = new Set([
+  "MEMBRANE_WORKSPACE_SECRET",
+  "ENCRYPTION_KEY",
+]);
 
 /**
  * Reads the environment. An empty variable counts as unset. Throws `invalid`, naming every fault at
@@ -240,6 +269,7 @@ export function describeConfig(config: Config): string {
       const value = config[name];
       if (value === undefined) return `${name}=`;
       if (secretNames.has(name)) return `${name}=(set)`;
+      if (value === null) return `${name}=none`;
       if (Array.isArray(value)) return `${name}=${value.join(",")}`;
       return `${name}=${durationNames.has(name) ? describeDuration(Number(value)) : String(value)}`;
     })

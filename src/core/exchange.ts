@@ -16,6 +16,6 @@ export type Exchange = {
   log: LogFields;
   /** Lifts the connection's idle limit: the answer takes its time, or never ends. */
   holdOpen(): void;
-  /** Whether the credential of this request is still good. */
-  stillValid(): Promise<boolean>;
+  /** The caller as the credential of this request says now; null when it is no longer good. */
+  stillValid(): Promise<Principal | null>;
 };

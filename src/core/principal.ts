@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { GatewayError } from "./errors.ts";
 
 /** Whose things these are: sessions, chats, events and catalogues belong to exactly one identity. */
 export type Identity = {
@@ -15,6 +16,16 @@ export function permits(held: Scope | null, needed: Scope): boolean {
   return held !== null && scopes.indexOf(held) >= scopes.indexOf(needed);
 }
 
+/** Throws `forbidden`, with what is missing as its data. */
+export function requireScope(principal: Principal, needed: Scope): void {
+  if (permits(principal.scope, needed)) return;
+  throw new GatewayError(
+    "forbidden",
+    `This takes the scope ${needed}, and the credential has ${principal.scope ?? "none"}. Use an API key that has it, or have the operator raise TOKEN_SCOPES.`,
+    { data: { reason: "missing_scope", required: needed } },
+  );
+}
+
 /** Who is asking, verified, for the duration of one request. Never stored; a session outlives many of them. */
 export type Principal = Identity & {
   /** Display name from the token, for logs and the demo. */
@@ -29,14 +40,21 @@ export type Principal = Identity & {
   expiresAt: number | null;
 };
 
-/** Verifies a bearer token and says whose it is. */
+/** Verifies a credential of one kind and says whose it is. */
 export type Authenticator = {
   /**
-   * Throws `unauthenticated` for a token that does not verify, `upstream_failed` or `timeout`
+   * Throws `unauthenticated` for one that does not verify, `upstream_failed` or `timeout`
    * when who it belongs to cannot be learned at present (fail closed), `rate_limited` when
    * `address` has presented too many bad ones.
    */
-  verify(token: string, address: string | null): Promise<Principal>;
+  verify(credential: string, address: string | null): Promise<Principal>;
+};
+
+/** Counts the bad credentials of each address, of whatever kind. */
+export type FailureLimit = {
+  failed(address: string | null): void;
+  /** `rate_limited` for an address that has presented too many, else null. */
+  refusal(address: string | null): GatewayError | null;
 };
 
 /** A subject or workspace key: 1–256 printable characters. */

@@ -12,6 +12,8 @@ export type Ids = {
   session(): string;
   /** Ticket or other secret: 192 random bits, base64url. */
   secret(): string;
+  /** Bytes that nobody can guess, for what has a form of its own. */
+  random(bytes: number): Uint8Array;
   /** Names one HTTP request in the log and in the answer's `X-Request-Id`. */
   request(): string;
 };
@@ -60,6 +62,6 @@ export type Vault = {
   open(sealed: string, context: readonly (string | number)[]): string;
   /** Which key sealed it: true for one that is to be replaced. */
   outdated(sealed: string): boolean;
-  /** A keyed digest (HMAC-SHA-256, base64url) with a key of its own for each purpose. */
+  /** A keyed digest (HMAC-SHA-256, base64url) with a key of its own for each purpose. Another after a change of keys. */
   mac(purpose: string, text: string): string;
 };

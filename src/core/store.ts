@@ -1,5 +1,7 @@
+import type { ApiKeyStore } from "./api-key.ts";
 import type { EventLog } from "./event.ts";
 import type { NameStore } from "./name.ts";
+import type { SealedStore } from "./sealed.ts";
 import type { SessionStore } from "./session.ts";
 
 /** Everything that outlives the process. */
@@ -7,6 +9,8 @@ export type Store = AsyncDisposable & {
   sessions: SessionStore;
   events: EventLog;
   names: NameStore;
+  apiKeys: ApiKeyStore;
+  sealed: SealedStore;
   /** Says how to learn which streams of a session are being read: their events are the last to go. */
   readBy(streamsRead: (sessionPk: number) => readonly number[]): void;
   /** A random secret that this database keeps under `name`; made at first use. 32 bytes. */

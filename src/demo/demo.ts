@@ -16,6 +16,8 @@ export type Demo = AsyncDisposable & {
     MEMBRANE_WORKSPACE_SECRET: string;
     MEMBRANE_PUBLIC_KEY: undefined;
     MEMBRANE_JWKS_URL: undefined;
+    /** Its one user may try everything. */
+    TOKEN_SCOPES: "apps:admin";
   };
   /** Address, token and ready-to-paste configuration. */
   welcome(url: string): string;
@@ -63,6 +65,7 @@ export async function openDemo(dataDir: string): Promise<Demo> {
       MEMBRANE_WORKSPACE_SECRET: secret,
       MEMBRANE_PUBLIC_KEY: undefined,
       MEMBRANE_JWKS_URL: undefined,
+      TOKEN_SCOPES: "apps:admin",
     },
     welcome: (url) => welcome(url, token),
     [Symbol.asyncDispose]: () => workspace.close(),

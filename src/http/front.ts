@@ -154,6 +154,7 @@ export function createFront(
         ms: undefined,
         workspace: undefined,
         user: undefined,
+        key: undefined,
         session: undefined,
         chat: undefined,
         resumed: undefined,
@@ -215,26 +216,61 @@ function plain(status: number, error: string): Response {
   return Response.json({ error }, { status });
 }
 
-/** What a route threw, as `application/problem+json` (RFC 9457). */
-export function problem(thrown: unknown, requestId: string): Response {
+/**
+ * What a route threw, as `application/problem+json` (RFC 9457); a missing scope as the management API's clients know
+ * it. `resourceMetadata`: where the challenge of a refusal leads, when one is wanted.
+ */
+export function problem(
+  thrown: unknown,
+  requestId: string,
+  resourceMetadata?: string,
+): Response {
   const error = asGatewayError(thrown);
+  const { code, message } = error;
+  const { reason, required } = error.data ?? {};
+  const facts =
+    reason === "missing_scope"
+      ? { detail: { code: reason, required, message } }
+      : { detail: message, ...error.data };
   const response = Response.json(
-    {
-      title: error.code,
-      status: statusOf(error),
-      detail: error.message,
-      code: error.code,
-      requestId,
-      ...error.data,
-    },
+    { title: code, status: statusOf(error), code, requestId, ...facts },
     {
       status: statusOf(error),
       headers: { "content-type": "application/problem+json" },
     },
   );
+  const challenge = resourceMetadata && challengeOf(error, resourceMetadata);
+  if (challenge) response.headers.set("www-authenticate", challenge);
   addRetryAfter(response, error);
   return response;
 }
+
+/**
+ * What `WWW-Authenticate` says to who may not (RFC 6750, RFC 9728): why, what it takes, and where to learn who gives
+ * credentials. Null for a refusal that no other credential would change.
+ */
+export function challengeOf(
+  error: GatewayError,
+  resourceMetadata: string,
+): string | null {
+  const missing = error.data?.["reason"] === "missing_scope";
+  const parts: string[] = [];
+  if (missing) {
+    parts.push(
+      'error="insufficient_scope"',
+      `scope="${String(error.data?.["required"])}"`,
+    );
+  } else if (error.code !== "unauthenticated") return null;
+  else if (error.message !== NO_CREDENTIAL) {
+    const description = error.message.replace(/["\\\n]/g, "'");
+    parts.push('error="invalid_token"', `error_description="${description}"`);
+  }
+  parts.push(`resource_metadata="${resourceMetadata}"`);
+  return `Bearer ${parts.join(", ")}`;
+}
+
+/** What a request without any credential is told. */
+export const NO_CREDENTIAL = "No token provided";
 
 /** A failure that is expected to pass says so with 503 and `Retry-After`. */
 export function statusOf(error: GatewayError): number {

@@ -1,12 +1,11 @@
 import { z } from "zod";
 import { GatewayError, asGatewayError } from "../core/errors.ts";
 import type { Exchange } from "../core/exchange.ts";
-import type { Authenticator, Principal } from "../core/principal.ts";
 import { chatId, modes } from "../core/session.ts";
 import type { Mode, SessionStore } from "../core/session.ts";
 import type { Env } from "./front.ts";
-import { addRetryAfter, statusOf } from "./front.ts";
-import type { Ctx, Handlers } from "./routes.ts";
+import { addRetryAfter, challengeOf, statusOf } from "./front.ts";
+import type { Caller, Ctx, Handlers } from "./routes.ts";
 
 /** The MCP door, as far as HTTP knows it. */
 export type McpHandlers = {
@@ -18,15 +17,12 @@ export type McpHandlers = {
   sse: {
     open(exchange: Exchange): Promise<Response>;
     post(exchange: Exchange, sessionId: string): Promise<Response>;
-    principalOf(sessionId: string, ticket: string): Principal;
   };
 };
 
 export type McpRouteOptions = {
   mcp: McpHandlers;
-  authenticator: Authenticator;
   sessions: SessionStore;
-  tokenInQuery: boolean;
 };
 
 type McpRoute =
@@ -35,37 +31,14 @@ type McpRoute =
   | "GET /sse"
   | "POST /sse/messages";
 
-/** The handlers of the MCP door, and how it learns who calls. */
-export function mcpRoutes(options: McpRouteOptions): {
-  handlers: Handlers<McpRoute>;
-  /** Throws `unauthenticated`. `byTicket`: a ticket of HTTP+SSE will do. */
-  authenticate(c: Ctx, byTicket: boolean): Promise<Principal>;
-} {
-  const { mcp, authenticator, sessions, tokenInQuery } = options;
-
-  async function authenticate(c: Ctx, byTicket: boolean): Promise<Principal> {
-    const inQuery = tokenInQuery && /^\/(mcp|sse)$/.test(c.req.path);
-    const token = readToken(c, inQuery);
-    const ticket = byTicket ? c.req.query("ticket") : undefined;
-    if (token === null && ticket === undefined) {
-      throw new GatewayError("unauthenticated", "No token provided");
-    }
-    const principal =
-      token === null
-        ? mcp.sse.principalOf(c.req.query("sessionId") ?? "", ticket!)
-        : await authenticator.verify(token, c.env.address);
-    const { log } = c.env;
-    log["workspace"] = principal.workspace;
-    log["user"] = principal.subject;
-    return principal;
-  }
+export function mcpRoutes(options: McpRouteOptions): Handlers<McpRoute> {
+  const { mcp, sessions } = options;
 
   function exchange(
     c: Ctx,
-    principal: Principal,
+    { principal, stillValid }: Caller,
     body: Uint8Array | null,
   ): Exchange {
-    const { address } = c.env;
     return {
       request: c.req.raw,
       body,
@@ -74,14 +47,7 @@ export function mcpRoutes(options: McpRouteOptions): {
       asked: readAsked(c),
       log: c.env.log,
       holdOpen: c.env.holdOpen,
-      stillValid: () =>
-        authenticator.verify(principal.token ?? "", address).then(
-          () => true,
-          (error: unknown) => {
-            if (asGatewayError(error).code === "unauthenticated") return false;
-            throw error;
-          },
-        ),
+      stillValid,
     };
   }
 
@@ -89,50 +55,24 @@ export function mcpRoutes(options: McpRouteOptions): {
     new Uint8Array(await c.req.raw.arrayBuffer());
 
   return {
-    authenticate,
-    handlers: {
-      "POST /mcp": async (c, principal) =>
-        mcp.http.post(exchange(c, principal, await readBody(c))),
-      "GET /mcp": (c, principal) => mcp.http.get(exchange(c, principal, null)),
-      "DELETE /mcp": (c, principal) =>
-        mcp.http.delete(exchange(c, principal, null)),
-      // Not an object literal: a chat may be called __proto__.
-      "GET /mcp/sessions": (c, principal) =>
-        c.json(
-          Object.fromEntries(
-            sessions.chats(principal).map((row) => [row.chat, row.sessionId]),
-          ),
+    "POST /mcp": async (c, _, caller) =>
+      mcp.http.post(exchange(c, caller, await readBody(c))),
+    "GET /mcp": (c, _, caller) => mcp.http.get(exchange(c, caller, null)),
+    "DELETE /mcp": (c, _, caller) => mcp.http.delete(exchange(c, caller, null)),
+    // Not an object literal: a chat may be called __proto__.
+    "GET /mcp/sessions": (c, principal) =>
+      c.json(
+        Object.fromEntries(
+          sessions.chats(principal).map((row) => [row.chat, row.sessionId]),
         ),
-      "GET /sse": (c, principal) => mcp.sse.open(exchange(c, principal, null)),
-      "POST /sse/messages": async (c, principal) =>
-        mcp.sse.post(
-          exchange(c, principal, await readBody(c)),
-          c.req.query("sessionId") ?? "",
-        ),
-    },
+      ),
+    "GET /sse": (c, _, caller) => mcp.sse.open(exchange(c, caller, null)),
+    "POST /sse/messages": async (c, _, caller) =>
+      mcp.sse.post(
+        exchange(c, caller, await readBody(c)),
+        c.req.query("sessionId") ?? "",
+      ),
   };
-}
-
-/** The one credential of a request, or null. Two at once are refused: which of them counts would be a guess. */
-function readToken(c: Ctx, inQuery: boolean): string | null {
-  const header = c.req.header("authorization");
-  const query = inQuery ? c.req.query("token") : undefined;
-  if (header === undefined)
-    return query === undefined || query === "" ? null : query;
-  if (query !== undefined) {
-    throw new GatewayError(
-      "invalid",
-      "Send one credential: an Authorization header or ?token=, not both.",
-    );
-  }
-  const match = /^bearer +([^\s,]+) *$/i.exec(header);
-  if (!match) {
-    throw new GatewayError(
-      "unauthenticated",
-      "The Authorization header must be: Bearer <token>",
-    );
-  }
-  return match[1]!;
 }
 
 function readChat(c: Ctx): string | null {
@@ -200,38 +140,21 @@ export function mcpError(
   resourceMetadata: string,
 ): Response {
   const error = asGatewayError(thrown);
-  const status = statusOf(error);
-  if (error.code === "unauthenticated") {
-    const given = error.message !== "No token provided";
-    const challenge = [
-      ...(given
-        ? [
-            'error="invalid_token"',
-            `error_description="${error.message.replace(/["\\\n]/g, "'")}"`,
-          ]
-        : []),
-      `resource_metadata="${resourceMetadata}"`,
-    ];
-    return Response.json(
-      { error: `Unauthorized: ${error.message}` },
-      {
-        status,
-        headers: { "www-authenticate": `Bearer ${challenge.join(", ")}` },
-      },
-    );
-  }
-  const response = Response.json(
-    {
-      jsonrpc: "2.0",
-      error: {
-        code: error.code === "internal" ? -32603 : -32000,
-        message: error.message,
-        data: { ...error.data, requestId: env.requestId },
-      },
-      id: null,
-    },
-    { status },
-  );
+  const body =
+    error.code === "unauthenticated"
+      ? { error: `Unauthorized: ${error.message}` }
+      : {
+          jsonrpc: "2.0",
+          error: {
+            code: error.code === "internal" ? -32603 : -32000,
+            message: error.message,
+            data: { ...error.data, requestId: env.requestId },
+          },
+          id: null,
+        };
+  const response = Response.json(body, { status: statusOf(error) });
+  const challenge = challengeOf(error, resourceMetadata);
+  if (challenge) response.headers.set("www-authenticate", challenge);
   addRetryAfter(response, error);
   return response;
 }

@@ -1,14 +1,17 @@
 import type { Context } from "hono";
-import type { Principal } from "../core/principal.ts";
+import type { Principal, Scope } from "../core/principal.ts";
 import type { Env } from "./front.ts";
 
 /**
- * What a route asks of its caller: nothing; a verified token; or, for clients of HTTP+SSE that cannot send
- * one, the ticket of an open stream.
+ * What a route asks of its caller: nothing; any verified credential; or, for clients of HTTP+SSE that cannot send
+ * one, the ticket of an open stream; or a credential with a scope.
  */
-export type Access = "public" | "token" | "token or ticket";
+export type Access = "public" | "token" | "token or ticket" | Scope;
 
-/** Every route of the product. Nothing answers that does not stand here. */
+/**
+ * Every route of the product. Nothing answers that does not stand here. Where a path has a `:workspace`, that of
+ * another than the caller's is not found.
+ */
 export const routes = {
   "GET /": "public",
   "GET /health": "public",
@@ -20,17 +23,44 @@ export const routes = {
   "GET /mcp/sessions": "token",
   "GET /sse": "token",
   "POST /sse/messages": "token or ticket",
+  "GET /api/v2/w/:workspace/api-keys": "apps:write",
+  "POST /api/v2/w/:workspace/api-keys": "apps:write",
+  "DELETE /api/v2/w/:workspace/api-keys/:id": "apps:write",
 } as const satisfies Record<string, Access>;
 
 export type Route = keyof typeof routes;
 export type Ctx = Context<Env>;
 
+/** Who calls, and the same later: as the credential of this request says then, or null when it is no longer good. */
+export type Caller = {
+  principal: Principal;
+  stillValid(): Promise<Principal | null>;
+};
+
 type Answer = Response | Promise<Response>;
 type HandlerOf<A extends Access> = A extends "public"
   ? (c: Ctx) => Answer
-  : (c: Ctx, principal: Principal) => Answer;
+  : (c: Ctx, principal: Principal, caller: Caller) => Answer;
 
 /** One handler for each of some routes; who may call is decided before it runs. */
 export type Handlers<R extends Route> = {
   [Each in R]: HandlerOf<(typeof routes)[Each]>;
 };
+
+/** The methods that a path takes. */
+export function methodsOf(path: string): string[] {
+  const parts = path.split("/");
+  return Object.keys(routes)
+    .map((route) => route.split(" ") as [string, string])
+    .filter(([, pattern]) => matches(pattern.split("/"), parts))
+    .map(([method]) => method);
+}
+
+function matches(pattern: string[], parts: string[]): boolean {
+  return (
+    pattern.length === parts.length &&
+    pattern.every((part, i) =>
+      part.startsWith(":") ? parts[i] !== "" : part === parts[i],
+    )
+  );
+}

@@ -1,15 +1,21 @@
 import { Hono } from "hono";
 import { describeError } from "../core/errors.ts";
 import type { Store } from "../core/store.ts";
+import type { AuthenticationOptions } from "./authenticate.ts";
+import { createAuthentication } from "./authenticate.ts";
 import type { Connection, Env, FrontOptions } from "./front.ts";
 import { createFront, pathOf, problem } from "./front.ts";
+import type { KeyRouteOptions } from "./keys.ts";
+import { keyRoutes } from "./keys.ts";
 import type { McpRouteOptions } from "./mcp.ts";
 import { mcpError, mcpRoutes } from "./mcp.ts";
 import type { Access, Ctx, Handlers, Route } from "./routes.ts";
-import { routes } from "./routes.ts";
+import { methodsOf, routes } from "./routes.ts";
 
 export type HttpOptions = Omit<FrontOptions, "publicUrl"> &
-  McpRouteOptions & {
+  AuthenticationOptions &
+  McpRouteOptions &
+  KeyRouteOptions & {
     version: string;
     store: Pick<Store, "check">;
     sourceHealth: () => Readonly<Record<string, string>>;
@@ -38,9 +44,10 @@ export function createHttp(options: HttpOptions): HttpHandler {
           }
         : {}),
     });
-  const mcp = mcpRoutes(options);
+  const authenticate = createAuthentication(options);
   const handlers: Handlers<Route> = {
-    ...mcp.handlers,
+    ...mcpRoutes(options),
+    ...keyRoutes(options),
     "GET /": (c) =>
       c.text(
         "membrane-mcp is running. Connect an MCP client to /mcp (Streamable HTTP) or /sse (HTTP+SSE).",
@@ -72,9 +79,9 @@ export function createHttp(options: HttpOptions): HttpHandler {
           415,
         );
       }
-      return access === "public"
-        ? handler(c, undefined as never)
-        : handler(c, await mcp.authenticate(c, access !== "token"));
+      if (access === "public") return (handler as PublicHandler)(c);
+      const caller = await authenticate(c, access);
+      return handler(c, caller.principal, caller);
     });
   }
 
@@ -105,7 +112,7 @@ export function createHttp(options: HttpOptions): HttpHandler {
     c.env.log["reason"] = describeError(thrown);
     return /^\/(mcp|sse)(\/|$)/.test(c.req.path)
       ? mcpError(thrown, c.env, `${base(c.env.origin)}${METADATA}/mcp`)
-      : problem(thrown, c.env.requestId);
+      : problem(thrown, c.env.requestId, `${base(c.env.origin)}${METADATA}`);
   });
   app.notFound((c) =>
     methodsOf(c.req.path).length > 0
@@ -123,11 +130,7 @@ export function createHttp(options: HttpOptions): HttpHandler {
 
 const METADATA = "/.well-known/oauth-protected-resource";
 
-function methodsOf(path: string): string[] {
-  return Object.keys(routes)
-    .filter((route) => route.endsWith(` ${path}`))
-    .map((route) => route.split(" ")[0]!);
-}
+type PublicHandler = Handlers<"GET /">["GET /"];
 
 function notAllowed(c: Ctx): Response {
   const methods = [...methodsOf(c.req.path), "OPTIONS"].join(", ");

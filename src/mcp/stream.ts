@@ -44,8 +44,8 @@ export type StreamOpening = {
   /** First bytes, so that the response headers leave at once. */
   prelude: string;
   principal: Principal;
-  /** Whether the credential that opened the stream is still good; asked at every heartbeat. */
-  stillValid: () => Promise<boolean>;
+  /** Its caller, as the credential that opened it says at every heartbeat; null when that is no longer good. */
+  stillValid: () => Promise<Principal | null>;
 };
 
 /** Clients of both official SDKs give up after two attempts this far apart, so a restart has twice this long. */
@@ -71,7 +71,7 @@ type Live = {
   heartbeat: () => void;
   close: () => void;
   abort: () => void;
-  stillValid: () => Promise<boolean>;
+  stillValid: () => Promise<Principal | null>;
 };
 
 export function createStreams(wiring: {
@@ -242,7 +242,10 @@ export function createStreams(wiring: {
         }
         stream.heartbeat();
         stream.stillValid().then(
-          (valid) => valid || stream.close(),
+          (now) => {
+            if (now) stream.principal = now;
+            else stream.close();
+          },
           // Who is asking cannot be learned just now; asked again at the next heartbeat.
           () => {},
         );

@@ -227,7 +227,10 @@ export function createSubscriptions(wiring: {
             catalogs.warm(principal, wiring.pollMs);
           }
           stillValid().then(
-            (valid) => valid || finish(subscription),
+            (now) => {
+              if (now) subscription.exchange.principal = now;
+              else finish(subscription);
+            },
             // Who is asking cannot be learned just now; asked again at the next heartbeat.
             () => {},
           );

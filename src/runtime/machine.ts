@@ -14,6 +14,7 @@ let requests = 0;
 export const randomIds: Ids = {
   session: () => random(16).toHex(),
   secret: () => random(24).toBase64({ alphabet: "base64url" }),
+  random,
   request: () => `${processMark}-${(++requests).toString(36)}`,
 };
 

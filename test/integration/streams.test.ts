@@ -61,7 +61,7 @@ async function openStreams() {
       principal: ada,
       stillValid: async () => {
         if (valid instanceof Error) throw valid;
-        return valid;
+        return valid ? ada : null;
       },
     });
   return {

@@ -19,7 +19,12 @@ export function fakeClock(start = 1_800_000_000_000): FakeClock {
 export function countingIds(): Ids {
   let n = 0;
   const next = () => (++n).toString(16).padStart(32, "0");
-  return { session: next, secret: next, request: next };
+  return {
+    session: next,
+    secret: next,
+    random: (bytes) => new Uint8Array(bytes).fill(++n),
+    request: next,
+  };
 }
 
 export const silentLog: Log = {

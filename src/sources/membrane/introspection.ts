@@ -2,12 +2,16 @@ import { decodeJwt } from "jose";
 import { LRUCache } from "lru-cache";
 import { z } from "zod";
 import { GatewayError, asGatewayError } from "../../core/errors.ts";
-import type { Authenticator, Principal } from "../../core/principal.ts";
+import type {
+  Authenticator,
+  FailureLimit,
+  Principal,
+  Scope,
+} from "../../core/principal.ts";
 import { identityPart } from "../../core/principal.ts";
 import type { Clock } from "../../core/runtime.ts";
 import { neverExpires, readClaims, refused } from "./claims.ts";
 import type { MembraneApi } from "./client.ts";
-import { createFailureLimit } from "./failure-limit.ts";
 import { MembraneFailure, isRefusal } from "./failure.ts";
 import { tokenKey } from "./token-key.ts";
 
@@ -18,6 +22,9 @@ export type IntrospectionOptions = {
   workspaceKey: string | null;
   /** Accept a JWT without `exp`. What is no JWT tells nobody when it ends. */
   allowNonExpiring: boolean;
+  /** What every token may do. */
+  scope: Scope | null;
+  limit: FailureLimit;
   timeoutMs?: number;
 };
 
@@ -49,10 +56,9 @@ type Verdict =
 export function createIntrospection(
   options: IntrospectionOptions,
 ): Authenticator {
-  const { clock, api, workspaceKey, timeoutMs = 5000 } = options;
+  const { clock, api, workspaceKey, limit, timeoutMs = 5000 } = options;
   const verdicts = new LRUCache<string, Verdict>({ max: CACHE_SIZE });
   const flights = new Map<string, Promise<Principal>>();
-  const limit = createFailureLimit(clock);
   const turns = createTurns(AT_ONCE);
 
   async function ask(token: string): Promise<Principal> {
@@ -86,7 +92,7 @@ export function createIntrospection(
       subject,
       name: read.data.name ?? null,
       method: "membrane",
-      scope: null,
+      scope: options.scope,
       token,
       expiresAt: claimed.expiresAt,
     };

@@ -1,7 +1,7 @@
 import { createRemoteJWKSet, errors, jwtVerify } from "jose";
 import type { JWK, JWTPayload, KeyObject } from "jose";
 import { GatewayError } from "../../core/errors.ts";
-import type { Principal } from "../../core/principal.ts";
+import type { Principal, Scope } from "../../core/principal.ts";
 import type { Clock } from "../../core/runtime.ts";
 import { neverExpires, readClaims, refused } from "./claims.ts";
 
@@ -16,6 +16,8 @@ export type VerificationOptions = {
     | { kind: "public"; text: string }
     | { kind: "jwks"; url: string };
   allowNonExpiring: boolean;
+  /** What every token may do; nothing that it claims changes it. */
+  scope: Scope | null;
   /** How far clocks may differ, in ms. */
   leewayMs: number;
 };
@@ -58,7 +60,7 @@ export function createVerification(
     return {
       ...claims,
       method: "membrane",
-      scope: null,
+      scope: options.scope,
       token,
       expiresAt: readExpiry(payload, clock, leewayMs, options.allowNonExpiring),
     };

@@ -1,7 +1,10 @@
 import { LRUCache } from "lru-cache";
-import type { Authenticator, Principal } from "../../core/principal.ts";
+import type {
+  Authenticator,
+  FailureLimit,
+  Principal,
+} from "../../core/principal.ts";
 import type { Clock } from "../../core/runtime.ts";
-import { createFailureLimit } from "./failure-limit.ts";
 import { tokenKey } from "./token-key.ts";
 import { createVerification } from "./verification.ts";
 import type { VerificationOptions } from "./verification.ts";
@@ -12,9 +15,9 @@ const CACHE_SIZE = 20_000;
 
 /** Verifies tokens with the workspace's secret or keys. Never by decoding alone. */
 export function createVerifier(
-  options: VerificationOptions & { clock: Clock },
+  options: VerificationOptions & { clock: Clock; limit: FailureLimit },
 ): Authenticator {
-  const { clock } = options;
+  const { clock, limit } = options;
   const verify = createVerification(options);
   const verified = new LRUCache<string, Principal>({
     max: CACHE_SIZE,
@@ -22,7 +25,6 @@ export function createVerifier(
     ttlResolution: 0,
     perf: { now: () => clock.monotonic() },
   });
-  const limit = createFailureLimit(clock);
   return {
     async verify(token, address) {
       const key = tokenKey(token);

@@ -54,6 +54,8 @@ const CHECKED_BYTES = 16 * 1024 * 1024;
 export function openDatabase(
   directory: string,
   steps: readonly string[] = migrations,
+  /** Looks at a database that has data, before anything is written to it; what it throws leaves it as it was. */
+  look: (db: Database) => void = () => {},
 ): Database {
   const file = databaseFile(directory);
   let db: Database;
@@ -65,6 +67,7 @@ export function openDatabase(
   try {
     const version = inspect(db, file, steps);
     checkPages(db, file);
+    if (version > 0) look(db);
     // One process per directory, so a lock is held for moments only, by a backup or a reader.
     db.run("PRAGMA busy_timeout = 250");
     db.run("PRAGMA auto_vacuum = INCREMENTAL");

@@ -5,7 +5,9 @@ import { makeDirectory, openDatabase, unusable } from "./database.ts";
 import type { EventCaps } from "./events.ts";
 import { createEventLog } from "./events.ts";
 import { lockDirectory } from "./lock.ts";
+import { createApiKeyStore } from "./api-keys.ts";
 import { createNameStore } from "./names.ts";
+import { createSealedStore, readKeyCheck } from "./sealed.ts";
 import { createSessionStore } from "./sessions.ts";
 import { createWriter } from "./writer.ts";
 
@@ -17,6 +19,11 @@ export type SqliteOptions = {
   sessionCache: number;
   /** For the events of each session. */
   caps: EventCaps;
+  /**
+   * Called before anything is written, when secrets have been sealed here: with the check of their key. What it
+   * throws keeps the store closed.
+   */
+  verifyKey?: (check: string) => void;
   /** Called once when the disk or the file fails; nothing is written after that. */
   onFailure?: (error: unknown) => void;
   /** For tests. */
@@ -42,7 +49,11 @@ export function openSqlite(options: SqliteOptions): Store {
 }
 
 function openLocked(options: SqliteOptions, lock: Disposable): Store {
-  const client = openDatabase(options.directory, options.migrations);
+  const { verifyKey } = options;
+  const client = openDatabase(options.directory, options.migrations, (db) => {
+    const check = verifyKey && readKeyCheck(db);
+    if (check) verifyKey(check);
+  });
   const db = drizzle(client, { casing: "snake_case" });
   const writer = createWriter(client, options.onFailure ?? (() => {}));
 
@@ -111,6 +122,8 @@ function openLocked(options: SqliteOptions, lock: Disposable): Store {
       readers = streamsRead;
     },
     names: createNameStore({ db, writer }),
+    apiKeys: createApiKeyStore({ db, writer }),
+    sealed: createSealedStore({ client, writer }),
     secret(name) {
       const key = `secret:${name}`;
       let value = read(key);

@@ -1,17 +1,11 @@
 import { LRUCache } from "lru-cache";
-import { GatewayError } from "../../core/errors.ts";
-import type { Clock } from "../../core/runtime.ts";
+import { GatewayError } from "../core/errors.ts";
+import type { FailureLimit } from "../core/principal.ts";
+import type { Clock } from "../core/runtime.ts";
 
-/** Bad tokens from one address in a minute, after which it has to wait. */
+/** Bad credentials from one address in a minute, after which it has to wait. */
 const FAILURES_PER_MINUTE = 20;
 const MINUTE = 60_000;
-
-/** Counts the bad tokens of each address. */
-export type FailureLimit = {
-  failed(address: string | null): void;
-  /** `rate_limited` for an address that has presented too many, else null. */
-  refusal(address: string | null): GatewayError | null;
-};
 
 export function createFailureLimit(clock: Clock): FailureLimit {
   const failures = new LRUCache<string, { count: number; since: number }>({
@@ -32,7 +26,7 @@ export function createFailureLimit(clock: Clock): FailureLimit {
       if (waitMs <= 0) return null;
       return new GatewayError(
         "rate_limited",
-        "Too many tokens from this address were not accepted. Try again later.",
+        "Too many credentials from this address were not accepted. Try again later.",
         { retryAfterMs: waitMs },
       );
     },

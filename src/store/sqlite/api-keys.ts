@@ -1,0 +1,107 @@
+import { and, count, desc, eq, lt, or, sql } from "drizzle-orm";
+import type { BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
+import type { ApiKey, ApiKeyStore } from "../../core/api-key.ts";
+import { GatewayError } from "../../core/errors.ts";
+import type { Scope } from "../../core/principal.ts";
+import { later } from "./later.ts";
+import { apiKeys } from "./schema.ts";
+import type { Writer } from "./writer.ts";
+
+const { hash, ...visible } = {
+  id: apiKeys.id,
+  workspace: apiKeys.workspace,
+  subject: apiKeys.subject,
+  name: apiKeys.name,
+  hash: apiKeys.hash,
+  scope: sql<Scope>`${apiKeys.scope}`,
+  createdBy: apiKeys.createdBy,
+  createdAt: apiKeys.createdAt,
+  expiresAt: apiKeys.expiresAt,
+  lastUsedAt: apiKeys.lastUsedAt,
+  revokedAt: apiKeys.revokedAt,
+};
+
+/** {@link ApiKeyStore} over the `api_keys` table. Nothing is kept in memory: a key that was revoked is, for everybody. */
+export function createApiKeyStore(wiring: {
+  db: BunSQLiteDatabase;
+  writer: Writer;
+}): ApiKeyStore {
+  const { db, writer } = wiring;
+  const byId = later(() =>
+    db
+      .select({ ...visible, hash })
+      .from(apiKeys)
+      .where(eq(apiKeys.id, sql.placeholder("id")))
+      .prepare(),
+  );
+
+  return {
+    find: (id) => byId().get({ id }) ?? null,
+    list: (workspace, subject) =>
+      db
+        .select(visible)
+        .from(apiKeys)
+        .where(
+          and(
+            eq(apiKeys.workspace, workspace),
+            subject === null ? undefined : eq(apiKeys.subject, subject),
+          ),
+        )
+        .orderBy(desc(apiKeys.createdAt), desc(apiKeys.id))
+        .all(),
+    create: (key, { most, endedBefore }) =>
+      writer.write(() => {
+        const theirs = and(
+          eq(apiKeys.workspace, key.workspace),
+          eq(apiKeys.subject, key.subject),
+        );
+        db.delete(apiKeys)
+          .where(
+            and(
+              theirs,
+              or(
+                lt(apiKeys.expiresAt, endedBefore),
+                lt(apiKeys.revokedAt, endedBefore),
+              ),
+            ),
+          )
+          .run();
+        const kept = db
+          .select({ n: count() })
+          .from(apiKeys)
+          .where(theirs)
+          .get()!.n;
+        if (kept >= most) {
+          throw new GatewayError(
+            "conflict",
+            `${key.subject} has ${kept} API keys already, with those that ended lately.`,
+          );
+        }
+        if (byId().get({ id: key.id })) {
+          throw new GatewayError(
+            "conflict",
+            `There is an API key ${key.id} already.`,
+          );
+        }
+        db.insert(apiKeys).values(key).run();
+      }),
+    revoke: (workspace, id, at) =>
+      writer.write((): ApiKey | null => {
+        const own = and(eq(apiKeys.workspace, workspace), eq(apiKeys.id, id));
+        db.update(apiKeys)
+          .set({ revokedAt: sql`coalesce(${apiKeys.revokedAt}, ${at})` })
+          .where(own)
+          .run();
+        return db.select(visible).from(apiKeys).where(own).get() ?? null;
+      }),
+    async used(id, at) {
+      await writer.write(() =>
+        db
+          .update(apiKeys)
+          .set({ lastUsedAt: at })
+          .where(eq(apiKeys.id, id))
+          .run(),
+      );
+    },
+  };
+}
