@@ -12,7 +12,9 @@ import type { Config } from "./config.ts";
 import { GatewayError, asGatewayError } from "./core/errors.ts";
 import type { Authenticator } from "./core/principal.ts";
 import { systemClock } from "./runtime/machine.ts";
+import { keyFile, readKeyFile } from "./runtime/encryption-key.ts";
 import { localUrl, probe } from "./runtime/probe.ts";
+import { createVault } from "./runtime/vault.ts";
 import { databaseFile } from "./store/sqlite/database.ts";
 import { examine } from "./store/sqlite/operate.ts";
 
@@ -104,9 +106,10 @@ function examineDatabase(config: Config, running: boolean): Finding[] {
   const check = "database";
   const file = databaseFile(config.DATA_DIR);
   try {
-    const { version, newest, bytes, walBytes, heldBy } = examine(
+    const { version, newest, bytes, walBytes, keyCheck, heldBy } = examine(
       config.DATA_DIR,
     );
+    const key = examineKey(config, keyCheck);
     if (heldBy !== null && !running) {
       return [
         {
@@ -119,6 +122,7 @@ function examineDatabase(config: Config, running: boolean): Finding[] {
     if (version === null) {
       return [
         { check, level: "ok", message: `${file} will be made at the start.` },
+        ...key,
       ];
     }
     const size = `${Math.ceil(bytes / MB)} MB, log ${Math.ceil(walBytes / MB)} MB`;
@@ -131,6 +135,49 @@ function examineDatabase(config: Config, running: boolean): Finding[] {
             ? `${file} is whole (${size}); the start will bring it from schema ${version} to ${newest}.`
             : `${file} is whole (${size}).`,
       },
+      ...key,
+    ];
+  } catch (error) {
+    return [fault(check, error)];
+  }
+}
+
+/** Whether what is sealed can be opened. `keyCheck`: of the database; null when there is nothing. */
+function examineKey(
+  { DATA_DIR, ENCRYPTION_KEY }: Config,
+  keyCheck: string | null,
+): Finding[] {
+  const check = "encryption key";
+  const keys = ENCRYPTION_KEY ?? null;
+  const from = keys ? "ENCRYPTION_KEY" : keyFile(DATA_DIR);
+  try {
+    const vault = createVault({
+      keys,
+      directory: DATA_DIR,
+      sealed: () => ({ keyCheck: () => keyCheck, keepKeyCheck() {} }),
+    });
+    if (keyCheck !== null) vault.verify(keyCheck);
+    else if (keys === null && readKeyFile(DATA_DIR) === null) {
+      return [
+        {
+          check,
+          level: "ok",
+          message: `${from} will be made when there is the first secret to seal.`,
+        },
+      ];
+    }
+    return [
+      keyCheck !== null && vault.outdated(keyCheck)
+        ? {
+            check,
+            level: "warning",
+            message: `Secrets are still sealed with an older key of ${from}: keep it listed until a server has been started with both, and has logged that it is done.`,
+          }
+        : {
+            check,
+            level: "ok",
+            message: `That in ${from} is good. Without a copy of it, elsewhere than the backups, they hold secrets that nobody can read.`,
+          },
     ];
   } catch (error) {
     return [fault(check, error)];

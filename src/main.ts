@@ -362,10 +362,46 @@ const commands: Commands = {
     return 0;
   },
 
+  async keysCreate(options) {
+    const { createKey } = await import("./key-commands.ts");
+    using open = await registry();
+    const { key, apiKey, words } = await createKey(
+      options,
+      readConfig(env),
+      open,
+    );
+    if (options.json) printJson({ ...apiKey, key });
+    else {
+      // The key alone, so that a script can take it.
+      print(key);
+      console.error(words);
+    }
+    return 0;
+  },
+
+  async keysList({ workspace, json }) {
+    const { listKeys, keyTable } = await import("./key-commands.ts");
+    using open = await registry();
+    const keys = listKeys(open, workspace);
+    if (json) printJson(keys);
+    else print(keyTable(keys));
+    return 0;
+  },
+
+  async keysRevoke(id) {
+    const { revokeKey } = await import("./key-commands.ts");
+    using open = await registry();
+    const revoked = await revokeKey(open, id);
+    print(`API key ${revoked.id} (${revoked.name}) is good no more.`);
+    return 0;
+  },
+
   async backup(file) {
     const { backUpDirectory } = await import("./store/sqlite/operate.ts");
     backUpDirectory(readConfig(env).DATA_DIR, file);
-    print(`${file} is a checked copy of the database.`);
+    print(
+      `${file} is a checked copy of the database. The key of the secrets in it is not: keep a copy of that elsewhere.`,
+    );
     return 0;
   },
 

@@ -15,6 +15,7 @@ import type { ParseError } from "jsonc-parser";
 import { applyEdits, modify, parse, parseTree } from "jsonc-parser";
 import { GatewayError } from "../core/errors.ts";
 import { clientNames } from "./program.ts";
+import { credentialHeaders } from "./token.ts";
 
 type ClientName = (typeof clientNames)[number];
 
@@ -41,9 +42,7 @@ type Client = {
   next: string;
 };
 
-const headers = ({ token }: Connecting) => ({
-  Authorization: `Bearer ${token}`,
-});
+const headers = ({ token }: Connecting) => credentialHeaders(token);
 
 /** Where programs keep their settings on this system. */
 function settings({ platform, home, env }: Connecting): string {

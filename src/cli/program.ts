@@ -1,5 +1,12 @@
-import { Command, CommanderError, InvalidArgumentError } from "commander";
+import {
+  Command,
+  CommanderError,
+  InvalidArgumentError,
+  Option,
+} from "commander";
 import { GatewayError } from "../core/errors.ts";
+import type { Scope } from "../core/principal.ts";
+import { scopes } from "../core/principal.ts";
 
 /** What the commands do. Each resolves with the exit code; what goes to standard output is its own. */
 export type Commands = {
@@ -18,6 +25,9 @@ export type Commands = {
   sessionsShow(id: string, options: { json: boolean }): Promise<number>;
   sessionsEnd(id: string): Promise<number>;
   chatsList(options: ListOptions): Promise<number>;
+  keysCreate(options: KeyOptions): Promise<number>;
+  keysList(options: { workspace?: string; json: boolean }): Promise<number>;
+  keysRevoke(id: string): Promise<number>;
   backup(file: string): Promise<number>;
   restore(file: string): Promise<number>;
   migrate(): Promise<number>;
@@ -31,6 +41,15 @@ export type ConnectOptions = TokenOptions & {
   write: boolean;
 };
 export type MintOptions = { user: string; name?: string; ttl: number };
+export type KeyOptions = {
+  name: string;
+  scopes: Scope;
+  member?: string;
+  /** How long it is good, in ms; may be infinite. */
+  expires: number;
+  workspace?: string;
+  json: boolean;
+};
 export type ListOptions = { user?: string; limit: number; json: boolean };
 
 export const clientNames = [
@@ -172,6 +191,42 @@ export async function runProgram(
     run((options: ListOptions) => commands.chatsList(options)),
   );
 
+  const keys = add(program, "keys", "API keys in DATA_DIR");
+  const ofWorkspace = (command: Command) =>
+    asJson(command).option(
+      "--workspace <key>",
+      "the workspace (default: MEMBRANE_WORKSPACE_KEY, or the only one there is)",
+      identity,
+    );
+  ofWorkspace(
+    add(
+      keys,
+      "create",
+      "make an API key, also for a running server; it is shown once",
+    )
+      .requiredOption("--name <name>", "what it is for", identity)
+      .requiredOption(
+        "--scopes <scopes>",
+        `what it may do: ${scopes.join(", ")}; each includes those before it`,
+        scope,
+      )
+      .option("--member <id>", "the user whom it acts as", identity)
+      .addOption(
+        new Option("--expires <duration>", "how long it is good, or never")
+          // Null would be taken for no value.
+          .argParser((text) => (text === "never" ? Infinity : duration(text)))
+          .default(90 * units.d, "90d"),
+      ),
+  ).action(run((options: KeyOptions) => commands.keysCreate(options)));
+  ofWorkspace(add(keys, "list", "the API keys, newest first")).action(
+    run((options: { workspace?: string; json: boolean }) =>
+      commands.keysList(options),
+    ),
+  );
+  add(keys, "revoke <id>", "end an API key, at once").action(
+    run((id: string) => commands.keysRevoke(id)),
+  );
+
   add(
     program,
     "backup <file>",
@@ -230,6 +285,16 @@ function identity(text: string): string {
     throw new InvalidArgumentError("It must be 1 to 256 printable characters.");
   }
   return text;
+}
+
+/** The most of those that are named. */
+function scope(text: string): Scope {
+  const names = text.split(",").map((name) => name.trim());
+  const most = scopes.findLast((known) => names.includes(known));
+  if (most && names.every((name) => scopes.some((known) => known === name))) {
+    return most;
+  }
+  throw new InvalidArgumentError(`It must be one of ${scopes.join(", ")}.`);
 }
 
 const units = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };

@@ -11,6 +11,7 @@ import type {
   JSONRPCMessage,
   JSONRPCRequest,
 } from "@modelcontextprotocol/sdk/types.js";
+import { credentialHeaders } from "./token.ts";
 
 export type BridgeOptions = {
   /** The server's `/mcp`, with what its query says. */
@@ -49,7 +50,7 @@ export async function bridgeStdio(options: BridgeOptions): Promise<void> {
   function connect(): StreamableHTTPClientTransport {
     const { fetch } = options;
     const transport = new StreamableHTTPClientTransport(new URL(options.url), {
-      requestInit: { headers: { Authorization: `Bearer ${options.token}` } },
+      requestInit: { headers: credentialHeaders(options.token) },
       reconnectionOptions: {
         initialReconnectionDelay: 1000,
         maxReconnectionDelay: 10_000,

@@ -30,6 +30,13 @@ export function readToken(
   return token;
 }
 
+/** The header that carries a token, or an API key in its place. */
+export function credentialHeaders(token: string): Record<string, string> {
+  return token.startsWith("mcpk_")
+    ? { "X-API-Key": token }
+    : { Authorization: `Bearer ${token}` };
+}
+
 function readFile(file: string): string {
   try {
     return readFileSync(file, "utf8").trim();

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { GatewayError } from "../core/errors.ts";
+import { DEMO_DATABASE, demoUser } from "./identity.ts";
 import { mintToken } from "./token.ts";
 import type { DemoWorkspace } from "./workspace.ts";
 import { openDemoWorkspace } from "./workspace.ts";
@@ -23,19 +24,17 @@ export type Demo = AsyncDisposable & {
   welcome(url: string): string;
 };
 
-const WORKSPACE = "demo";
-const USER = "ada";
 const TOKEN_SECONDS = 30 * 24 * 3600;
 
 /** Opens the workspace on loopback. What its apps keep is `demo.db` in the data directory; its secret lives as long as the process. */
 export async function openDemo(dataDir: string): Promise<Demo> {
   const secret = randomBytes(32).toString("hex");
-  const database = join(dataDir, "demo.db");
+  const database = join(dataDir, DEMO_DATABASE);
   let workspace: DemoWorkspace;
   try {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
     workspace = openDemoWorkspace({
-      workspaceKey: WORKSPACE,
+      workspaceKey: demoUser.workspace,
       secret,
       database,
       world: demoWorld(),
@@ -52,16 +51,16 @@ export async function openDemo(dataDir: string): Promise<Demo> {
     );
   }
   const token = await mintToken({
-    workspaceKey: WORKSPACE,
+    workspaceKey: demoUser.workspace,
     secret,
-    user: USER,
+    user: demoUser.subject,
     name: "Ada Lovelace",
     ttlSeconds: TOKEN_SECONDS,
   });
   return {
     settings: {
       MEMBRANE_API_URI: workspace.url,
-      MEMBRANE_WORKSPACE_KEY: WORKSPACE,
+      MEMBRANE_WORKSPACE_KEY: demoUser.workspace,
       MEMBRANE_WORKSPACE_SECRET: secret,
       MEMBRANE_PUBLIC_KEY: undefined,
       MEMBRANE_JWKS_URL: undefined,

@@ -98,7 +98,7 @@ export function createApiKeys(wiring: {
           ? await store.revoke(by.workspace, id, clock.now())
           : null;
       if (revoked) return revoked;
-      throw new GatewayError("not_found", `There is no API key ${id}.`);
+      throw new GatewayError("not_found", "There is no such API key.");
     },
   };
 }

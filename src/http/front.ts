@@ -149,7 +149,7 @@ export function createFront(
         id: requestId,
         method: request.method,
         // The path alone: a query may carry a token.
-        path: pathOf(request).slice(0, 200),
+        path: withoutKey(pathOf(request).slice(0, 200)),
         status: undefined,
         ms: undefined,
         workspace: undefined,
@@ -197,6 +197,13 @@ export function createFront(
     log[status >= 500 ? "error" : "info"]("request", bindings.log);
     return response;
   };
+}
+
+/** Somebody may take an API key for its id. */
+function withoutKey(path: string): string {
+  return path.includes("mcpk_")
+    ? path.replace(/(mcpk_[0-9A-Za-z]{8})_[^/]+/g, "$1…")
+    : path;
 }
 
 function preflight(request: Request): Response {

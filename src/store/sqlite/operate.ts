@@ -12,8 +12,11 @@ import { basename, dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { asc, count, desc, eq, sql, sum } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/bun-sqlite";
+import type { ApiKeyStore } from "../../core/api-key.ts";
 import { GatewayError } from "../../core/errors.ts";
 import type { Clock } from "../../core/runtime.ts";
+import type { SealedStore } from "../../core/sealed.ts";
+import { createApiKeyStore } from "./api-keys.ts";
 import { backUp, check, toDisk } from "./backup.ts";
 import {
   databaseFile,
@@ -25,7 +28,8 @@ import {
 } from "./database.ts";
 import { holderOf, lockDirectory } from "./lock.ts";
 import { inspect, migrations } from "./migrations.ts";
-import { calls, chats, events, sessions } from "./schema.ts";
+import { apiKeys, calls, chats, events, servers, sessions } from "./schema.ts";
+import { createSealedStore, readKeyCheck } from "./sealed.ts";
 import { createSessionStore } from "./sessions.ts";
 import { createWriter } from "./writer.ts";
 
@@ -69,15 +73,20 @@ export type Registry = Disposable & {
   /** Ends a session with all that belongs to it. False when there is none of that id. */
   end(id: string): Promise<boolean>;
   chats(of: { user?: string; limit: number }): ChatSummary[];
+  /** Those of which there is anything, in the order of their names. */
+  workspaces(): string[];
+  apiKeys: ApiKeyStore;
+  sealed: SealedStore;
 };
 
 /** Throws `not_found` when there is no database yet, `conflict` when it is not of this version. */
 export function openRegistry(directory: string): Registry {
   const client = openExisting(directory);
   const db = drizzle(client, { casing: "snake_case" });
+  const writer = createWriter(client, () => {});
   const store = createSessionStore({
     db,
-    writer: createWriter(client, () => {}),
+    writer,
     takeStream: () => {
       throw new Error("Sessions are opened by the server.");
     },
@@ -165,6 +174,14 @@ export function openRegistry(directory: string): Registry {
         .orderBy(desc(chats.lastSeenAt), asc(chats.pk))
         .limit(limit)
         .all(),
+    workspaces: () => {
+      const found = [sessions, chats, servers, apiKeys].flatMap((table) =>
+        db.selectDistinct({ is: table.workspace }).from(table).all(),
+      );
+      return [...new Set(found.map(({ is }) => is))].sort();
+    },
+    apiKeys: createApiKeyStore({ db, writer }),
+    sealed: createSealedStore({ client, writer }),
     [Symbol.dispose]: () => client.close(),
   };
 }
@@ -191,7 +208,7 @@ export function backUpDirectory(directory: string, file: string): void {
 
 /** What the server keeps in its directory. */
 const OUR_FILES =
-  /^(membrane-mcp\.db|demo\.db)(-wal|-shm|-journal)?$|^instance\./;
+  /^(membrane-mcp\.db|demo\.db)(-wal|-shm|-journal)?$|^instance\.|^encryption\.key$/;
 
 /** Of the SQLite in this executable. */
 export function sqliteVersion(): string {
@@ -308,13 +325,22 @@ export function examine(directory: string): {
   newest: number;
   bytes: number;
   walBytes: number;
+  /** Shows which key its secrets were sealed with; null when there are none. */
+  keyCheck: string | null;
   /** Who holds the directory, or null. */
   heldBy: string | null;
 } {
   const file = databaseFile(directory);
   const newest = migrations.length;
   if (!existsSync(file)) {
-    return { version: null, newest, bytes: 0, walBytes: 0, heldBy: null };
+    return {
+      version: null,
+      newest,
+      bytes: 0,
+      walBytes: 0,
+      keyCheck: null,
+      heldBy: null,
+    };
   }
   const size = (name: string) => (existsSync(name) ? statSync(name).size : 0);
   const sizes = { bytes: size(file), walBytes: size(`${file}-wal`) };
@@ -322,7 +348,8 @@ export function examine(directory: string): {
     using db = new Database(file, { readonly: true });
     const version = inspect(db, file);
     check(db, file);
-    return { version, newest, ...sizes, heldBy: holderOf(directory) };
+    const keyCheck = version === 0 ? null : readKeyCheck(db);
+    return { version, newest, ...sizes, keyCheck, heldBy: holderOf(directory) };
   } catch (cause) {
     throw unusable(directory, cause);
   }
