@@ -3,6 +3,7 @@ import type { EventLog } from "./event.ts";
 import type { NameStore } from "./name.ts";
 import type { SealedStore } from "./sealed.ts";
 import type { SessionStore } from "./session.ts";
+import type { UpstreamStore } from "./upstream.ts";
 
 /** Everything that outlives the process. */
 export type Store = AsyncDisposable & {
@@ -11,6 +12,7 @@ export type Store = AsyncDisposable & {
   names: NameStore;
   apiKeys: ApiKeyStore;
   sealed: SealedStore;
+  upstreams: UpstreamStore;
   /** Says how to learn which streams of a session are being read: their events are the last to go. */
   readBy(streamsRead: (sessionPk: number) => readonly number[]): void;
   /** A random secret that this database keeps under `name`; made at first use. 32 bytes. */

@@ -161,14 +161,15 @@ export type UpstreamEdit = Partial<
  * Lookups take the workspace: another's server is not found.
  */
 export type UpstreamStore = {
-  /** In the order in which they were registered. */
-  list(workspace: string): Upstream[];
+  /** In the order in which they were registered. Cheap, and as it is now, whoever changed it. */
+  list(workspace: string): readonly Upstream[];
   find(workspace: string, id: number): Upstream | null;
   /** By slug, or else by display name when only one has it. */
   findByName(workspace: string, name: string): Upstream | null;
-  /** Throws `conflict` when the slug is taken. */
+  /** Throws `conflict` when the slug is taken (`data.code` "slug_taken"), or the workspace has `most` servers. */
   create(
     upstream: Omit<Upstream, "id" | "version" | "updatedAt">,
+    most: number,
   ): Promise<Upstream>;
   /**
    * Applies a pure, synchronous rule and stores what it returns, with the next version; null changes nothing.
@@ -211,10 +212,19 @@ export type UpstreamStore = {
     listing: UpstreamListing,
     fetchedAt: number,
   ): Promise<void>;
+  /** Those of all members. */
+  listings(serverId: number): UpstreamListing[];
 
+  /** By tool, the oldest first. */
   definitions(serverId: number): Definition[];
-  /** Adds those that are not known yet; of each tool the newest 20 are kept. */
-  addDefinitions(serverId: number, definitions: Definition[]): Promise<void>;
+  /**
+   * Adds those that are not known yet, and gives those that are the approval they come with. Of each tool the newest
+   * 20 that are approved are kept, and as many that are not; of a server with more than 10,000, no more.
+   */
+  addDefinitions(
+    serverId: number,
+    definitions: readonly Definition[],
+  ): Promise<void>;
   /** False when there is no such definition. */
   approve(
     serverId: number,
@@ -223,14 +233,24 @@ export type UpstreamStore = {
     by: string,
     at: number,
   ): Promise<boolean>;
+  /** Takes the approval from all definitions but those with these hashes. */
+  approveOnly(serverId: number, hashes: ReadonlySet<string>): Promise<void>;
 
   icon(serverId: number): Icon | null;
   saveIcon(serverId: number, icon: Icon | null): Promise<void>;
 
-  /** Called after a server, or a credential (then with its subject), was changed by this process. */
+  /**
+   * Called after this process has changed a server, or a member's connection to one (then with its subject); not
+   * for how the last look at it went, nor for tokens that were renewed. One that was removed comes disabled.
+   */
   onChange(
     listener: (change: { upstream: Upstream; subject: string | null }) => void,
   ): void;
+  /**
+   * Workspaces whose servers, or connections to them, another process may have changed since this was last asked, or
+   * the store was opened. To be asked every few seconds.
+   */
+  changedElsewhere(): string[];
 };
 
 /**
@@ -260,6 +280,32 @@ export type UpstreamAccess = {
 export type UpstreamAccounts = {
   /** Throws nothing: what is missing is told by the access itself. */
   access(upstream: Upstream, principal: Principal): UpstreamAccess;
+};
+
+/** A client of ours that somebody has registered with an authorization server by hand; what is left out stays. */
+export type ManualClient = {
+  clientId?: string;
+  /** Null: it has none. */
+  clientSecret?: string | null;
+  /** Asked for at the next authorization. */
+  scopes?: string[];
+};
+
+/** Our side of OAuth toward registered servers, as far as those who manage them need it. */
+export type UpstreamOAuth = {
+  /** Our own link that a member opens to connect. */
+  authorizeUrl(upstream: Upstream, principal: Principal): string;
+  /** Reaches what somebody typed; throws `invalid` for a blocked destination, and tells all else in `error`. */
+  discover(url: string): Promise<OAuthDiscovery>;
+  /**
+   * Learns of the server's authorization server and registers a client, unless there is one, and keeps both with the
+   * server (`oauth`, never its state). False when that takes a person. Throws what discovery throws.
+   */
+  prepare(upstream: Upstream): Promise<boolean>;
+  /** Keeps a client that was registered by hand. Tokens that another client was given are forgotten. */
+  configure(upstream: Upstream, client: ManualClient): Promise<void>;
+  /** Revokes and forgets every member's tokens, and our registration. Never throws: what cannot be told is forgotten. */
+  disconnect(upstream: Upstream): Promise<void>;
 };
 
 /** How a look at a server went. */

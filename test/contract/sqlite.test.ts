@@ -1,8 +1,11 @@
+import { Database } from "bun:sqlite";
+import { databaseFile } from "../../src/store/sqlite/database.ts";
 import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
 import { fakeClock } from "../support/clock.ts";
 import { temporaryDirectory } from "../support/directory.ts";
 import { eventLogContract } from "./event-log.ts";
 import { sessionStoreContract } from "./session-store.ts";
+import { upstreamStoreContract } from "./upstream-store.ts";
 
 function openRig() {
   const directory = temporaryDirectory();
@@ -21,6 +24,10 @@ function openRig() {
       await rig.store.close();
       return (rig.store = open());
     },
+    elsewhere(statement: string) {
+      using db = new Database(databaseFile(directory.path));
+      db.run(statement);
+    },
     async [Symbol.asyncDispose]() {
       await rig.store.close();
       directory[Symbol.dispose]();
@@ -31,3 +38,4 @@ function openRig() {
 
 sessionStoreContract("SQLite", openRig);
 eventLogContract("SQLite", openRig);
+upstreamStoreContract("SQLite", openRig);

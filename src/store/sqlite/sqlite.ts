@@ -9,6 +9,7 @@ import { createApiKeyStore } from "./api-keys.ts";
 import { createNameStore } from "./names.ts";
 import { createSealedStore, readKeyCheck } from "./sealed.ts";
 import { createSessionStore } from "./sessions.ts";
+import { createUpstreamStore } from "./upstreams.ts";
 import { createWriter } from "./writer.ts";
 
 export type SqliteOptions = {
@@ -124,6 +125,7 @@ function openLocked(options: SqliteOptions, lock: Disposable): Store {
     names: createNameStore({ db, writer }),
     apiKeys: createApiKeyStore({ db, writer }),
     sealed: createSealedStore({ client, writer }),
+    upstreams: createUpstreamStore({ db, writer, othersVersion }),
     secret(name) {
       const key = `secret:${name}`;
       let value = read(key);

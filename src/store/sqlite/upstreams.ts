@@ -1,0 +1,502 @@
+import { and, asc, count, eq, gt, lt, sql } from "drizzle-orm";
+import type { BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
+import { LRUCache } from "lru-cache";
+import { GatewayError } from "../../core/errors.ts";
+import type {
+  Credential,
+  Upstream,
+  UpstreamEdit,
+  UpstreamStore,
+} from "../../core/upstream.ts";
+import { later } from "./later.ts";
+import {
+  credentials,
+  definitions,
+  icons,
+  listings,
+  oauthFlows,
+  servers,
+} from "./schema.ts";
+import type { Writer } from "./writer.ts";
+
+type Row = typeof servers.$inferSelect;
+
+function toUpstream(row: Row): Upstream {
+  return {
+    ...row,
+    transport: row.transport as Upstream["transport"],
+    authType: row.authType as Upstream["authType"],
+    state: row.state as Upstream["state"],
+    setupStep: row.setupStep as Upstream["setupStep"],
+    command: parse(row.command),
+    oauth: parse(row.oauth),
+    about: parse(row.about),
+    lastError: parse(row.lastError),
+  };
+}
+
+function parse<T>(json: string | null): T | null {
+  return json === null ? null : (JSON.parse(json) as T);
+}
+
+function fromEdit(edit: UpstreamEdit) {
+  const { command, oauth, about, lastError, ...plain } = edit;
+  const json = <K extends string>(key: K, value: unknown) =>
+    value === undefined ? {} : { [key]: value && JSON.stringify(value) };
+  return {
+    ...plain,
+    ...json("command", command),
+    ...json("oauth", oauth),
+    ...json("about", about),
+    ...json("lastError", lastError),
+  };
+}
+
+/** What only says how the last look at a server went, and changes it for nobody. */
+const looks: ReadonlySet<string> = new Set([
+  "lastCheckedAt",
+  "lastLatencyMs",
+  "lastError",
+] satisfies (keyof UpstreamEdit)[]);
+
+/** Workspaces whose servers are kept in memory. */
+const MAX_WORKSPACES = 256;
+/** Definitions of one tool that are approved, and as many that are not. */
+const MAX_VERSIONS = 20;
+/** Definitions of one server: one that makes up new names without end is recorded no further. */
+const MAX_DEFINITIONS = 10_000;
+
+/** {@link UpstreamStore} over the tables of registered servers. */
+export function createUpstreamStore(wiring: {
+  db: BunSQLiteDatabase;
+  writer: Writer;
+  /** Changes with every commit of another process. */
+  othersVersion: () => number;
+}): UpstreamStore {
+  const { db, writer, othersVersion } = wiring;
+  const listeners: Parameters<UpstreamStore["onChange"]>[0][] = [];
+  const tell = (upstream: Upstream, subject: string | null = null) => {
+    for (const listener of listeners) listener({ upstream, subject });
+  };
+
+  // Looked at for every call of a tool, changed now and then.
+  const cache = new LRUCache<string, readonly Upstream[]>({
+    max: MAX_WORKSPACES,
+  });
+  let readVersion = othersVersion();
+
+  const inWorkspace = later(() =>
+    db
+      .select()
+      .from(servers)
+      .where(eq(servers.workspace, sql.placeholder("workspace")))
+      .orderBy(asc(servers.id))
+      .prepare(),
+  );
+  const byId = later(() =>
+    db
+      .select()
+      .from(servers)
+      .where(eq(servers.id, sql.placeholder("id")))
+      .prepare(),
+  );
+  const ofMember = later(() =>
+    db
+      .select()
+      .from(credentials)
+      .where(
+        and(
+          eq(credentials.serverId, sql.placeholder("serverId")),
+          eq(credentials.subject, sql.placeholder("subject")),
+        ),
+      )
+      .prepare(),
+  );
+  const listed = later(() =>
+    db
+      .select({ listing: listings.listing, fetchedAt: listings.fetchedAt })
+      .from(listings)
+      .where(
+        and(
+          eq(listings.serverId, sql.placeholder("serverId")),
+          eq(listings.subject, sql.placeholder("subject")),
+        ),
+      )
+      .prepare(),
+  );
+  const defined = later(() =>
+    db
+      .select({
+        tool: definitions.tool,
+        hash: definitions.hash,
+        firstSeenAt: definitions.firstSeenAt,
+        approvedAt: definitions.approvedAt,
+        approvedBy: definitions.approvedBy,
+      })
+      .from(definitions)
+      .where(eq(definitions.serverId, sql.placeholder("serverId")))
+      .orderBy(asc(definitions.tool), asc(definitions.firstSeenAt))
+      .prepare(),
+  );
+
+  const define = later(() =>
+    db
+      .insert(definitions)
+      .values({
+        serverId: sql.placeholder("serverId"),
+        tool: sql.placeholder("tool"),
+        hash: sql.placeholder("hash"),
+        firstSeenAt: sql.placeholder("firstSeenAt"),
+        approvedAt: sql.placeholder("approvedAt"),
+        approvedBy: sql.placeholder("approvedBy"),
+      })
+      .onConflictDoUpdate({
+        target: [definitions.serverId, definitions.tool, definitions.hash],
+        set: {
+          approvedAt: sql`excluded.approved_at`,
+          approvedBy: sql`excluded.approved_by`,
+        },
+        setWhere: sql`excluded.approved_at IS NOT NULL`,
+      })
+      .prepare(),
+  );
+
+  function read(workspace: string): Upstream[] {
+    return inWorkspace().all({ workspace }).map(toUpstream);
+  }
+
+  function list(workspace: string): readonly Upstream[] {
+    const version = othersVersion();
+    if (version !== readVersion) {
+      readVersion = version;
+      cache.clear();
+    }
+    let known = cache.get(workspace);
+    if (!known) cache.set(workspace, (known = read(workspace)));
+    return known;
+  }
+
+  /** Inside a transaction. */
+  function get(id: number): Upstream | null {
+    const row = byId().get({ id });
+    return row ? toUpstream(row) : null;
+  }
+
+  function credential(serverId: number, subject: string): Credential | null {
+    const row = ofMember().get({ serverId, subject });
+    return row ? (row as Credential) : null;
+  }
+
+  const mine = (serverId: number, subject: string) =>
+    and(eq(credentials.serverId, serverId), eq(credentials.subject, subject));
+
+  /** Of each workspace, what changes when its servers or their members' credentials do. */
+  const digests = () =>
+    new Map(
+      db
+        .select({
+          workspace: servers.workspace,
+          digest: sql<string>`count(DISTINCT ${servers.id}) || ' ' || max(${servers.id}) || ' ' || sum(${servers.version}) || ' ' || count(${credentials.subject}) || ' ' || total(${credentials.version}) || ' ' || total(${credentials.connectedAt})`,
+        })
+        .from(servers)
+        .leftJoin(credentials, eq(credentials.serverId, servers.id))
+        .groupBy(servers.workspace)
+        .all()
+        .map(({ workspace, digest }) => [workspace, digest]),
+    );
+  let lookedVersion = readVersion;
+  let looked: Map<string, string> | null = null;
+
+  return {
+    list,
+    find: (workspace, id) =>
+      list(workspace).find((upstream) => upstream.id === id) ?? null,
+    findByName(workspace, name) {
+      const all = list(workspace);
+      const bySlug = all.find((upstream) => upstream.slug === name);
+      if (bySlug) return bySlug;
+      const [only, another] = all.filter((upstream) => upstream.name === name);
+      return only && !another ? only : null;
+    },
+
+    async create(upstream, most) {
+      const { workspace, slug } = upstream;
+      const created = await writer.write(() => {
+        const all = read(workspace);
+        if (all.some((other) => other.slug === slug)) {
+          throw new GatewayError(
+            "conflict",
+            `There is a server ${slug} already.`,
+            { data: { code: "slug_taken", slug } },
+          );
+        }
+        if (all.length >= most) {
+          throw new GatewayError(
+            "conflict",
+            `There are ${most} servers already, as many as a workspace can have. Remove one that is not used.`,
+            { data: { code: "too_many_servers", most } },
+          );
+        }
+        const { command, oauth, about, lastError, ...plain } = upstream;
+        const json = (value: unknown) => value && JSON.stringify(value);
+        const row = db
+          .insert(servers)
+          .values({
+            ...plain,
+            command: json(command),
+            oauth: json(oauth),
+            about: json(about),
+            lastError: json(lastError),
+            version: 1,
+            updatedAt: upstream.createdAt,
+          } as typeof servers.$inferInsert)
+          .returning()
+          .get();
+        return toUpstream(row);
+      });
+      forget(created);
+      tell(created);
+      return created;
+    },
+
+    async edit(id, rule, at) {
+      const result = await writer.write(() => {
+        const current = get(id);
+        const edit = current && rule(current);
+        if (!edit) return { current, changed: false };
+        db.update(servers)
+          .set({
+            ...fromEdit(edit),
+            version: current.version + 1,
+            updatedAt: at,
+          })
+          .where(eq(servers.id, id))
+          .run();
+        const changed = Object.keys(edit).some((key) => !looks.has(key));
+        return { current: get(id), changed };
+      });
+      const { current, changed } = result;
+      if (current) forget(current);
+      if (current && changed) tell(current);
+      return current;
+    },
+
+    async remove(id) {
+      const gone = await writer.write(() => {
+        const current = get(id);
+        if (current) db.delete(servers).where(eq(servers.id, id)).run();
+        return current;
+      });
+      if (gone) {
+        forget(gone);
+        tell({ ...gone, enabled: false });
+      }
+      return gone !== null;
+    },
+
+    credential,
+    credentials: (serverId) =>
+      db
+        .select()
+        .from(credentials)
+        .where(eq(credentials.serverId, serverId))
+        .orderBy(asc(credentials.connectedAt), asc(credentials.subject))
+        .all() as Credential[],
+
+    async editCredential(serverId, subject, rule) {
+      const { upstream, before, after } = await writer.write(() => {
+        const upstream = get(serverId);
+        const before = upstream && credential(serverId, subject);
+        const edit = upstream && rule(before);
+        if (!edit) return { upstream, before, after: before };
+        const version = (before?.version ?? 0) + 1;
+        const row = { ...edit, serverId, subject, version };
+        db.insert(credentials)
+          .values(row)
+          .onConflictDoUpdate({
+            target: [credentials.serverId, credentials.subject],
+            set: row,
+          })
+          .run();
+        return { upstream, before, after: credential(serverId, subject) };
+      });
+      const changed =
+        before?.status !== after?.status ||
+        before?.connectedAt !== after?.connectedAt ||
+        before?.authType !== after?.authType;
+      if (upstream && changed) tell(upstream, subject);
+      return after;
+    },
+
+    async removeCredential(serverId, subject) {
+      const { upstream, found } = await writer.write(() => {
+        const found = credential(serverId, subject) !== null;
+        db.delete(credentials).where(mine(serverId, subject)).run();
+        return { upstream: get(serverId), found };
+      });
+      if (upstream && found) tell(upstream, subject);
+      return found;
+    },
+
+    async removeCredentials(serverId) {
+      const upstream = await writer.write(() => {
+        db.delete(credentials).where(eq(credentials.serverId, serverId)).run();
+        return get(serverId);
+      });
+      if (upstream) tell(upstream);
+    },
+
+    openFlow: (flow, now) =>
+      writer.write(() => {
+        db.delete(oauthFlows).where(lt(oauthFlows.expiresAt, now)).run();
+        db.insert(oauthFlows).values(flow).run();
+      }),
+    takeFlow: (stateHash) =>
+      writer.write(
+        () =>
+          db
+            .delete(oauthFlows)
+            .where(eq(oauthFlows.stateHash, stateHash))
+            .returning()
+            .get() ?? null,
+      ),
+
+    listing(serverId, subject) {
+      const row = listed().get({ serverId, subject });
+      return row
+        ? { listing: JSON.parse(row.listing), fetchedAt: row.fetchedAt }
+        : null;
+    },
+    listings: (serverId) =>
+      db
+        .select({ listing: listings.listing })
+        .from(listings)
+        .where(eq(listings.serverId, serverId))
+        .all()
+        .map(({ listing }) => JSON.parse(listing)),
+    saveListing(serverId, subject, listing, fetchedAt) {
+      const text = JSON.stringify(listing);
+      return writer.write(() => {
+        if (!get(serverId)) return;
+        const row = { serverId, subject, listing: text, fetchedAt };
+        db.insert(listings)
+          .values(row)
+          .onConflictDoUpdate({
+            target: [listings.serverId, listings.subject],
+            set: row,
+          })
+          .run();
+      });
+    },
+
+    definitions: (serverId) => defined().all({ serverId }),
+    addDefinitions: (serverId, added) =>
+      writer.write(() => {
+        if (!get(serverId)) return;
+        const { n } = db
+          .select({ n: count() })
+          .from(definitions)
+          .where(eq(definitions.serverId, serverId))
+          .get()!;
+        if (n >= MAX_DEFINITIONS) return;
+        for (const definition of added) {
+          define().run({ serverId, ...definition });
+        }
+        const { tool, hash, approvedAt, firstSeenAt } = definitions;
+        const old = db
+          .select({
+            tool,
+            hash,
+            n: sql<number>`row_number() OVER (PARTITION BY ${tool}, ${approvedAt} IS NULL ORDER BY ${firstSeenAt} DESC)`.as(
+              "n",
+            ),
+          })
+          .from(definitions)
+          .where(eq(definitions.serverId, serverId))
+          .as("old");
+        db.delete(definitions)
+          .where(
+            and(
+              eq(definitions.serverId, serverId),
+              sql`(${tool}, ${hash}) IN ${db
+                .select({ tool: old.tool, hash: old.hash })
+                .from(old)
+                .where(gt(old.n, MAX_VERSIONS))}`,
+            ),
+          )
+          .run();
+      }),
+    async approve(serverId, tool, hash, by, at) {
+      const { upstream, found } = await writer.write(() => {
+        const changed = db
+          .update(definitions)
+          .set({ approvedAt: at, approvedBy: by })
+          .where(
+            and(
+              eq(definitions.serverId, serverId),
+              eq(definitions.tool, tool),
+              eq(definitions.hash, hash),
+            ),
+          )
+          .returning({ hash: definitions.hash })
+          .all();
+        return { upstream: get(serverId), found: changed.length > 0 };
+      });
+      if (upstream && found) tell(upstream);
+      return found;
+    },
+    async approveOnly(serverId, hashes) {
+      const upstream = await writer.write(() => {
+        db.update(definitions)
+          .set({ approvedAt: null, approvedBy: null })
+          .where(
+            and(
+              eq(definitions.serverId, serverId),
+              sql`${definitions.hash} NOT IN (SELECT value FROM json_each(${JSON.stringify([...hashes])}))`,
+            ),
+          )
+          .run();
+        return get(serverId);
+      });
+      if (upstream) tell(upstream);
+    },
+
+    icon(serverId) {
+      const row = db
+        .select()
+        .from(icons)
+        .where(eq(icons.serverId, serverId))
+        .get();
+      if (!row) return null;
+      const { serverId: _, ...icon } = row;
+      return { ...icon, bytes: new Uint8Array(icon.bytes) };
+    },
+    saveIcon: (serverId, icon) =>
+      writer.write(() => {
+        db.delete(icons).where(eq(icons.serverId, serverId)).run();
+        if (!icon || !get(serverId)) return;
+        const bytes = Buffer.from(icon.bytes);
+        db.insert(icons)
+          .values({ serverId, ...icon, bytes })
+          .run();
+      }),
+
+    onChange: (listener) => void listeners.push(listener),
+    changedElsewhere() {
+      const version = othersVersion();
+      if (looked !== null && version === lookedVersion) return [];
+      const before = looked;
+      const now = (looked = digests());
+      const unchanged = version === lookedVersion;
+      lookedVersion = version;
+      if (before === null) return unchanged ? [] : [...now.keys()];
+      return [...new Set([...before.keys(), ...now.keys()])].filter(
+        (workspace) => before.get(workspace) !== now.get(workspace),
+      );
+    },
+  };
+
+  function forget({ workspace }: Upstream): void {
+    cache.delete(workspace);
+  }
+}
