@@ -1,0 +1,59 @@
+import type { Config } from "./config.ts";
+import type { Clock, Ids, Log, OutboundFetch, Vault } from "./core/runtime.ts";
+import type { Store } from "./core/store.ts";
+import type { Accounts } from "./gateway/accounts.ts";
+import { createAccounts } from "./gateway/accounts.ts";
+import { createOAuthClient } from "./sources/mcp/oauth.ts";
+import type { McpSource } from "./sources/mcp/source.ts";
+import { createMcpSource } from "./sources/mcp/source.ts";
+import { version } from "./version.ts";
+
+/** Registered MCP servers, wired: the source of what they have, and who is let in with what. */
+export function createRegisteredServers(wiring: {
+  config: Config;
+  store: Pick<Store, "upstreams">;
+  vault: Vault;
+  outbound: OutboundFetch;
+  clock: Clock;
+  ids: Ids;
+  log: Log;
+  gatewayId: string;
+  /** Our own address as users see it. */
+  baseUrl: () => string;
+}): { source: McpSource; accounts: Accounts } {
+  const { config, store, vault, outbound, clock, ids, log, baseUrl } = wiring;
+  const { upstreams } = store;
+  const accounts = createAccounts({
+    upstreams,
+    vault,
+    oauth: createOAuthClient({ outbound, clientName: "membrane-mcp" }),
+    clock,
+    ids,
+    log,
+    baseUrl,
+    clientIdUrl: () =>
+      baseUrl().startsWith("https:") ? `${baseUrl()}/oauth/client.json` : null,
+  });
+  const source = createMcpSource({
+    store: upstreams,
+    accounts,
+    outbound,
+    clock,
+    ids,
+    log,
+    client: { name: "membrane-mcp", version },
+    gatewayId: wiring.gatewayId,
+    maxConnections: MAX_CONNECTIONS,
+    freshMs: config.CATALOG_TTL / 2,
+  });
+  upstreams.onChange(({ upstream, subject }) => {
+    source.connector.drop(upstream.id, subject ?? undefined);
+    source.changed(
+      subject === null ? null : { workspace: upstream.workspace, subject },
+    );
+  });
+  return { source, accounts };
+}
+
+/** Members that are connected to a server at the same time. */
+const MAX_CONNECTIONS = 1000;
