@@ -34,6 +34,7 @@ export function guarded(
           else if (byte === BACKSLASH) escaped = inString;
           else if (byte === QUOTE) inString = !inString;
           else if (byte === NEWLINE && lines) {
+            if (length > MAX_MESSAGE) fail(tooLarge());
             length = 0;
             depth = 0;
             inString = false;
