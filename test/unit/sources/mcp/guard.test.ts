@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { GatewayError } from "../../../../src/core/errors.ts";
+import type { GatewayError } from "../../../../src/core/errors.ts";
 import { MAX_MESSAGE, guarded } from "../../../../src/sources/mcp/guard.ts";
 
 const JSON_TYPE = "application/json";
