@@ -1,6 +1,7 @@
 import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
 import { fakeClock } from "../support/clock.ts";
 import { temporaryDirectory } from "../support/directory.ts";
+import { apiKeyStoreContract } from "./api-key-store.ts";
 import { eventLogContract } from "./event-log.ts";
 import { sessionStoreContract } from "./session-store.ts";
 
@@ -31,3 +32,4 @@ function openRig() {
 
 sessionStoreContract("SQLite", openRig);
 eventLogContract("SQLite", openRig);
+apiKeyStoreContract("SQLite", openRig);
