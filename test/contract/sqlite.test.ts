@@ -3,6 +3,7 @@ import { databaseFile } from "../../src/store/sqlite/database.ts";
 import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
 import { fakeClock } from "../support/clock.ts";
 import { temporaryDirectory } from "../support/directory.ts";
+import { apiKeyStoreContract } from "./api-key-store.ts";
 import { eventLogContract } from "./event-log.ts";
 import { sessionStoreContract } from "./session-store.ts";
 import { upstreamStoreContract } from "./upstream-store.ts";
@@ -39,3 +40,4 @@ function openRig() {
 sessionStoreContract("SQLite", openRig);
 eventLogContract("SQLite", openRig);
 upstreamStoreContract("SQLite", openRig);
+apiKeyStoreContract("SQLite", openRig);

@@ -16,7 +16,10 @@ import {
 import { dirname, join } from "node:path";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
+import { readConfig } from "../../src/config.ts";
 import { routes } from "../../src/http/routes.ts";
+import { createVault } from "../../src/runtime/vault.ts";
+import { openRegistry } from "../../src/store/sqlite/operate.ts";
 import type { DemoWorkspace } from "../../src/demo/workspace.ts";
 import type { Server } from "../support/binary.ts";
 import {
@@ -24,6 +27,7 @@ import {
   WORKSPACE_KEY,
   ensureBuilt,
   executable,
+  freePort,
   openServer,
   run,
 } from "../support/binary.ts";
@@ -109,6 +113,14 @@ describe("help", () => {
     [["connect", "emacs", "--url", "http://x/"], "Unknown client: emacs"],
     [["connect", "cursor"], "PUBLIC_URL"],
     [["backup"], "missing required argument"],
+    [["keys"], "keys needs a command"],
+    [["keys", "create", "--scopes", "apps:read"], "--name"],
+    [["keys", "create", "--name", "n"], "--scopes"],
+    [["keys", "create", "--name", "n", "--scopes", "root"], "apps:admin"],
+    [
+      "keys create --name n --scopes apps:read --expires soon".split(" "),
+      "a duration such as",
+    ],
   ])("%j is a usage error in a line or two", async (args, text) => {
     const { code, out, err } = await finish(args, {
       MEMBRANE_ACCESS_TOKEN: "t",
@@ -920,6 +932,190 @@ test("doctor finds what serving would", async () => {
     });
     expect([env, code]).toEqual([env, 1]);
   }
+});
+
+describe("keys", () => {
+  const beside = (args: string, env: Record<string, string> = {}) =>
+    finish(["keys", ...args.split(" ")], {
+      DATA_DIR: server.dataDir,
+      MEMBRANE_WORKSPACE_KEY: WORKSPACE_KEY,
+      ...env,
+    });
+
+  test("one that was made beside a running server is good at once, and one that was revoked no more", async () => {
+    const { code, out, err } = await beside(
+      "create --name n --scopes apps:write --member grace --expires 30d",
+    );
+    expect(code).toBe(0);
+    const key = out.trim();
+    expect(key).toMatch(/^mcpk_\w{58}$/);
+    expect(err).toContain("acts as grace in workspace wk-test with apps:write");
+    expect(err).not.toContain(key.slice(14));
+    const client = caller();
+    const { client: mcp } = await client.connect(key);
+    const who = await mcp.callTool({ name: "lab_whoami", arguments: {} });
+    expect(who.structuredContent).toMatchObject({ tenant: "grace" });
+
+    const id = key.slice(5, 13);
+    const list = await beside("list --json");
+    expect(list.out).not.toContain(key.slice(14, 57));
+    expect(JSON.parse(list.out)).toContainEqual(
+      expect.objectContaining({
+        id,
+        name: "n",
+        subject: "grace",
+        scope: "apps:write",
+        revokedAt: null,
+        lastUsedAt: expect.any(Number),
+      }),
+    );
+    expect((await beside("list")).out).toMatch(
+      new RegExp(`${id} .* good .*\\d{4}-`),
+    );
+    const session = await client.open(key);
+    expect((await beside(`revoke ${id}`)).code).toBe(0);
+    const answer = await client.post(key, listTools, {
+      "mcp-session-id": session,
+    });
+    expect(answer.status).toBe(401);
+    expect((await beside("list")).out).toMatch(new RegExp(`${id} .* revoked `));
+    const unknown = await beside("revoke 12345678");
+    expect([unknown.code, unknown.err]).toEqual([
+      66,
+      expect.stringContaining("keys list shows them"),
+    ]);
+    await client.close();
+  });
+
+  test("are JSON with everything, and may be good for ever", async () => {
+    const { out } = await beside(
+      "create --name n --scopes apps:admin --expires never --json",
+    );
+    expect(JSON.parse(out)).toMatchObject({
+      key: expect.stringMatching(/^mcpk_/),
+      workspace: WORKSPACE_KEY,
+      subject: "operator",
+      scope: "apps:admin",
+      expiresAt: null,
+      createdBy: null,
+    });
+  });
+
+  test("serve stdio and clients in the place of a token", async () => {
+    const { out } = await beside(
+      "create --name n --scopes apps:read --member ada",
+    );
+    const MEMBRANE_ACCESS_TOKEN = out.trim();
+    const client = new Client({ name: "test", version: "1.0.0" });
+    await client.connect(
+      new StdioClientTransport({
+        command: executable,
+        args: ["stdio", "--url", server.url],
+        env: { MEMBRANE_ACCESS_TOKEN },
+        cwd: emptyFolder(),
+      }),
+    );
+    expect((await client.listTools()).tools.length).toBeGreaterThan(30);
+    await client.close();
+    const shown = await finish(["connect", "cursor", "--url", server.url], {
+      HOME: emptyFolder(),
+      MEMBRANE_ACCESS_TOKEN,
+    });
+    expect(shown.out).toContain(`"X-API-Key": "${MEMBRANE_ACCESS_TOKEN}"`);
+    expect(shown.out).not.toContain("Authorization");
+  });
+
+  test("for the demo take no more than its folder, and act as its user", async () => {
+    const folder = emptyFolder();
+    const port = String(await freePort());
+    const demo = run(["demo"], { PORT: port }, folder);
+    await demo.printed("listTools()");
+    const made = await finish(
+      ["keys", "create", "--name", "mine", "--scopes", "apps:admin"],
+      {},
+      folder,
+    );
+    expect(made.err).toContain("acts as ada in workspace demo");
+    const url = `http://127.0.0.1:${port}`;
+    const client = createCaller(url, server.tokenFor);
+    const { client: mcp } = await client.connect(made.out.trim());
+    const { content } = await mcp.callTool({
+      name: "notes_list-notes",
+      arguments: {},
+    });
+    expect(JSON.stringify(content)).not.toContain("[]");
+    const token = /Token +(\S+)/.exec(demo.stdout())![1]!;
+    const list = await fetch(`${url}/api/v2/w/demo/api-keys`, {
+      headers: { authorization: `Bearer ${token}` },
+    });
+    expect(await list.json()).toMatchObject([{ name: "mine" }]);
+    await client.close();
+    demo.kill("SIGTERM");
+    expect(await demo.exited).toBe(0);
+  });
+
+  test("without a server, and without a workspace that is known", async () => {
+    const folder = emptyFolder();
+    const keys = (...args: string[]) => finish(["keys", ...args], {}, folder);
+    const make = ["create", "--name", "n", "--scopes", "apps:read"];
+    const none = await keys(...make);
+    expect([none.code, none.err]).toEqual([
+      66,
+      expect.stringContaining("There is no database"),
+    ]);
+    await finish(["migrate"], {}, folder);
+    const unknown = await keys(...make);
+    expect([unknown.code, unknown.err]).toEqual([
+      64,
+      expect.stringContaining("--workspace"),
+    ]);
+    expect((await keys(...make, "--workspace", "one")).code).toBe(0);
+    expect((await keys(...make)).err).toContain("in workspace one ");
+    expect((await keys(...make, "--workspace", "two")).code).toBe(0);
+    const several = await keys(...make);
+    expect([several.code, several.err]).toEqual([
+      64,
+      expect.stringContaining("one, two"),
+    ]);
+    const all = JSON.parse((await keys("list", "--json")).out);
+    expect(all).toHaveLength(3);
+    const two = await keys("list", "--json", "--workspace", "two");
+    expect(JSON.parse(two.out)).toHaveLength(1);
+  });
+});
+
+test("a server whose secrets were sealed with another key does not start, and says so with 78", async () => {
+  const folder = emptyFolder();
+  const [right, wrong] = [1, 2].map(() =>
+    crypto.getRandomValues(new Uint8Array(32)).toBase64(),
+  ) as [string, string];
+  await finish(["migrate"], { DATA_DIR: folder });
+  {
+    using registry = openRegistry(folder);
+    createVault({
+      keys: readConfig({ ENCRYPTION_KEY: right }).ENCRYPTION_KEY!,
+      directory: folder,
+      sealed: () => registry.sealed,
+    }).seal("a secret", ["of a test"]);
+  }
+  const env = { ...settings, DATA_DIR: folder, PORT: "0" };
+  for (const more of [{ ENCRYPTION_KEY: wrong }, {}]) {
+    const { code, err } = await finish(["serve"], { ...env, ...more });
+    expect([code, err.trim().split("\n")]).toEqual([
+      78,
+      [expect.stringContaining("Nothing was changed.")],
+    ]);
+    expect(err).not.toContain(wrong);
+  }
+  expect(readdirSync(folder)).not.toContain("encryption.key");
+  const served = run(["serve"], { ...env, ENCRYPTION_KEY: right }, folder);
+  await served.printed('"event":"listening"');
+  served.kill("SIGTERM");
+  expect(await served.exited).toBe(0);
+  expect(served.stderr()).not.toContain(right);
+  const shown = await finish(["config"], { ENCRYPTION_KEY: right });
+  expect(shown.out).toContain("ENCRYPTION_KEY=(set)");
+  expect(shown.out).not.toContain(right);
 });
 
 describe("migrate", () => {

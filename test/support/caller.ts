@@ -6,7 +6,7 @@ import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/
 export type Caller = {
   /** The official client, connected. */
   connect(user: string, options?: ConnectOptions): Promise<Connected>;
-  /** One JSON-RPC message by hand. `user` may be a token. */
+  /** One JSON-RPC message by hand. `user` may be a token, or an API key. */
   post(
     user: string | null,
     message: unknown,
@@ -97,9 +97,11 @@ export function createCaller(
   ): Promise<Record<string, string>> =>
     user === null
       ? {}
-      : {
-          authorization: `Bearer ${user.includes(".") ? user : await tokenFor(user)}`,
-        };
+      : user.startsWith("mcpk_")
+        ? { "x-api-key": user }
+        : {
+            authorization: `Bearer ${user.includes(".") ? user : await tokenFor(user)}`,
+          };
 
   const post: Caller["post"] = async (
     user,

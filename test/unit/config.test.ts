@@ -81,6 +81,40 @@ describe("readConfig", () => {
     ).toBe("short");
   });
 
+  test("what tokens may do is the most of what is named, and reading unless it is said", () => {
+    expect(readConfig({}).TOKEN_SCOPES).toBe("apps:read");
+    for (const [text, scope] of [
+      ["none", null],
+      ["apps:write", "apps:write"],
+      ["apps:read, apps:admin ,apps:write", "apps:admin"],
+    ] as const) {
+      expect(readConfig({ TOKEN_SCOPES: text }).TOKEN_SCOPES).toBe(scope);
+    }
+    for (const text of ["apps:root", "admin", "apps:read,x", ","]) {
+      expect(faults({ TOKEN_SCOPES: text })).toContain("one of none, apps:");
+    }
+    expect(describeConfig(readConfig({ TOKEN_SCOPES: "none" }))).toContain(
+      "TOKEN_SCOPES=none",
+    );
+  });
+
+  test("an encryption key that could be guessed is refused, and none is shown", () => {
+    const good = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=";
+    const [one, other] = [1, 2].map(() =>
+      crypto.getRandomValues(new Uint8Array(32)).toBase64(),
+    );
+    for (const text of ["hunter2hunter2hu", good, `${one},hunter2`]) {
+      const message = faults({ ENCRYPTION_KEY: text });
+      expect(message).toContain("ENCRYPTION_KEY: must be 32 random bytes");
+      expect(message).not.toContain("hunter2");
+      expect(message).not.toContain(one!);
+    }
+    const config = readConfig({ ENCRYPTION_KEY: `${one},${other}` });
+    expect(config.ENCRYPTION_KEY).toHaveLength(2);
+    expect(describeConfig(config)).toContain("ENCRYPTION_KEY=(set)\n");
+    expect(describeConfig(config)).not.toContain(one!);
+  });
+
   test("durations are read with their unit", () => {
     expect(readConfig({ CALL_TIMEOUT: "90s" }).CALL_TIMEOUT).toBe(90_000);
     expect(readConfig({ EVENT_TTL: "36h" }).EVENT_TTL).toBe(36 * 3_600_000);
