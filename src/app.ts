@@ -5,6 +5,7 @@ import { GatewayError, describeError } from "./core/errors.ts";
 import type { Clock, Ids, Log } from "./core/runtime.ts";
 import type { Source } from "./core/source.ts";
 import { createCatalogs } from "./gateway/catalog.ts";
+import { createGuide } from "./gateway/guide.ts";
 import { createLibrary } from "./gateway/library.ts";
 import { createRetention } from "./gateway/retention.ts";
 import { createToolbox } from "./gateway/toolbox.ts";
@@ -100,6 +101,7 @@ export function createApp(options: AppOptions): App {
     store,
     toolbox: createToolbox(shelves),
     library: createLibrary(shelves),
+    guide: createGuide(sources),
     logs: sources.some((source) => source.logs),
     catalogs,
     clock,

@@ -4,6 +4,7 @@ import type { Exchange } from "../core/exchange.ts";
 import type { Authenticator, Principal } from "../core/principal.ts";
 import { chatId, modes } from "../core/session.ts";
 import type { Mode, SessionStore } from "../core/session.ts";
+import { slug } from "../core/upstream.ts";
 import type { Env } from "./front.ts";
 import { addRetryAfter, statusOf } from "./front.ts";
 import type { Ctx, Handlers } from "./routes.ts";
@@ -31,6 +32,7 @@ export type McpRouteOptions = {
 
 type McpRoute =
   | `${"POST" | "GET" | "DELETE"} /mcp`
+  | `${"POST" | "GET" | "DELETE"} /mcp/:server`
   | "GET /mcp/sessions"
   | "GET /sse"
   | "POST /sse/messages";
@@ -44,7 +46,9 @@ export function mcpRoutes(options: McpRouteOptions): {
   const { mcp, authenticator, sessions, tokenInQuery } = options;
 
   async function authenticate(c: Ctx, byTicket: boolean): Promise<Principal> {
-    const inQuery = tokenInQuery && /^\/(mcp|sse)$/.test(c.req.path);
+    const { path } = c.req;
+    const inQuery =
+      tokenInQuery && (/^\/(mcp|sse)$/.test(path) || serverAt(path) !== null);
     const token = readToken(c, inQuery);
     const ticket = byTicket ? c.req.query("ticket") : undefined;
     if (token === null && ticket === undefined) {
@@ -66,12 +70,16 @@ export function mcpRoutes(options: McpRouteOptions): {
     body: Uint8Array | null,
   ): Exchange {
     const { address } = c.env;
+    const server = c.req.param("server") ?? null;
+    const { apps, ...asked } = readAsked(c);
     return {
       request: c.req.raw,
       body,
       principal,
+      server,
       chat: readChat(c),
-      asked: readAsked(c),
+      // Of one server there is nothing to choose from.
+      asked: server === null && apps ? { ...asked, apps } : asked,
       log: c.env.log,
       holdOpen: c.env.holdOpen,
       stillValid: () =>
@@ -88,14 +96,21 @@ export function mcpRoutes(options: McpRouteOptions): {
   const readBody = async (c: Ctx) =>
     new Uint8Array(await c.req.raw.arrayBuffer());
 
+  const streamable: Handlers<`${"POST" | "GET" | "DELETE"} /mcp`> = {
+    "POST /mcp": async (c, principal) =>
+      mcp.http.post(exchange(c, principal, await readBody(c))),
+    "GET /mcp": (c, principal) => mcp.http.get(exchange(c, principal, null)),
+    "DELETE /mcp": (c, principal) =>
+      mcp.http.delete(exchange(c, principal, null)),
+  };
+
   return {
     authenticate,
     handlers: {
-      "POST /mcp": async (c, principal) =>
-        mcp.http.post(exchange(c, principal, await readBody(c))),
-      "GET /mcp": (c, principal) => mcp.http.get(exchange(c, principal, null)),
-      "DELETE /mcp": (c, principal) =>
-        mcp.http.delete(exchange(c, principal, null)),
+      ...streamable,
+      "POST /mcp/:server": streamable["POST /mcp"],
+      "GET /mcp/:server": streamable["GET /mcp"],
+      "DELETE /mcp/:server": streamable["DELETE /mcp"],
       // Not an object literal: a chat may be called __proto__.
       "GET /mcp/sessions": (c, principal) =>
         c.json(
@@ -111,6 +126,12 @@ export function mcpRoutes(options: McpRouteOptions): {
         ),
     },
   };
+}
+
+/** The name in the path of what can be a server shown alone, or null. */
+export function serverAt(path: string): string | null {
+  const [, name] = /^\/mcp\/([^/]+)$/.exec(path) ?? [];
+  return slug.safeParse(name).success ? name! : null;
 }
 
 /** The one credential of a request, or null. Two at once are refused: which of them counts would be a guess. */
