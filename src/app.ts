@@ -7,6 +7,7 @@ import type { Source } from "./core/source.ts";
 import { createCatalogs } from "./gateway/catalog.ts";
 import { createFailureLimit } from "./gateway/failure-limit.ts";
 import { createApiKeys, createKeyAuthenticator } from "./gateway/keys.ts";
+import { createGuide } from "./gateway/guide.ts";
 import { createLibrary } from "./gateway/library.ts";
 import { createResealing } from "./gateway/resealing.ts";
 import { createRetention } from "./gateway/retention.ts";
@@ -112,6 +113,7 @@ export function createApp(options: AppOptions): App {
     store,
     toolbox: createToolbox(shelves),
     library: createLibrary(shelves),
+    guide: createGuide(sources),
     logs: sources.some((source) => source.logs),
     catalogs,
     clock,

@@ -101,7 +101,10 @@ CREATE TABLE `servers` (
 --> statement-breakpoint
 CREATE UNIQUE INDEX `servers_uuid` ON `servers` (`uuid`);--> statement-breakpoint
 CREATE UNIQUE INDEX `servers_slug` ON `servers` (`workspace`,`slug`);--> statement-breakpoint
-ALTER TABLE `chats` ADD `server` text;--> statement-breakpoint
+DROP INDEX `chats_identity_chat`;--> statement-breakpoint
+ALTER TABLE `chats` ADD `server` text DEFAULT '' NOT NULL;--> statement-breakpoint
+CREATE UNIQUE INDEX `chats_identity_chat` ON `chats` (`workspace`,`subject`,`chat`,`server`);--> statement-breakpoint
 ALTER TABLE `sessions` ADD `server` text;--> statement-breakpoint
 ALTER TABLE `sessions` ADD `listed_prompts` text;--> statement-breakpoint
-ALTER TABLE `sessions` ADD `listed_resources` text;
+ALTER TABLE `sessions` ADD `listed_resources` text;--> statement-breakpoint
+CREATE INDEX `sessions_subscribed` ON `sessions` (`workspace`,`subject`) WHERE "sessions"."subscriptions" IS NOT NULL;

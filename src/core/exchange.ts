@@ -8,6 +8,8 @@ export type Exchange = {
   /** Null when the method has no body. */
   body: Uint8Array | null;
   principal: Principal;
+  /** The one server that the URL shows, `/mcp/{server}`; null for everything. Not looked up yet. */
+  server: string | null;
   /** The chat the caller names, or null. */
   chat: string | null;
   /** What the URL asks for explicitly. */

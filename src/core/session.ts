@@ -12,10 +12,17 @@ export type View = {
   apps: string[] | null;
   /** Names enabled in dynamic mode, in the order given. */
   enabled: string[];
+  /** The one server that is shown, under its own names and instead of everything; null for `/mcp`. Never changes. */
+  server: string | null;
 };
 
 /** What is shown to who asks for nothing in particular. */
-export const DEFAULT_VIEW: View = { mode: "static", apps: null, enabled: [] };
+export const DEFAULT_VIEW: View = {
+  mode: "static",
+  apps: null,
+  enabled: [],
+  server: null,
+};
 
 export type ClientInfo = { name: string; version: string; title?: string };
 
@@ -36,6 +43,9 @@ export type Session = Identity & {
   view: View;
   /** Digest of the tool list this session was last told of; null until it asked. */
   listed: string | null;
+  /** The same of its prompts, and of its resources and templates. */
+  listedPrompts: string | null;
+  listedResources: string | null;
   /** The least urgent log messages that it wants; null for none. */
   logLevel: LogLevel | null;
   /** URIs of the resources whose changes it wants to hear of. */
@@ -63,7 +73,8 @@ export type SessionOpening = Identity &
 
 /**
  * Sessions and chats. Each method is one transaction and resolves after it is on disk.
- * Lookups take the identity: somebody else's session is not found.
+ * Lookups take the identity: somebody else's session is not found. A chat is a chat of one URL: the same id with
+ * another `server` is another chat.
  */
 export type SessionStore = {
   /** Opens a session, or continues the live session of the chat under its old id. One live session per (identity, chat). */
@@ -71,7 +82,11 @@ export type SessionStore = {
     opening: SessionOpening,
   ): Promise<{ session: Session; resumed: boolean }>;
   find(who: Identity, id: string): Session | null;
-  findByChat(who: Identity, chat: string): Session | null;
+  findByChat(
+    who: Identity,
+    chat: string,
+    server: string | null,
+  ): Session | null;
   findByPk(who: Identity, pk: number): Session | null;
   /** The same, if it was opened by HTTP+SSE. */
   findTicketed(who: Identity, pk: number): Session | null;
@@ -81,16 +96,20 @@ export type SessionStore = {
   findChat(
     who: Identity,
     chat: string,
+    server: string | null,
   ): { view: View; lastSeenAt: number } | null;
   /** Changes what a chat keeps, and that of its session if it has one; begins the chat when there is none (null). */
   editChat(
     who: Identity,
     chat: string,
+    server: string | null,
     rule: (view: View | null) => View,
     at: number,
   ): Promise<void>;
-  /** Chat id → session id, newest first. */
+  /** Chat id → session id, newest first; of the chats that show everything, not one server. */
   chats(who: Identity): { chat: string; sessionId: string }[];
+  /** Sessions that have subscriptions, of one identity or (null) of all; the newest first, at most `limit`. */
+  subscribed(who: Identity | null, limit: number): Session[];
   /**
    * Applies a pure, synchronous rule to the session and stores what it returns.
    * Returns null when the session is gone.
@@ -111,6 +130,8 @@ export type SessionEdit = Partial<
     | "capabilities"
     | "view"
     | "listed"
+    | "listedPrompts"
+    | "listedResources"
     | "logLevel"
     | "subscriptions"
     | "lastSeenAt"

@@ -101,6 +101,8 @@ export type SourceChange = {
   who: Identity | null;
   /** The resource that has new contents; without it and `log`, lists have changed. */
   uri?: string;
+  /** Whose resource that is; without it, anybody's who has that URI. */
+  app?: App;
   /** Something that was logged outside of any call. */
   log?: { app: App; level: LogLevel; data: unknown; logger?: string };
 };
@@ -151,6 +153,11 @@ export type Source = {
     completing: Completing,
     signal: AbortSignal,
   ): Promise<CompleteResult>;
+  /**
+   * The app with this key, when it can be shown alone under its own names: each `ref` of its offers is then a name,
+   * and every URI is its own. Null for any other key, and for an app that is somebody else's. Asks nobody.
+   */
+  alone?(who: Identity, appKey: string): App | null;
   /** What its apps say on how to use them, as far as that is known; asks nobody. */
   instructions?(who: Identity): { app: App; text: string }[];
   /**

@@ -367,13 +367,24 @@ export type OAuthDiscovery = {
   error: string | null;
 };
 
-/** `a-z`, `0-9` and `-`, at most 32 characters: the first half of a tool's name, and part of URLs. */
+/** What stands at `/mcp/{slug}` already, or is kept for what will. */
+export const reservedSlugs: ReadonlySet<string> = new Set([
+  "messages",
+  "sessions",
+  "stream",
+]);
+
+/**
+ * `a-z`, `0-9` and `-`, at most 32 characters, and none of {@link reservedSlugs}: the first half of a tool's name, and
+ * part of URLs.
+ */
 export const slug = z
   .string()
   .regex(
     /^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/,
     "must be 1 to 32 of a-z, 0-9 and -, not beginning or ending with -",
-  );
+  )
+  .refine((text) => !reservedSlugs.has(text), "is a name of our own URLs");
 
 /** The header that names the gateways which a request has come through; one that reads its own name there is in a circle. */
 export const VIA = "mcp-gateway-via";

@@ -4,54 +4,18 @@ import type { NameStore } from "../core/name.ts";
 import type { Identity, Principal } from "../core/principal.ts";
 import { identityKey } from "../core/principal.ts";
 import type { Clock, Log } from "../core/runtime.ts";
-import { DEFAULT_VIEW } from "../core/session.ts";
-import type { View } from "../core/session.ts";
 import type {
-  PromptOffer,
   ResourceOffer,
   Source,
+  SourceChange,
   TemplateOffer,
 } from "../core/source.ts";
-import type { BuildIndex, Tool, ToolIndex } from "../core/tool.ts";
-import type { Named, SilentApp, SourcedOffer } from "./naming.ts";
+import type { App, BuildIndex, ToolIndex } from "../core/tool.ts";
+import type { Catalog, Listed, Owner } from "./contents.ts";
+import { createCatalog } from "./contents.ts";
+import type { SilentApp, SourcedOffer } from "./naming.ts";
 import { nameTools } from "./naming.ts";
-import { ownTools } from "./own-tools.ts";
-
-/** Everything one identity can use, under its names, as it was at one moment. */
-export type Catalog = {
-  /** In the order of their names. */
-  tools: ReadonlyMap<string, Tool>;
-  /** What a session with this view is shown. */
-  show(view: View): Shown;
-  /** In the order of their names. */
-  prompts: ReadonlyMap<string, Prompt>;
-  /** In the order in which their sources list them. */
-  resources: readonly (ResourceOffer & { source: string })[];
-  templates: readonly (TemplateOffer & { source: string })[];
-  /** Changes exactly when the prompts, or the resources and templates, do. */
-  digests: { prompts: string; resources: string };
-  /** For searching it; made at first use. */
-  index(): ToolIndex;
-  /** Name by name, `-` and `_` alike; null when there is none. */
-  resolve(name: string): string | null;
-  /** When its sources were asked, in milliseconds of the clock. */
-  loadedAt: number;
-};
-
-/** A prompt under the name its caller knows it by. */
-export type Prompt = { name: string; source: string; offer: PromptOffer };
-
-/** The tools of one view, ready to be sent. */
-export type Shown = {
-  /** What the view's mode comes to: `auto` is one of the others. */
-  mode: keyof typeof ownTools;
-  /** Changes exactly when something in the list does. */
-  digest: string;
-  /** In order; each with its definition serialised once. */
-  entries: readonly { name: string; json: string }[];
-  /** The tool behind a shown name; null for unknown ones and for those of the gateway itself. */
-  find(name: string): Tool | null;
-};
+import { createPace } from "./pace.ts";
 
 export type Catalogs = {
   /** The last known catalogue, loaded first when there is none; one flight at a time for each identity. */
@@ -64,14 +28,19 @@ export type Catalogs = {
   warm(principal: Principal, maxAgeMs: number): void;
   /** How the last attempt to list each source went, by source id. Whose credential was refused says nothing. */
   health(): Readonly<Record<string, "ok" | "failing" | "unknown">>;
-  /** Called when a resource has new contents; null: everybody's. */
-  onUpdate(listener: (who: Identity | null, uri: string) => void): void;
+  /** The app with this key, when it can be shown alone. Never waits. */
+  alone(who: Identity, appKey: string): Owner | null;
+  /** Called when a resource has new contents, and when something was logged outside of calls. */
+  onTold(listener: (change: SourceChange) => void): void;
   /** Called after each load, also one that changed nothing. */
-  onLoad(listener: (who: Identity, catalog: Catalog) => void): void;
+  onLoad(listener: (principal: Principal, catalog: Catalog) => void): void;
 };
 
 /** Tools in all indexes in memory; 1,000 of them take a few MB. */
 const MAX_INDEXED = 50_000;
+
+/** A source that says all the time that its lists have changed is listened to this often. */
+const RELOAD_MS = 1000;
 
 /** Background loads at once, so that a restart with thousands of open sessions does not flood Membrane. */
 const BACKGROUND_LOADS = 8;
@@ -95,26 +64,29 @@ export function createCatalogs(wiring: {
   loadTimeoutMs: number;
 }): Catalogs {
   const { sources, names, clock, log } = wiring;
-  const listeners: ((who: Identity, catalog: Catalog) => void)[] = [];
+  const listeners: ((principal: Principal, catalog: Catalog) => void)[] = [];
+  const toldListeners: ((change: SourceChange) => void)[] = [];
 
   const health: Record<string, "ok" | "failing" | "unknown"> =
     Object.fromEntries(sources.map(({ id }) => [id, "unknown"]));
 
-  const updateListeners: ((who: Identity | null, uri: string) => void)[] = [];
-
-  /** All that was listed, by source and app. */
-  type Listed = {
+  /** All that was listed, in the order of the sources. */
+  type AllListed = {
     offers: SourcedOffer[];
-    resources: (ResourceOffer & { source: string })[];
-    templates: (TemplateOffer & { source: string })[];
+    resources: Listed<ResourceOffer>[];
+    templates: Listed<TemplateOffer>[];
   };
   type Loaded = {
     catalog: Catalog;
-    listed: Listed;
+    listed: AllListed;
     bytes: number;
     /** Who asked for it last. */
     principal: Principal;
   };
+
+  /** What is being loaded, by identity, and by whom it is not awaited. */
+  const flights = new Map<string, object>();
+  const inBackground = new Set<string>();
 
   // A catalogue that was loaded again and has not changed keeps its index.
   const indexes = new LRUCache<string, ToolIndex>({
@@ -132,100 +104,120 @@ export function createCatalogs(wiring: {
     allowStale: true,
     noDeleteOnFetchRejection: true,
     noDeleteOnStaleGet: true,
-    fetchMethod: async (_key, previous, { context: principal, options }) => {
+    fetchMethod: async (key, previous, { context: principal, options }) => {
       const startedAt = clock.monotonic();
-      const loaded = await load(principal, previous?.listed ?? nothing);
-      // Its age counts from the question: what changed while Membrane answered may not be in it.
-      options.ttl = Math.max(1, wiring.ttlMs - (clock.monotonic() - startedAt));
-      // After it is in the cache, so that listeners find it there.
-      queueMicrotask(() => {
-        try {
-          for (const listener of listeners) listener(principal, loaded.catalog);
-        } catch (error) {
-          log.error("change of a catalogue could not be told", {
-            reason: describeError(error),
-          });
-        }
-      });
-      return loaded;
+      const flight = {};
+      flights.set(key, flight);
+      try {
+        const loaded = await load(principal, previous?.listed ?? nothing);
+        // Its age counts from the question: what changed while Membrane answered may not be in it.
+        options.ttl = Math.max(
+          1,
+          wiring.ttlMs - (clock.monotonic() - startedAt),
+        );
+        // After it is in the cache, so that listeners find it there.
+        setImmediate(tellLoaded, principal, loaded.catalog);
+        return loaded;
+      } finally {
+        // Until the cache has it, another load would be taken for this one.
+        setImmediate(() => {
+          if (flights.get(key) === flight) flights.delete(key);
+          inBackground.delete(key);
+          warmNext();
+        });
+      }
     },
   });
 
-  async function load(principal: Principal, previous: Listed): Promise<Loaded> {
+  function tellLoaded(principal: Principal, catalog: Catalog): void {
+    try {
+      for (const listener of listeners) listener(principal, catalog);
+    } catch (error) {
+      log.error("change of a catalogue could not be told", {
+        reason: describeError(error),
+      });
+    }
+  }
+
+  /** Asks one source. Null when it did not answer; then all that it listed last time stays. */
+  async function ask(
+    source: Source,
+    principal: Principal,
+    previous: AllListed,
+  ): Promise<{ listed: AllListed; silent: SilentApp[]; error?: unknown }> {
+    const kept = keep(source.id, previous);
+    try {
+      const {
+        offers,
+        prompts = [],
+        resources = [],
+        templates = [],
+        failed,
+        idle = [],
+      } = await source.list(
+        principal,
+        AbortSignal.timeout(wiring.loadTimeoutMs),
+      );
+      health[source.id] = "ok";
+      for (const { appKey, message } of failed) {
+        log.warn("app could not be listed", {
+          source: source.id,
+          app: appKey,
+          workspace: principal.workspace,
+          user: principal.subject,
+          reason: message,
+        });
+      }
+      const by = <T>(ones: T[]) =>
+        ones.map((one) => ({ ...one, source: source.id }));
+      const gone = new Set(failed.map(({ appRef }) => appRef));
+      return {
+        listed: {
+          offers: [...offers, ...prompts]
+            .map((offer) => ({ source: source.id, offer }))
+            .concat(kept.offers.filter((one) => gone.has(one.offer.app.ref))),
+          resources: inOrder(by(resources), kept.resources, gone),
+          templates: inOrder(by(templates), kept.templates, gone),
+        },
+        silent: [...failed, ...idle].map(({ appRef, appKey }) => ({
+          source: source.id,
+          appRef,
+          appKey,
+        })),
+      };
+    } catch (error) {
+      if (asGatewayError(error).code !== "unauthenticated") {
+        health[source.id] = "failing";
+      }
+      log.warn("source could not be listed", {
+        source: source.id,
+        workspace: principal.workspace,
+        user: principal.subject,
+        reason: describeError(error),
+      });
+      return { listed: kept, silent: [], error };
+    }
+  }
+
+  async function load(
+    principal: Principal,
+    previous: AllListed,
+  ): Promise<Loaded> {
     const startedAt = clock.monotonic();
     const askedAt = clock.now();
-    const listed: Listed = { offers: [], resources: [], templates: [] };
-    const silent: SilentApp[] = [];
-    let lastError: unknown;
-    let answered = 0;
-    await Promise.all(
-      sources.map(async (source) => {
-        /** What it listed last time, of one app or of all. */
-        const keep = (appRef?: string) => {
-          const same = (one: { source: string }, ref: string) =>
-            one.source === source.id && (appRef ?? ref) === ref;
-          const { offers, resources, templates } = previous;
-          listed.offers.push(
-            ...offers.filter((one) => same(one, one.offer.app.ref)),
-          );
-          listed.resources.push(
-            ...resources.filter((one) => same(one, one.app.ref)),
-          );
-          listed.templates.push(
-            ...templates.filter((one) => same(one, one.app.ref)),
-          );
-        };
-        try {
-          const {
-            offers,
-            prompts = [],
-            resources = [],
-            templates = [],
-            failed,
-            idle = [],
-          } = await source.list(
-            principal,
-            AbortSignal.timeout(wiring.loadTimeoutMs),
-          );
-          answered++;
-          health[source.id] = "ok";
-          const by = <T>(ones: T[]) =>
-            ones.map((one) => ({ ...one, source: source.id }));
-          for (const offer of [...offers, ...prompts]) {
-            listed.offers.push({ source: source.id, offer });
-          }
-          listed.resources.push(...by(resources));
-          listed.templates.push(...by(templates));
-          for (const { appRef, appKey } of [...failed, ...idle]) {
-            silent.push({ source: source.id, appRef, appKey });
-          }
-          for (const { appRef, appKey, message } of failed) {
-            log.warn("app could not be listed", {
-              source: source.id,
-              app: appKey,
-              workspace: principal.workspace,
-              user: principal.subject,
-              reason: message,
-            });
-            keep(appRef);
-          }
-        } catch (error) {
-          lastError = error;
-          if (asGatewayError(error).code !== "unauthenticated") {
-            health[source.id] = "failing";
-          }
-          log.warn("source could not be listed", {
-            source: source.id,
-            workspace: principal.workspace,
-            user: principal.subject,
-            reason: describeError(error),
-          });
-          keep();
-        }
-      }),
+    const answers = await Promise.all(
+      sources.map((source) => ask(source, principal, previous)),
     );
-    if (answered === 0 && sources.length > 0) throw lastError;
-
+    const errors = answers.filter((answer) => "error" in answer);
+    if (errors.length === sources.length && sources.length > 0) {
+      throw errors.at(-1)!.error;
+    }
+    const listed: AllListed = {
+      offers: answers.flatMap((answer) => answer.listed.offers),
+      resources: answers.flatMap((answer) => answer.listed.resources),
+      templates: answers.flatMap((answer) => answer.listed.templates),
+    };
+    const silent = answers.flatMap((answer) => answer.silent);
     const { named, give } = nameTools(
       listed.offers,
       names.list(principal),
@@ -233,8 +225,11 @@ export function createCatalogs(wiring: {
     );
     // A name must be on record before a caller sees it.
     if (give.length > 0) await names.give(principal, give);
-    const { catalog, bytes } = createCatalog(named, listed, askedAt, {
+    const { resources, templates } = listed;
+    const contents = { named, resources, templates };
+    const { catalog, bytes } = createCatalog(contents, askedAt, {
       autoStatic: wiring.autoStatic,
+      alone: (appKey) => alone(principal, appKey),
       index(list, digest) {
         const key = `${identityKey(principal)} ${digest}`;
         const made = indexes.get(key);
@@ -247,42 +242,57 @@ export function createCatalogs(wiring: {
     log.debug("catalogue loaded", {
       workspace: principal.workspace,
       user: principal.subject,
-      tools: catalog.tools.size,
+      tools: catalog.size,
       ms: Math.round(clock.monotonic() - startedAt),
     });
     return { catalog, listed, bytes, principal };
   }
 
-  let running = 0;
+  function alone(who: Identity, appKey: string): Owner | null {
+    for (const source of sources) {
+      const app = source.alone?.(who, appKey) ?? null;
+      if (app) return { source: source.id, app };
+    }
+    return null;
+  }
+
   const waiting = new Map<string, Principal>();
   function warmNext(): void {
-    const [next] = waiting;
-    if (next === undefined || running >= BACKGROUND_LOADS) return;
-    waiting.delete(next[0]);
-    running++;
-    cache
-      .fetch(next[0], { context: next[1], forceRefresh: true })
-      // The failure is in the log; whoever asks for the catalogue gets it again.
-      .catch(() => {})
-      .finally(() => {
-        running--;
-        warmNext();
-      });
+    for (const [key, principal] of waiting) {
+      if (inBackground.size >= BACKGROUND_LOADS) return;
+      // What it has asked may be what has changed since; it is asked again after that.
+      if (flights.has(key)) continue;
+      waiting.delete(key);
+      inBackground.add(key);
+      cache
+        .fetch(key, { context: principal, forceRefresh: true })
+        // The failure is in the log; whoever asks for the catalogue gets it again.
+        .catch(() => {});
+    }
+  }
+
+  const reloads = createPace(RELOAD_MS);
+  function reload(key: string): void {
+    const known = cache.peek(key, { allowStale: true });
+    if (!known) return;
+    waiting.set(key, known.principal);
     warmNext();
   }
 
   for (const source of sources) {
-    source.onChange?.(({ who, uri }) => {
-      if (uri !== undefined) {
-        for (const listener of updateListeners) listener(who, uri);
+    source.onChange?.((change) => {
+      const { who, uri, log: logged } = change;
+      if (uri !== undefined || logged !== undefined) {
+        for (const listener of toldListeners) listener(change);
         return;
       }
-      const changed = who ? [identityKey(who)] : [...cache.keys()];
-      for (const key of changed) {
-        const known = cache.peek(key, { allowStale: true });
-        if (known) waiting.set(key, known.principal);
+      if (who) {
+        const key = identityKey(who);
+        return reloads.run(key, () => reload(key));
       }
-      warmNext();
+      reloads.run(EVERYBODY, () => {
+        for (const key of cache.keys()) reloads.run(key, () => reload(key));
+      });
     });
   }
 
@@ -302,119 +312,59 @@ export function createCatalogs(wiring: {
       const key = identityKey(principal);
       const known = cache.peek(key, { allowStale: true });
       if (known && clock.now() - known.catalog.loadedAt < maxAgeMs) return;
+      if (flights.has(key)) return;
       waiting.set(key, principal);
       warmNext();
     },
     health: () => health,
+    alone,
     onLoad: (listener) => void listeners.push(listener),
-    onUpdate: (listener) => void updateListeners.push(listener),
+    onTold: (listener) => void toldListeners.push(listener),
   };
 }
+
+/** In place of an identity. */
+const EVERYBODY = "";
 
 const nothing = { offers: [], resources: [], templates: [] };
 
-function createCatalog(
-  named: readonly Named[],
-  { resources, templates }: Pick<Catalog, "resources" | "templates">,
-  loadedAt: number,
-  options: {
-    index: (tools: readonly Tool[], digest: string) => ToolIndex;
-    autoStatic: number;
-  },
-): { catalog: Catalog; bytes: number } {
-  const list = named.filter((one): one is Tool => "tool" in one.offer);
-  const prompts = new Map(
-    named
-      .filter((one): one is Prompt => "prompt" in one.offer)
-      .map((prompt) => [prompt.name, prompt]),
-  );
-  const tools = new Map(list.map((tool) => [tool.name, tool]));
-  const json = new Map(
-    list.map(({ name, offer }) => [
-      name,
-      JSON.stringify({ name, ...offer.tool }),
-    ]),
-  );
-  const folded = new Map<string, string>();
-  for (const { name } of list) {
-    const loose = fold(name);
-    if (!folded.has(loose)) folded.set(loose, name);
-  }
-  // Views repeat: nearly all sessions of an identity share one or two, and a session keeps its own.
-  const shown = new LRUCache<string, Shown>({
-    max: Math.min(256, Math.max(16, Math.floor(100_000 / (list.length + 1)))),
-  });
-  const shownTo = new WeakMap<View, Shown>();
-
-  function compute(view: View): Shown {
-    const apps = view.apps && new Set(view.apps);
-    const visible = (name: string) => {
-      const tool = tools.get(name);
-      return tool !== undefined && (!apps || apps.has(tool.offer.app.key));
-    };
-    const all = () => list.map(({ name }) => name).filter(visible);
-    const mode =
-      view.mode !== "auto"
-        ? view.mode
-        : all().length > options.autoStatic
-          ? "search"
-          : "static";
-    const names = {
-      static: all,
-      dynamic: () => [...new Set(view.enabled)].filter(visible).sort(),
-      search: () => [],
-    }[mode]();
-    const entries = [
-      ...ownTools[mode].map((tool) => ({
-        name: tool.name,
-        json: JSON.stringify(tool),
-      })),
-      ...names.map((name) => ({ name, json: json.get(name)! })),
-    ];
-    const allowed = new Set(names);
-    const hash = new Bun.CryptoHasher("sha256");
-    for (const entry of entries) hash.update(entry.json).update("\n");
-    return {
-      mode,
-      entries,
-      digest: hash.digest("base64url").slice(0, 16),
-      find: (name) => (allowed.has(name) ? tools.get(name)! : null),
-    };
-  }
-
-  const catalog: Catalog = {
-    tools,
-    prompts,
+/** What one source listed last time. */
+function keep(
+  source: string,
+  {
+    offers,
     resources,
     templates,
-    digests: {
-      prompts: digestOf([...prompts.values()]),
-      resources: digestOf([resources, templates]),
-    },
-    loadedAt,
-    index: () => options.index(list, catalog.show(DEFAULT_VIEW).digest),
-    resolve: (name) =>
-      tools.has(name) ? name : (folded.get(fold(name)) ?? null),
-    show(view) {
-      let known = shownTo.get(view);
-      if (known) return known;
-      const key = JSON.stringify([view.mode, view.apps, view.enabled]);
-      known = shown.get(key) ?? compute(view);
-      shown.set(key, known);
-      shownTo.set(view, known);
-      return known;
-    },
+  }: {
+    offers: SourcedOffer[];
+    resources: Listed<ResourceOffer>[];
+    templates: Listed<TemplateOffer>[];
+  },
+) {
+  const own = (one: { source: string }) => one.source === source;
+  return {
+    offers: offers.filter(own),
+    resources: resources.filter(own),
+    templates: templates.filter(own),
   };
-  let bytes = 1;
-  for (const definition of json.values()) bytes += definition.length * 3;
-  return { catalog, bytes };
 }
 
-function digestOf(value: unknown): string {
-  return Bun.hash(JSON.stringify(value)).toString(36);
-}
-
-/** `-` and `_` are interchangeable where a person or a model writes a name. */
-function fold(name: string): string {
-  return name.replaceAll("-", "_");
+/**
+ * What was listed now, and of the apps that could not be listed what was before. They stay where they were among the
+ * others: of two that have the same URI the first is the one that counts.
+ */
+function inOrder<T extends { app: App }>(
+  now: T[],
+  before: T[],
+  gone: ReadonlySet<string>,
+): T[] {
+  const kept = before.filter(({ app }) => gone.has(app.ref));
+  if (kept.length === 0) return now;
+  const ranks = new Map<string, number>();
+  for (const { app } of [...before, ...now]) {
+    if (!ranks.has(app.ref)) ranks.set(app.ref, ranks.size);
+  }
+  return [...now, ...kept].sort(
+    (a, b) => ranks.get(a.app.ref)! - ranks.get(b.app.ref)!,
+  );
 }

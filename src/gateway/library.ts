@@ -1,15 +1,17 @@
 import { GatewayError } from "../core/errors.ts";
-import type { Principal } from "../core/principal.ts";
-import type { App } from "../core/tool.ts";
+import type { Identity, Principal } from "../core/principal.ts";
 import type { View } from "../core/session.ts";
 import type {
   CompleteResult,
   GetPromptResult,
   InputRequired,
   ReadResourceResult,
+  ResourceRef,
   Source,
 } from "../core/source.ts";
-import type { Catalog, Catalogs } from "./catalog.ts";
+import type { App } from "../core/tool.ts";
+import type { Catalogs } from "./catalog.ts";
+import type { Owner, Selection, Shelf } from "./contents.ts";
 import type { CallStart } from "./toolbox.ts";
 import { decodeCursor, encodeCursor, withDeadline } from "./toolbox.ts";
 
@@ -20,6 +22,8 @@ export type Reader = { principal: Principal; view: View };
 export type Page = {
   entries: string[];
   nextCursor: string | null;
+  /** Of the whole list, not of the page; that of resources is one with that of templates. */
+  digest: string;
   freshMs: () => number;
 };
 
@@ -51,6 +55,20 @@ export type Library = {
     others: Record<string, string>,
     controller: AbortController,
   ): Promise<CompleteResult>;
+  /** Throws `not_found` for a URI that no source of the caller has. */
+  requireResource(reader: Reader, uri: string): Promise<void>;
+  /** Whose a URI is for this view, as far as that is in memory; null when it is not known. */
+  ownerOf(who: Identity, view: View, uri: string): App | null;
+  /**
+   * Tells the sources that somebody of this identity listens, and for which resources. What nobody is known to have
+   * is left out; said again when the catalogue is there, it is not.
+   */
+  watch(
+    principal: Principal,
+    wanted: Iterable<{ view: View; uri: string }>,
+  ): void;
+  /** Whether any source wants to be told so. */
+  watches: boolean;
 };
 
 export function createLibrary(wiring: {
@@ -61,56 +79,58 @@ export function createLibrary(wiring: {
 }): Library {
   const { catalogs, pageSize, callTimeoutMs } = wiring;
   const sources = new Map(wiring.sources.map((source) => [source.id, source]));
-  const some = (method: "getPrompt" | "readResource" | "complete") =>
+  const some = (method: "getPrompt" | "readResource" | "complete" | "watch") =>
     wiring.sources.some((source) => source[method] !== undefined);
 
-  const shows = ({ apps }: View, app: string) =>
-    apps === null || apps.includes(app);
+  const select = async ({ principal, view }: Reader) =>
+    (await catalogs.get(principal)).select(view);
 
-  /** `keyed`: key and entry, in an order that stays. */
   function page(
-    reader: Reader,
-    listed: [string, object][],
+    { principal }: Reader,
+    { entries, position }: Shelf<unknown>,
+    digest: string,
     cursor: string | null,
   ): Page {
-    // Of two alike the first is the one that is read.
-    const keyed = [...new Map(listed.toReversed())].toReversed();
     let start = 0;
     if (cursor !== null) {
-      const after = decodeCursor(cursor);
-      start = keyed.findIndex(([key]) => key === after) + 1;
-      if (start === 0) throw new GatewayError("invalid", "Invalid cursor");
+      const last = position(decodeCursor(cursor));
+      if (last === null) throw new GatewayError("invalid", "Invalid cursor");
+      start = last + 1;
     }
-    const part = keyed.slice(start, start + pageSize);
+    const part = entries.slice(start, start + pageSize);
     const last = part.at(-1);
     return {
-      entries: part.map(([, entry]) => JSON.stringify(entry)),
+      entries: part.map(({ json }) => json),
       nextCursor:
-        last && start + pageSize < keyed.length ? encodeCursor(last[0]) : null,
-      freshMs: () => catalogs.freshMs(reader.principal),
+        last && start + pageSize < entries.length
+          ? encodeCursor(last.key)
+          : null,
+      digest,
+      freshMs: () => catalogs.freshMs(principal),
     };
   }
 
-  function promptOf(catalog: Catalog, { view }: Reader, name: string) {
-    const prompt = catalog.prompts.get(name);
-    if (!prompt || !shows(view, prompt.offer.app.key)) {
+  function promptOf({ prompts }: Selection, name: string) {
+    const prompt = prompts.find(name);
+    const source = prompt && sources.get(prompt.source);
+    if (!source?.getPrompt) {
       throw new GatewayError("not_found", `Unknown prompt: ${name}`);
     }
-    return { prompt, source: sources.get(prompt.source)! };
+    return { prompt: prompt!, source };
   }
 
-  /** Whose a URI is: an app that lists it, or has a template for it. */
-  function ownerOf(catalog: Catalog, { view }: Reader, uri: string): Owner {
-    const found =
-      catalog.resources.find(
-        ({ app, resource }) => resource.uri === uri && shows(view, app.key),
-      ) ??
-      catalog.templates.find(
-        ({ app, template }) =>
-          shows(view, app.key) && fits(template.uriTemplate, uri),
-      );
-    if (!found) throw unknownResource(uri);
-    return { app: found.app, source: sources.get(found.source)! };
+  function readableOf({ owner }: Selection, uri: string) {
+    const found = owner(uri);
+    const source = found && sources.get(found.source);
+    if (!source?.readResource) throw unknownResource(uri);
+    return { app: found!.app, source };
+  }
+
+  /** The same without waiting; null for what is not in memory. */
+  function known(who: Identity, view: View, uri: string): Owner | null {
+    return view.server === null
+      ? (catalogs.peek(who)?.select(view).owner(uri) ?? null)
+      : catalogs.alone(who, view.server);
   }
 
   return {
@@ -119,40 +139,25 @@ export function createLibrary(wiring: {
       resources: some("readResource"),
       completions: some("complete"),
     },
+    watches: some("watch"),
 
     async prompts(reader, cursor) {
-      const catalog = await catalogs.get(reader.principal);
-      const keyed = [...catalog.prompts.values()]
-        .filter(({ offer }) => shows(reader.view, offer.app.key))
-        .map(({ name, offer }): [string, object] => [
-          name,
-          { name, ...offer.prompt },
-        ]);
-      return page(reader, keyed, cursor);
+      const { prompts, digests } = await select(reader);
+      return page(reader, prompts, digests.prompts, cursor);
     },
 
     async resources(reader, cursor) {
-      const catalog = await catalogs.get(reader.principal);
-      const keyed = catalog.resources
-        .filter(({ app }) => shows(reader.view, app.key))
-        .map(({ resource }): [string, object] => [resource.uri, resource]);
-      return page(reader, keyed, cursor);
+      const { resources, digests } = await select(reader);
+      return page(reader, resources, digests.resources, cursor);
     },
 
     async templates(reader, cursor) {
-      const catalog = await catalogs.get(reader.principal);
-      const keyed = catalog.templates
-        .filter(({ app }) => shows(reader.view, app.key))
-        .map(({ template }): [string, object] => [
-          template.uriTemplate,
-          template,
-        ]);
-      return page(reader, keyed, cursor);
+      const { templates, digests } = await select(reader);
+      return page(reader, templates, digests.resources, cursor);
     },
 
     async getPrompt(reader, name, args, { controller, ...context }) {
-      const catalog = await catalogs.get(reader.principal);
-      const { prompt, source } = promptOf(catalog, reader, name);
+      const { prompt, source } = promptOf(await select(reader), name);
       controller.signal.throwIfAborted();
       return withDeadline(controller, callTimeoutMs, name, () =>
         source.getPrompt!(reader.principal, prompt.offer, args, {
@@ -164,8 +169,7 @@ export function createLibrary(wiring: {
     },
 
     async readResource(reader, uri, { controller, ...context }) {
-      const catalog = await catalogs.get(reader.principal);
-      const { app, source } = ownerOf(catalog, reader, uri);
+      const { app, source } = readableOf(await select(reader), uri);
       controller.signal.throwIfAborted();
       return withDeadline(controller, callTimeoutMs, uri, () =>
         source.readResource!(
@@ -177,64 +181,60 @@ export function createLibrary(wiring: {
     },
 
     async complete(reader, of, argument, others, controller) {
-      const catalog = await catalogs.get(reader.principal);
-      const target =
+      const selection = await select(reader);
+      const { source, of: target } =
         "prompt" in of
-          ? promptTarget(catalog, reader, of.prompt)
-          : templateTarget(catalog, reader, of.uri);
-      const { source } = target;
+          ? promptTarget(selection, of.prompt)
+          : templateTarget(selection, of.uri);
       if (!source.complete) return { completion: { values: [] } };
       return withDeadline(controller, callTimeoutMs, argument.name, () =>
         source.complete!(
           reader.principal,
-          {
-            of: target.of,
-            argument,
-            others,
-          },
+          { of: target, argument, others },
           controller.signal,
         ),
       );
     },
+
+    async requireResource(reader, uri) {
+      readableOf(await select(reader), uri);
+    },
+
+    ownerOf: (who, view, uri) => known(who, view, uri)?.app ?? null,
+
+    watch(principal, wanted) {
+      const bySource = new Map<string, Map<string, ResourceRef>>();
+      for (const { view, uri } of wanted) {
+        const owner = known(principal, view, uri);
+        if (!owner) continue;
+        const { source, app } = owner;
+        const refs = bySource.get(source) ?? new Map<string, ResourceRef>();
+        bySource.set(source, refs.set(`${app.ref} ${uri}`, { app, uri }));
+      }
+      for (const source of wiring.sources) {
+        const refs = bySource.get(source.id)?.values() ?? [];
+        source.watch?.(principal, [...refs]);
+      }
+    },
   };
 
-  function promptTarget(catalog: Catalog, reader: Reader, name: string) {
-    const { prompt, source } = promptOf(catalog, reader, name);
+  function promptTarget(selection: Selection, name: string) {
+    const { prompt, source } = promptOf(selection, name);
     return { source, of: { prompt: prompt.offer } };
   }
 
   /** A reference to a template names the template itself, or a URI. */
-  function templateTarget(catalog: Catalog, reader: Reader, uri: string) {
-    const named = catalog.templates.find(
-      ({ app, template }) =>
-        template.uriTemplate === uri && shows(reader.view, app.key),
-    );
+  function templateTarget(selection: Selection, uri: string) {
+    const named = selection.templates.find(uri);
     const { app, source } = named
       ? { app: named.app, source: sources.get(named.source)! }
-      : ownerOf(catalog, reader, uri);
+      : readableOf(selection, uri);
     return { source, of: { app, uri } };
   }
 }
-
-type Owner = { app: App; source: Source };
 
 function unknownResource(uri: string): GatewayError {
   return new GatewayError("not_found", `Resource not found: ${uri}`, {
     data: { uri },
   });
-}
-
-/** Whether a URI is one of a template (RFC 6570): every expression stands for some characters. */
-function fits(template: string, uri: string): boolean {
-  const [first = "", ...rest] = template.split(/\{[^}]*\}/);
-  const last = rest.pop();
-  if (last === undefined) return uri === template;
-  if (!uri.startsWith(first)) return false;
-  let at = first.length;
-  for (const text of rest) {
-    const found = uri.indexOf(text, at + 1);
-    if (found < 0) return false;
-    at = found + text.length;
-  }
-  return uri.endsWith(last) && uri.length - last.length > at;
 }

@@ -57,7 +57,7 @@ export function nameTools(
     (a, b) =>
       position(a) - position(b) ||
       rank(a) - rank(b) ||
-      compare(a.offer.ref, b.offer.ref),
+      compareNames(a.offer.ref, b.offer.ref),
   );
   for (const sourced of unnamed) {
     const { offer } = sourced;
@@ -75,7 +75,7 @@ export function nameTools(
     if (name !== plain || !isPlain(offer)) give.set(ref, name);
     add(name, sourced);
   }
-  named.sort((a, b) => compare(a.name, b.name));
+  named.sort((a, b) => compareNames(a.name, b.name));
   return { named, give: [...give].map(([ref, name]) => ({ ref, name })) };
 }
 
@@ -142,6 +142,7 @@ function mark(text: string): string {
   return digest.readUIntBE(0, 6).toString(36).padStart(10, "0").slice(-6);
 }
 
-function compare(a: string, b: string): number {
+/** By their characters, so that the order is the same everywhere. */
+export function compareNames(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }

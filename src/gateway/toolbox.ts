@@ -1,10 +1,12 @@
 import { GatewayError } from "../core/errors.ts";
 import type { Principal } from "../core/principal.ts";
+import { DEFAULT_VIEW } from "../core/session.ts";
 import type { View } from "../core/session.ts";
 import type { CallContext, InputRequired, Source } from "../core/source.ts";
 import type { CallToolResult, Tool } from "../core/tool.ts";
 import { CALL_TOOL, ENABLE_TOOLS, SEARCH_TOOLS } from "../core/tool.ts";
-import type { Catalog, Catalogs } from "./catalog.ts";
+import type { Catalogs } from "./catalog.ts";
+import type { Catalog } from "./contents.ts";
 import { MAX_SEARCH_LIMIT, SEARCH_LIMIT } from "./own-tools.ts";
 
 const MAX_QUERY = 1000;
@@ -80,27 +82,27 @@ export function createToolbox(wiring: {
         `${ENABLE_TOOLS} needs a session to keep the choice in. Send initialize first.`,
       );
     }
-    const catalog = await catalogs.get(principal);
-    const all = catalog.show(everything(view));
-    const enabled: string[] = [];
+    const { resolve } = (await catalogs.get(principal)).select(view);
+    const enabled = new Set<string>();
     const unknown: string[] = [];
     for (const name of new Set<string>(wanted)) {
-      const found = catalog.resolve(name);
-      if (found === null || !all.find(found)) unknown.push(name);
-      else if (!enabled.includes(found)) enabled.push(found);
+      const found = resolve(name);
+      // A server's own tool of that name is never shown beside ours.
+      if (found === null || found === ENABLE_TOOLS) unknown.push(name);
+      else enabled.add(found);
     }
-    await enable(enabled);
+    await enable([...enabled]);
     return {
       content: [{ type: "text", text: "Tools enabled" }],
-      structuredContent: { enabled, unknown },
+      structuredContent: { enabled: [...enabled], unknown },
     };
   }
 
   /** All that a view could show. */
-  const everything = (view: View): View => ({
-    mode: "static",
-    apps: view.apps,
-    enabled: [],
+  const everything = ({ apps, server }: View): View => ({
+    ...DEFAULT_VIEW,
+    apps,
+    server,
   });
 
   async function searchTools(
@@ -121,9 +123,8 @@ export function createToolbox(wiring: {
       );
     }
     const tools = catalog
-      .index()
-      .search(query, view.apps, Math.min(Number(limit), MAX_SEARCH_LIMIT))
-      .map((name) => ({ name, ...catalog.tools.get(name)!.offer.tool }));
+      .search(view, query, Math.min(Number(limit), MAX_SEARCH_LIMIT))
+      .map(({ name, offer }) => ({ name, ...offer.tool }));
     return {
       content: [{ type: "text", text: JSON.stringify({ tools }) }],
       structuredContent: { tools },
@@ -133,7 +134,7 @@ export function createToolbox(wiring: {
   return {
     async list({ principal, view }, cursor) {
       const catalog = await catalogs.get(principal);
-      const { entries, digest, mode } = catalog.show(view);
+      const { entries, digest, mode, find } = catalog.show(view);
       let start = 0;
       if (cursor !== null) {
         const after = decodeCursor(cursor);
@@ -141,7 +142,7 @@ export function createToolbox(wiring: {
         start = entries.findIndex(({ name }) => name === after) + 1;
         if (start === 0) {
           start = entries.findIndex(
-            ({ name }) => catalog.tools.has(name) && name > after,
+            ({ name }) => find(name) !== null && name > after,
           );
           if (start < 0) start = entries.length;
         }

@@ -3,6 +3,7 @@ import type { Authenticator, Principal } from "../core/principal.ts";
 import { requireScope, sameIdentity } from "../core/principal.ts";
 import { isApiKey, readApiKey } from "../gateway/api-key-text.ts";
 import { NO_CREDENTIAL, readVia } from "./front.ts";
+import { serverAt } from "./mcp.ts";
 import type { Access, Caller, Ctx } from "./routes.ts";
 
 /** Who calls, and whether they may. */
@@ -33,10 +34,9 @@ export function createAuthentication(
   /** How this request says who it is of, to be asked again for as long as its answer goes on. */
   function readCredential(c: Ctx, byTicket: boolean): () => Promise<Principal> {
     const { address } = c.env;
-    const token = readToken(
-      c,
-      tokenInQuery && /^\/(mcp|sse)$/.test(c.req.path),
-    );
+    const { path } = c.req;
+    const opens = /^\/(mcp|sse)$/.test(path) || serverAt(path) !== null;
+    const token = readToken(c, tokenInQuery && opens);
     const key = readKey(c);
     if (token !== null && key !== null) throw ambiguous();
     if (key !== null) {

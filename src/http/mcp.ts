@@ -3,6 +3,7 @@ import { GatewayError, asGatewayError } from "../core/errors.ts";
 import type { Exchange } from "../core/exchange.ts";
 import { chatId, modes } from "../core/session.ts";
 import type { Mode, SessionStore } from "../core/session.ts";
+import { slug } from "../core/upstream.ts";
 import type { Env } from "./front.ts";
 import { addRetryAfter, challengeOf, statusOf } from "./front.ts";
 import type { Caller, Ctx, Handlers } from "./routes.ts";
@@ -27,6 +28,7 @@ export type McpRouteOptions = {
 
 type McpRoute =
   | `${"POST" | "GET" | "DELETE"} /mcp`
+  | `${"POST" | "GET" | "DELETE"} /mcp/:server`
   | "GET /mcp/sessions"
   | "GET /sse"
   | "POST /sse/messages";
@@ -39,12 +41,16 @@ export function mcpRoutes(options: McpRouteOptions): Handlers<McpRoute> {
     { principal, stillValid }: Caller,
     body: Uint8Array | null,
   ): Exchange {
+    const server = c.req.param("server") ?? null;
+    const { apps, ...asked } = readAsked(c);
     return {
       request: c.req.raw,
       body,
       principal,
+      server,
       chat: readChat(c),
-      asked: readAsked(c),
+      // Of one server there is nothing to choose from.
+      asked: server === null && apps ? { ...asked, apps } : asked,
       log: c.env.log,
       holdOpen: c.env.holdOpen,
       stillValid,
@@ -54,11 +60,18 @@ export function mcpRoutes(options: McpRouteOptions): Handlers<McpRoute> {
   const readBody = async (c: Ctx) =>
     new Uint8Array(await c.req.raw.arrayBuffer());
 
-  return {
+  const streamable: Handlers<`${"POST" | "GET" | "DELETE"} /mcp`> = {
     "POST /mcp": async (c, _, caller) =>
       mcp.http.post(exchange(c, caller, await readBody(c))),
     "GET /mcp": (c, _, caller) => mcp.http.get(exchange(c, caller, null)),
     "DELETE /mcp": (c, _, caller) => mcp.http.delete(exchange(c, caller, null)),
+  };
+
+  return {
+    ...streamable,
+    "POST /mcp/:server": streamable["POST /mcp"],
+    "GET /mcp/:server": streamable["GET /mcp"],
+    "DELETE /mcp/:server": streamable["DELETE /mcp"],
     // Not an object literal: a chat may be called __proto__.
     "GET /mcp/sessions": (c, principal) =>
       c.json(
@@ -73,6 +86,12 @@ export function mcpRoutes(options: McpRouteOptions): Handlers<McpRoute> {
         c.req.query("sessionId") ?? "",
       ),
   };
+}
+
+/** The name in the path of what can be a server shown alone, or null. */
+export function serverAt(path: string): string | null {
+  const [, name] = /^\/mcp\/([^/]+)$/.exec(path) ?? [];
+  return slug.safeParse(name).success ? name! : null;
 }
 
 function readChat(c: Ctx): string | null {

@@ -17,10 +17,14 @@ export const routes = {
   "GET /health": "public",
   "GET /.well-known/oauth-protected-resource": "public",
   "GET /.well-known/oauth-protected-resource/mcp": "public",
+  "GET /.well-known/oauth-protected-resource/mcp/:server": "public",
   "POST /mcp": "token",
   "GET /mcp": "token",
   "DELETE /mcp": "token",
   "GET /mcp/sessions": "token",
+  "POST /mcp/:server": "token",
+  "GET /mcp/:server": "token",
+  "DELETE /mcp/:server": "token",
   "GET /sse": "token",
   "POST /sse/messages": "token or ticket",
   "GET /api/v2/w/:workspace/api-keys": "apps:write",
@@ -47,16 +51,21 @@ export type Handlers<R extends Route> = {
   [Each in R]: HandlerOf<(typeof routes)[Each]>;
 };
 
-/** The methods that a path takes. */
+/** The methods that a path takes: those of the routes with this very path, or else of those whose parameters fit. */
 export function methodsOf(path: string): string[] {
   const parts = path.split("/");
-  return Object.keys(routes)
-    .map((route) => route.split(" ") as [string, string])
-    .filter(([, pattern]) => matches(pattern.split("/"), parts))
-    .map(([method]) => method);
+  const all = Object.keys(routes).map(
+    (route) => route.split(" ") as [string, string],
+  );
+  const exact = all.filter(([, pattern]) => pattern === path);
+  const found =
+    exact.length > 0
+      ? exact
+      : all.filter(([, pattern]) => fits(pattern.split("/"), parts));
+  return found.map(([method]) => method);
 }
 
-function matches(pattern: string[], parts: string[]): boolean {
+function fits(pattern: string[], parts: string[]): boolean {
   return (
     pattern.length === parts.length &&
     pattern.every((part, i) =>

@@ -8,7 +8,7 @@ import { createFront, pathOf, problem } from "./front.ts";
 import type { KeyRouteOptions } from "./keys.ts";
 import { keyRoutes } from "./keys.ts";
 import type { McpRouteOptions } from "./mcp.ts";
-import { mcpError, mcpRoutes } from "./mcp.ts";
+import { mcpError, mcpRoutes, serverAt } from "./mcp.ts";
 import type { Access, Ctx, Handlers, Route } from "./routes.ts";
 import { methodsOf, routes } from "./routes.ts";
 
@@ -32,9 +32,9 @@ export type HttpHandler = (
 export function createHttp(options: HttpOptions): HttpHandler {
   const { clock, log, publicUrl } = options;
   const base = (origin: string) => publicUrl ?? origin;
-  const metadata = ({ env }: Ctx) =>
+  const metadata = ({ env }: Ctx, resource = "/mcp") =>
     Response.json({
-      resource: `${base(env.origin)}/mcp`,
+      resource: `${base(env.origin)}${resource}`,
       resource_name: "membrane-mcp",
       bearer_methods_supported: ["header"],
       ...(options.authorizationServers.length > 0
@@ -53,8 +53,13 @@ export function createHttp(options: HttpOptions): HttpHandler {
         "membrane-mcp is running. Connect an MCP client to /mcp (Streamable HTTP) or /sse (HTTP+SSE).",
       ),
     "GET /health": health,
-    "GET /.well-known/oauth-protected-resource": metadata,
-    "GET /.well-known/oauth-protected-resource/mcp": metadata,
+    "GET /.well-known/oauth-protected-resource": (c) => metadata(c),
+    "GET /.well-known/oauth-protected-resource/mcp": (c) => metadata(c),
+    // Whether there is such a server is not for everybody to know.
+    "GET /.well-known/oauth-protected-resource/mcp/:server": (c) => {
+      const path = c.req.path.slice(METADATA.length);
+      return serverAt(path) === null ? notFound(c) : metadata(c, path);
+    },
   };
 
   const app = new Hono<Env>({ getPath: pathOf });
@@ -65,6 +70,10 @@ export function createHttp(options: HttpOptions): HttpHandler {
     const access: Access = routes[route];
     const handler = handlers[route] as Handlers<"GET /mcp">["GET /mcp"];
     app.on(method, path, async (c) => {
+      if (path.includes(":") && !methodsOf(c.req.path).includes(method)) {
+        // A path that is in the table as it is has its own methods and no others.
+        return notAllowed(c);
+      }
       if (method === "GET" && c.req.raw.method === "HEAD") {
         // Hono answers HEAD by way of GET, which could open a stream.
         if (access !== "public") return notAllowed(c);
@@ -110,17 +119,16 @@ export function createHttp(options: HttpOptions): HttpHandler {
 
   app.onError((thrown, c) => {
     c.env.log["reason"] = describeError(thrown);
-    return /^\/(mcp|sse)(\/|$)/.test(c.req.path)
-      ? mcpError(thrown, c.env, `${base(c.env.origin)}${METADATA}/mcp`)
-      : problem(thrown, c.env.requestId, `${base(c.env.origin)}${METADATA}`);
+    const { path } = c.req;
+    const metadata = `${base(c.env.origin)}${METADATA}`;
+    if (!/^\/(mcp|sse)(\/|$)/.test(path)) {
+      return problem(thrown, c.env.requestId, metadata);
+    }
+    const resource = serverAt(path) === null ? "/mcp" : path;
+    return mcpError(thrown, c.env, `${metadata}${resource}`);
   });
   app.notFound((c) =>
-    methodsOf(c.req.path).length > 0
-      ? notAllowed(c)
-      : c.json(
-          { error: "Not Found: MCP is at /mcp, the older HTTP+SSE at /sse." },
-          404,
-        ),
+    methodsOf(c.req.path).length > 0 ? notAllowed(c) : notFound(c),
   );
 
   return createFront(options, (request, bindings) =>
@@ -131,6 +139,13 @@ export function createHttp(options: HttpOptions): HttpHandler {
 const METADATA = "/.well-known/oauth-protected-resource";
 
 type PublicHandler = Handlers<"GET /">["GET /"];
+
+function notFound(c: Ctx): Response {
+  return c.json(
+    { error: "Not Found: MCP is at /mcp, the older HTTP+SSE at /sse." },
+    404,
+  );
+}
 
 function notAllowed(c: Ctx): Response {
   const methods = [...methodsOf(c.req.path), "OPTIONS"].join(", ");

@@ -1,10 +1,11 @@
 import { GatewayError, describeError } from "../core/errors.ts";
 import type { EventLog, Recorded, RunningCall } from "../core/event.ts";
-import type { Log } from "../core/runtime.ts";
+import type { Clock, Log } from "../core/runtime.ts";
 import type { Session, SessionStore } from "../core/session.ts";
 import type { LogLevel } from "../core/source.ts";
-import { logLevels } from "../core/source.ts";
 import type { Customer } from "../gateway/toolbox.ts";
+import type { Allowance } from "./allowance.ts";
+import { createAllowance } from "./allowance.ts";
 import type { Asks } from "./asks.ts";
 import type {
   RequestId,
@@ -12,14 +13,12 @@ import type {
   RpcRequest,
   RpcResponse,
 } from "./jsonrpc.ts";
-import {
-  RpcError,
-  isRecord,
-  notificationText,
-  resultText,
-  thrownText,
-} from "./jsonrpc.ts";
+import { RpcError, resultText, thrownText } from "./jsonrpc.ts";
+import type { ListName } from "./lists.ts";
+import { changedText, listedAs } from "./lists.ts";
+import { logText, wantsLog } from "./logs.ts";
 import type { Method, MethodContext } from "./methods.ts";
+import { createProgress } from "./progress.ts";
 import type { WriteResult } from "./result.ts";
 import type { Streams } from "./stream.ts";
 import { primes } from "./versions.ts";
@@ -81,6 +80,7 @@ export function createCalls(wiring: {
   sessions: SessionStore;
   streams: Streams;
   asks: Asks;
+  clock: Clock;
   log: Log;
   /** Told of the sessions whose tools were changed. */
   enabled: (session: Session) => void;
@@ -111,6 +111,7 @@ export function createCalls(wiring: {
     const { session, request } = start;
     const controller = new AbortController();
     let cancelled = false;
+    let over = false;
     const stopped = Promise.withResolvers<never>();
     stopped.promise.catch(() => {});
     const entry: Running = {
@@ -128,10 +129,11 @@ export function createCalls(wiring: {
     const { signal } = controller;
     const logLevel =
       (session ? session.logLevel : start.caller?.logLevel) ?? null;
+    let mayLog: Allowance | null = null;
     const log: MethodContext["log"] = (level, data, logger) => {
-      if (!say || !logLevel) return;
-      if (logLevels.indexOf(level) < logLevels.indexOf(logLevel)) return;
-      say(notificationText("notifications/message", { level, logger, data }));
+      if (!say || over || !wantsLog(logLevel, level)) return;
+      mayLog ??= createAllowance(wiring.clock, LOGS_PER_SECOND);
+      if (mayLog()) say(logText({ level, logger, data }));
     };
     const outcome = (async () => {
       try {
@@ -158,8 +160,8 @@ export function createCalls(wiring: {
           log,
           keep: session && ((rule) => sessions.edit(session.pk, rule)),
           ...connection,
-          listed: async (digest) => {
-            if (session) await rememberListed(session, digest);
+          listed: async (list, digest) => {
+            if (session) await rememberListed(session, list, digest);
           },
         });
         const result =
@@ -179,7 +181,8 @@ export function createCalls(wiring: {
           status: error instanceof RpcError ? error.status : 200,
         };
       } finally {
-        progress?.stop();
+        over = true;
+        progress?.stop(!cancelled);
       }
     })();
     return { outcome, stop: entry.stop, settle: () => settle(entry) };
@@ -199,7 +202,7 @@ export function createCalls(wiring: {
       () => wiring.enabled(session),
       () => {},
     );
-    const changed = notificationText("notifications/tools/list_changed");
+    const changed = changedText.tools;
     // On the session's own stream when somebody listens there; else it would wait for a GET that may never come.
     if (say && streams.reader(session.pk) === null) {
       await edited;
@@ -212,9 +215,14 @@ export function createCalls(wiring: {
   }
 
   /** On disk before the list is sent: a change that comes later, even while we are down, is told. */
-  async function rememberListed(session: Session, digest: string) {
-    if (session.listed !== digest) {
-      await sessions.edit(session.pk, () => ({ listed: digest }));
+  async function rememberListed(
+    session: Session,
+    list: ListName,
+    digest: string,
+  ) {
+    const as = listedAs[list];
+    if (session[as] !== digest) {
+      await sessions.edit(session.pk, () => ({ [as]: digest }));
     }
   }
 
@@ -237,10 +245,9 @@ export function createCalls(wiring: {
 
     tellChange(session) {
       const own = { sessionPk: session.pk, streamId: session.pk };
-      const changed = notificationText("notifications/tools/list_changed");
       Promise.all([
         sessions.edit(session.pk, () => ({ listed: null })),
-        events.append(own, changed),
+        events.append(own, changedText.tools),
       ]).then(
         () => streams.wake(session.pk),
         (error: unknown) =>
@@ -373,50 +380,5 @@ function cancelledText(id: RequestId): string {
   );
 }
 
-const MAX_PROGRESS_TOKEN = 256;
-
-/**
- * Progress for a caller that sent a token: what the tool reports, or, while it reports nothing, that it
- * still runs. Values only rise (MCP 2025-11-25, basic/utilities/progress).
- */
-function createProgress(
-  request: RpcRequest,
-  say: (text: string) => void,
-  intervalMs: number,
-) {
-  const meta = request.params["_meta"];
-  const token = isRecord(meta) ? meta["progressToken"] : undefined;
-  if (typeof token !== "string" && typeof token !== "number") return null;
-  // It is repeated in every notification.
-  if (typeof token === "string" && token.length > MAX_PROGRESS_TOKEN)
-    return null;
-  let highest = -1;
-  // What we have said of our own; the tool's values go on from there.
-  let offset: number | null = null;
-  let elapsed = 0;
-  const send = (progress: number, total?: number, message?: string) => {
-    if (!(progress > highest)) return;
-    highest = progress;
-    say(
-      notificationText("notifications/progress", {
-        progressToken: token,
-        progress,
-        total,
-        message,
-      }),
-    );
-  };
-  const timer = setInterval(() => {
-    elapsed += intervalMs;
-    if (offset === null) {
-      send(elapsed / 1000, undefined, `Running for ${elapsed / 1000} s`);
-    }
-  }, intervalMs);
-  return {
-    report: (progress: number, total?: number, message?: string) => {
-      offset ??= Math.max(highest, 0);
-      send(progress + offset, total && total + offset, message);
-    },
-    stop: () => clearInterval(timer),
-  };
-}
+/** Of one call; what is more is left out. */
+const LOGS_PER_SECOND = 50;

@@ -1,6 +1,7 @@
 import type { Store } from "../core/store.ts";
 import type { Clock, Ids, Log } from "../core/runtime.ts";
 import type { Catalogs } from "../gateway/catalog.ts";
+import type { Guide } from "../gateway/guide.ts";
 import type { Library } from "../gateway/library.ts";
 import type { Toolbox } from "../gateway/toolbox.ts";
 import { createAsks } from "./asks.ts";
@@ -15,10 +16,12 @@ import { createStreamableHttp } from "./http.ts";
 import { createLegacyHttp } from "./legacy.ts";
 import { createMethods } from "./methods.ts";
 import { createSessions } from "./sessions.ts";
+import { createNotices } from "./notices.ts";
 import type { HttpSse } from "./sse.ts";
 import { createHttpSse } from "./sse.ts";
 import { createStateless } from "./stateless.ts";
 import { createStreams } from "./stream.ts";
+import { createWatches } from "./watches.ts";
 
 /** MCP in all its transports, over one store and one toolbox. */
 export type McpDoor = {
@@ -47,6 +50,7 @@ export function createMcpDoor(wiring: {
   store: Store;
   toolbox: Toolbox;
   library: Library;
+  guide: Guide;
   /** Whether any source logs. */
   logs: boolean;
   catalogs: Catalogs;
@@ -65,30 +69,69 @@ export function createMcpDoor(wiring: {
   const { toolbox, library } = wiring;
   const inputs = createInputs({ secret: store.secret("request-state"), clock });
   const { logs } = wiring;
-  const methods = createMethods({ toolbox, library, inputs, logs });
-  const about = { server, has: library.has, logs };
+  const methods = createMethods({
+    toolbox,
+    library,
+    inputs,
+    logs,
+    subscribed: (principal) => watches.tell(principal),
+  });
+  const about = { server, has: library.has, logs, guide: wiring.guide };
   const streams = createStreams({ events, store, eventIds, clock, log });
   const calls = createCalls({
     events,
     sessions,
     streams,
     asks: createAsks(ids),
+    clock,
     log,
     enabled: (session) => {
-      if (session.chat !== null) stateless.chatChanged(session, session.chat);
+      const { chat, view } = session;
+      if (chat !== null) stateless.chatChanged(session, chat, view.server);
     },
     progressMs: wiring.progressMs,
   });
-  const lifecycle = createSessions({
+  const notices = createNotices({
     sessions,
     events,
     streams,
+    catalogs,
+    library,
+    clock,
+    log,
+  });
+  const stateless = createStateless({
+    about,
+    methods,
+    toolbox,
+    library,
+    calls,
+    sessions,
+    catalogs,
+    clock,
+    listening: (principal) => watches.tell(principal),
+    streamAfterMs: wiring.progressMs * 2,
+    pollMs: wiring.pollMs,
+  });
+  const watches = createWatches({
+    library,
+    catalogs,
+    sessions,
+    streams,
+    listeners: stateless.listeners,
+    clock,
+  });
+  const lifecycle = createSessions({
+    sessions,
+    streams,
     calls,
     catalogs,
+    notices,
+    watches,
     clock,
     ids,
     log,
-    chatChanged: (who, chat) => stateless.chatChanged(who, chat),
+    chatChanged: stateless.chatChanged,
     pollMs: wiring.pollMs,
     ttlMs: wiring.sessionTtlMs,
   });
@@ -104,22 +147,12 @@ export function createMcpDoor(wiring: {
     ids,
     limits,
   };
-  const stateless = createStateless({
-    about,
-    methods,
-    toolbox,
-    calls,
-    sessions,
-    catalogs,
-    clock,
-    streamAfterMs: wiring.progressMs * 2,
-    pollMs: wiring.pollMs,
-  });
   return {
     http: createStreamableHttp({
       legacy: createLegacyHttp(shared),
       stateless,
       limits,
+      knows: (who, server) => catalogs.alone(who, server) !== null,
     }),
     sse: createHttpSse({ ...shared, basePath: wiring.basePath }),
     activity: () => ({
@@ -151,6 +184,7 @@ export function createMcpDoor(wiring: {
       });
       await Promise.race([calls.idle(), grace]);
       clearTimeout(timer);
+      notices.flush();
       streams.closeAll();
       stateless.closeAll();
     },

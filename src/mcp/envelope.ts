@@ -12,7 +12,7 @@ export const PROTOCOL_VERSION = `${PREFIX}protocolVersion`;
 const CAPABILITIES = `${PREFIX}clientCapabilities`;
 const LOG_LEVEL = `${PREFIX}logLevel`;
 
-const UNSUPPORTED_VERSION = -32022;
+export const UNSUPPORTED_VERSION = -32022;
 
 /** Throws {@link RpcError} for a request that does not say all that it must about itself. */
 export function readEnvelope(

@@ -1,6 +1,7 @@
 import type { Exchange } from "../core/exchange.ts";
+import type { Identity } from "../core/principal.ts";
 import { PROTOCOL_VERSION } from "./envelope.ts";
-import type { ParseLimits, RpcMessage } from "./jsonrpc.ts";
+import type { ParseLimits, RequestId, RpcMessage } from "./jsonrpc.ts";
 import { INVALID_REQUEST, RpcError, isRecord, parseBody } from "./jsonrpc.ts";
 import type { LegacyHttp } from "./legacy.ts";
 import { answering, refuse, rpcName } from "./legacy.ts";
@@ -19,12 +20,32 @@ export function createStreamableHttp(wiring: {
   legacy: LegacyHttp;
   stateless: Stateless;
   limits: ParseLimits;
+  /** Whether the caller has a server of that name. */
+  knows: (who: Identity, server: string) => boolean;
 }): StreamableHttp {
   const { legacy, stateless } = wiring;
+
+  /** Throws {@link RpcError} for a URL of a server that is not there, or not the caller's: the two are never told apart. */
+  function requireServer(
+    { principal, server }: Exchange,
+    id: RequestId | null,
+  ): void {
+    if (server === null || wiring.knows(principal, server)) return;
+    throw new RpcError(
+      INVALID_REQUEST,
+      "Not Found: there is no MCP server of this name. The path is /mcp/ and the name (slug) of a registered server that is enabled, or /mcp for all.",
+      { id, status: 404 },
+    );
+  }
 
   function post(exchange: Exchange): Promise<Response> {
     const { messages, batch } = parseBody(exchange.body!, wiring.limits);
     const { log, request } = exchange;
+    const [first] = messages;
+    requireServer(
+      exchange,
+      !batch && first?.kind === "request" ? first.id : null,
+    );
     log["rpc"] = batch ? `batch of ${messages.length}` : rpcName(messages[0]!);
     const version = request.headers.get("mcp-protocol-version");
     if (!messages.some((message) => isStateless(version, message))) {
@@ -43,6 +64,7 @@ export function createStreamableHttp(wiring: {
   const ofSession =
     (answer: (exchange: Exchange) => Promise<Response>) =>
     async (exchange: Exchange) => {
+      requireServer(exchange, null);
       const version = exchange.request.headers.get("mcp-protocol-version");
       if (version === null || !statelessVersions.includes(version)) {
         return answer(exchange);

@@ -1,7 +1,8 @@
 import { z } from "zod";
+import type { Identity } from "../core/principal.ts";
 import type { ClientInfo, Mode, View } from "../core/session.ts";
+import type { Guide } from "../gateway/guide.ts";
 import { INVALID_PARAMS, RpcError, type RpcRequest } from "./jsonrpc.ts";
-import type { Era } from "./versions.ts";
 import { negotiate } from "./versions.ts";
 
 /** `initialize` of the eras with sessions (MCP 2025-11-25, basic/lifecycle). */
@@ -63,24 +64,24 @@ export type About = {
   server: ServerInfo;
   has: { prompts: boolean; resources: boolean; completions: boolean };
   logs: boolean;
+  guide: Guide;
 };
 
 /** What every era says of us when it is asked, serialised, without braces. */
 export function describeServer(
-  { has, logs }: About,
-  era: Era,
+  { has, logs, guide }: About,
+  who: Identity,
   view: View,
 ): string {
-  // A session hears of its tools alone; a stateless caller says what it listens for.
-  const listed = era === "stateless" ? { listChanged: true } : {};
+  const listChanged = true;
   const capabilities = {
-    tools: { listChanged: true },
-    ...(has.prompts ? { prompts: listed } : {}),
-    ...(has.resources ? { resources: { subscribe: true, ...listed } } : {}),
+    tools: { listChanged },
+    ...(has.prompts ? { prompts: { listChanged } } : {}),
+    ...(has.resources ? { resources: { subscribe: true, listChanged } } : {}),
     ...(has.completions ? { completions: {} } : {}),
     ...(logs ? { logging: {} } : {}),
   };
-  const instructions = instructionsFor[view.mode];
+  const instructions = guide(who, view, instructionsFor[view.mode] ?? null);
   return JSON.stringify({
     capabilities,
     ...(instructions ? { instructions } : {}),
@@ -98,7 +99,8 @@ const instructionsFor: Partial<Record<Mode, string>> = {
 export function initializeFields(
   about: About,
   protocolVersion: string,
+  who: Identity,
   view: View,
 ): string {
-  return `"protocolVersion":"${protocolVersion}",${describeServer(about, "sessions", view)},"serverInfo":${JSON.stringify(about.server)}`;
+  return `"protocolVersion":"${protocolVersion}",${describeServer(about, who, view)},"serverInfo":${JSON.stringify(about.server)}`;
 }

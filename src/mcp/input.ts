@@ -263,6 +263,20 @@ function needed(
   }
 }
 
+/** Whether it may be put before a user to be opened: never a script, a file or the like. */
+export function isWebUrl(value: unknown): value is string {
+  const url = typeof value === "string" ? URL.parse(value) : null;
+  return url !== null && /^https?:$/.test(url.protocol);
+}
+
+/** A source has asked for something else to be opened. */
+export function notOfTheWeb(): GatewayError {
+  return new GatewayError(
+    "upstream_failed",
+    "It has asked the user to open something that is no address of the web.",
+  );
+}
+
 function requireCapabilities(
   { capabilities, ask }: InputContext,
   { inputRequests, requestState }: InputRequired,
@@ -289,7 +303,14 @@ function requireCapabilities(
     if (!has) missing[name] = { ...missing[name], ...(part && { [part]: {} }) };
   }
   const names = Object.keys(missing);
-  if (names.length === 0) return;
+  if (names.length === 0) {
+    for (const { params } of Object.values(inputRequests ?? {})) {
+      if (params?.["mode"] === "url" && !isWebUrl(params["url"])) {
+        throw notOfTheWeb();
+      }
+    }
+    return;
+  }
   const message = `This needs a client that supports: ${names.join(", ")}.`;
   if (ask !== "stateless") throw new GatewayError("conflict", message);
   throw new RpcError(MISSING_CAPABILITY, message, {

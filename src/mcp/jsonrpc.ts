@@ -37,7 +37,7 @@ export const SERVER_ERROR = -32000;
 export class RpcError extends Error {
   readonly code: number;
   readonly id: RequestId | null;
-  readonly data: Record<string, unknown> | undefined;
+  readonly data: unknown;
   /** HTTP status. */
   readonly status: number;
   constructor(
@@ -45,7 +45,7 @@ export class RpcError extends Error {
     message: string,
     details: {
       id?: RequestId | null;
-      data?: Record<string, unknown>;
+      data?: unknown;
       status?: number;
     } = {},
   ) {
@@ -180,7 +180,7 @@ export function errorText(
   id: RequestId | null,
   code: number,
   message: string,
-  data?: Record<string, unknown>,
+  data?: unknown,
 ): string {
   // Members in the order that the published agent example compares with.
   return JSON.stringify({ jsonrpc: "2.0", error: { code, message, data }, id });

@@ -64,12 +64,15 @@ export function createLegacyHttp(wiring: TransportWiring): LegacyHttp {
   /** The session a request belongs to, by its header or by its chat; null when it names neither. */
   function findSession(exchange: Exchange): Session | null {
     const id = exchange.request.headers.get("mcp-session-id");
-    const { principal, chat } = exchange;
+    const { principal, chat, server } = exchange;
     if (id === null) {
-      return chat === null ? null : sessions.findByChat(principal, chat);
+      return chat === null
+        ? null
+        : sessions.findByChat(principal, chat, server);
     }
     const session = sessions.find(principal, id);
-    if (!session) throw sessionNotFound();
+    // One of another URL is as unknown here as one that never was.
+    if (session?.view.server !== server) throw sessionNotFound();
     return session;
   }
 
@@ -90,6 +93,7 @@ export function createLegacyHttp(wiring: TransportWiring): LegacyHttp {
     const fields = initializeFields(
       wiring.about,
       session.protocolVersion,
+      session,
       session.view,
     );
     return new Response(resultText(request.id, writeLegacy({ fields })), {
@@ -148,8 +152,8 @@ export function createLegacyHttp(wiring: TransportWiring): LegacyHttp {
     session: Session | null,
     request: RpcRequest,
   ): CallStart {
-    const { principal, asked } = exchange;
-    const view = session?.view ?? { ...DEFAULT_VIEW, ...asked };
+    const { principal, asked, server } = exchange;
+    const view = session?.view ?? { ...DEFAULT_VIEW, ...asked, server };
     return {
       session,
       customer: { principal, view },
@@ -288,7 +292,6 @@ export function createLegacyHttp(wiring: TransportWiring): LegacyHttp {
       cursor.seq,
     );
     if (endless) {
-      // What retention has removed were notifications that the tools changed; one more says the same.
       const first = events.firstAfter(ref, cursor.seq);
       const lost = first !== null && first > cursor.seq + 1;
       wiring.lifecycle.attached(session, exchange.principal, lost);

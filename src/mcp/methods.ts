@@ -2,12 +2,15 @@ import type { Library, Page } from "../gateway/library.ts";
 import type { CallStart, Customer, Toolbox } from "../gateway/toolbox.ts";
 import { GatewayError, asGatewayError } from "../core/errors.ts";
 import type { ErrorCode } from "../core/errors.ts";
+import type { Principal } from "../core/principal.ts";
 import type { SessionRule } from "../core/session.ts";
 import type { CallContext, LogLevel } from "../core/source.ts";
 import { logLevels } from "../core/source.ts";
 import type { CallToolResult } from "../core/tool.ts";
+import { passOn } from "./foreign-error.ts";
 import type { InputContext, Inputs } from "./input.ts";
 import { METHOD_NOT_FOUND, RpcError, isRecord } from "./jsonrpc.ts";
+import type { ListName } from "./lists.ts";
 import type { Result } from "./result.ts";
 import type { Era } from "./versions.ts";
 
@@ -26,8 +29,8 @@ export type MethodContext = {
   log: CallContext["log"];
   hangUp(): void;
   onRecord(): Promise<void>;
-  /** Told of the digest of every tool list before it is sent. */
-  listed(digest: string): Promise<void>;
+  /** Told of the digest of every list before it is sent. */
+  listed(list: ListName, digest: string): Promise<void>;
   /** Keeps something with the session; null when there is none. */
   keep: ((rule: SessionRule) => Promise<unknown>) | null;
 };
@@ -56,23 +59,24 @@ export function createMethods(wiring: {
   inputs: Inputs;
   /** Whether any source logs. */
   logs: boolean;
+  /** Told when a session has subscribed, or does not any more. */
+  subscribed: (principal: Principal) => void;
 }): Methods {
   const { toolbox, library, inputs } = wiring;
 
   const listTools: Method = async (params, { customer, listed }) => {
     const page = await toolbox.list(customer, readCursor(params));
-    await listed(page.digest);
-    return writePage("tools", {
-      entries: page.definitions,
-      nextCursor: page.nextCursor,
-      freshMs: page.freshMs,
-    });
+    await listed("tools", page.digest);
+    return writePage("tools", { ...page, entries: page.definitions });
   };
 
   const lists =
-    (key: string, list: Library["prompts"]): Method =>
-    async (params, { customer }) =>
-      writePage(key, await list(customer, readCursor(params)));
+    (key: string, of: ListName, list: Library["prompts"]): Method =>
+    async (params, { customer, listed }) => {
+      const page = await list(customer, readCursor(params));
+      await listed(of, page.digest);
+      return writePage(key, page);
+    };
 
   /** Runs what may ask its caller something. */
   async function asking<T extends Record<string, unknown>>(
@@ -84,23 +88,27 @@ export function createMethods(wiring: {
   ): Promise<Result> {
     const { customer, controller, progress, log, hangUp, onRecord } = context;
     const { capabilities } = context.input;
-    const outcome = await inputs.run(
-      { ...context.input, who: customer.principal },
-      method,
-      params,
-      (input) =>
-        work({
-          controller,
-          capabilities,
-          input,
-          logLevel: context.logLevel,
-          progress: progress ?? (() => {}),
-          log,
-          hangUp,
-          onRecord,
-        }),
-    );
-    return "ask" in outcome ? (outcome.ask as Result) : write(outcome as T);
+    try {
+      const outcome = await inputs.run(
+        { ...context.input, who: customer.principal },
+        method,
+        params,
+        (input) =>
+          work({
+            controller,
+            capabilities,
+            input,
+            logLevel: context.logLevel,
+            progress: progress ?? (() => {}),
+            log,
+            hangUp,
+            onRecord,
+          }),
+      );
+      return "ask" in outcome ? (outcome.ask as Result) : write(outcome as T);
+    } catch (thrown) {
+      throw passOn(thrown, context.input, params);
+    }
   }
 
   const callTool: Method = async (params, context) => {
@@ -156,7 +164,7 @@ export function createMethods(wiring: {
     );
   };
 
-  const complete: Method = async (params, { customer, controller }) => {
+  const complete: Method = async (params, { customer, controller, input }) => {
     const { ref, argument, context } = params;
     const of = readReference(ref);
     const others = isRecord(context) ? (context["arguments"] ?? {}) : {};
@@ -173,9 +181,14 @@ export function createMethods(wiring: {
       );
     }
     const { name, value } = argument as { name: string; value: string };
-    return writeResult(
-      await library.complete(customer, of, { name, value }, others, controller),
-    );
+    try {
+      const given = { name, value };
+      return writeResult(
+        await library.complete(customer, of, given, others, controller),
+      );
+    } catch (thrown) {
+      throw passOn(thrown, input, params);
+    }
   };
 
   const setLevel: Method = async (params, { keep }) => {
@@ -192,9 +205,12 @@ export function createMethods(wiring: {
 
   const subscribe =
     (on: boolean): Method =>
-    async (params, { keep }) => {
+    async (params, { keep, customer }) => {
       const uri = readUri(params);
-      await requireSession(keep)(({ subscriptions }) => {
+      const edit = requireSession(keep);
+      // What nobody has would never be told. To end a subscription it need not be there any more.
+      if (on) await library.requireResource(customer, uri);
+      await edit(({ subscriptions }) => {
         const others = subscriptions.filter((one) => one !== uri);
         if (on && others.length >= MAX_SUBSCRIPTIONS) {
           throw new GatewayError(
@@ -204,19 +220,21 @@ export function createMethods(wiring: {
         }
         return { subscriptions: on ? [...others, uri] : others };
       });
+      wiring.subscribed(customer.principal);
       return EMPTY;
     };
 
   const both: Record<string, Method> = {
     "tools/list": listTools,
     ...(library.has.prompts
-      ? { "prompts/list": lists("prompts", library.prompts) }
+      ? { "prompts/list": lists("prompts", "prompts", library.prompts) }
       : {}),
     ...(library.has.resources
       ? {
-          "resources/list": lists("resources", library.resources),
+          "resources/list": lists("resources", "resources", library.resources),
           "resources/templates/list": lists(
             "resourceTemplates",
+            "resources",
             library.templates,
           ),
         }
@@ -305,7 +323,10 @@ function isTexts(value: unknown): value is Record<string, string> {
   );
 }
 
-function writePage(key: string, page: Page): Result {
+function writePage(
+  key: string,
+  page: Pick<Page, "entries" | "nextCursor" | "freshMs">,
+): Result {
   const next =
     page.nextCursor === null
       ? ""

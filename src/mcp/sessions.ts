@@ -1,16 +1,16 @@
 import { describeError } from "../core/errors.ts";
-import type { EventLog } from "../core/event.ts";
 import type { Exchange } from "../core/exchange.ts";
 import type { Identity, Principal } from "../core/principal.ts";
 import type { Clock, Ids, Log, LogFields } from "../core/runtime.ts";
 import type { Session, SessionStore } from "../core/session.ts";
 import { DEFAULT_VIEW } from "../core/session.ts";
-import type { Catalog, Catalogs } from "../gateway/catalog.ts";
+import type { Catalogs } from "../gateway/catalog.ts";
 import type { Calls } from "./calls.ts";
 import type { Handshake } from "./initialize.ts";
-import { notificationText } from "./jsonrpc.ts";
+import type { Notices } from "./notices.ts";
 import type { Streams } from "./stream.ts";
 import { HTTP_SSE } from "./versions.ts";
+import type { Watches } from "./watches.ts";
 
 /** What happens in the life of a session, whichever transport carries it. */
 export type Sessions = {
@@ -45,22 +45,23 @@ const noHandshake: Handshake = {
 
 export function createSessions(wiring: {
   sessions: SessionStore;
-  events: EventLog;
   streams: Streams;
   calls: Calls;
   catalogs: Catalogs;
+  notices: Notices;
+  watches: Watches;
   clock: Clock;
   ids: Ids;
   log: Log;
   /** Told when a chat may show other tools. */
-  chatChanged: (who: Identity, chat: string) => void;
+  chatChanged: (who: Identity, chat: string, server: string | null) => void;
   /** How old a catalogue may be while somebody listens for its changes. */
   pollMs: number;
   /** How long a session lives without being seen. */
   ttlMs: number;
 }): Sessions {
-  const { sessions, events, streams, calls, catalogs, clock, ids, log } =
-    wiring;
+  const { sessions, streams, calls, catalogs, clock, ids, log } = wiring;
+  const { notices, watches } = wiring;
 
   /** Notes that a session is used, unless that was noted less than `exactMs` ago. */
   function touch(session: Session, exactMs: number): void {
@@ -76,46 +77,9 @@ export function createSessions(wiring: {
       }),
     );
 
-  /** Tells a session once that its tools are not those it was last told of. */
-  function tellChange(session: Session, catalog: Catalog | null): void {
-    if (session.listed === null) return;
-    const digest = catalog && catalog.show(session.view).digest;
-    if (session.listed === digest) return;
-    const own = { sessionPk: session.pk, streamId: session.pk };
-    const changed = notificationText("notifications/tools/list_changed");
-    // Queued in the same turn, so both are in one transaction.
-    inBackground(sessions.edit(session.pk, () => ({ listed: digest })));
-    inBackground(
-      events.append(own, changed).then(() => streams.wake(session.pk)),
-    );
-  }
-
-  catalogs.onLoad((who, catalog) => {
-    for (const sessionPk of streams.sessionsRead(who)) {
-      const session = sessions.findByPk(who, sessionPk);
-      if (session) tellChange(session, catalog);
-    }
-  });
-
-  // Those that read their stream: who does not, reads the resource anew when it comes back.
-  catalogs.onUpdate((who, uri) => {
-    const readers = who ? [who] : streams.readers();
-    for (const reader of readers) {
-      for (const pk of streams.sessionsRead(reader)) {
-        const session = sessions.findByPk(reader, pk);
-        if (!session?.subscriptions.includes(uri)) continue;
-        const own = { sessionPk: pk, streamId: pk };
-        const text = notificationText("notifications/resources/updated", {
-          uri,
-        });
-        inBackground(events.append(own, text).then(() => streams.wake(pk)));
-      }
-    }
-  });
-
   return {
     async open(exchange, handshake, ticketHash) {
-      const { principal, asked, chat } = exchange;
+      const { principal, asked, chat, server } = exchange;
       const { session, resumed } = await sessions.open({
         workspace: principal.workspace,
         subject: principal.subject,
@@ -123,12 +87,12 @@ export function createSessions(wiring: {
         chat,
         ...(handshake ?? noHandshake),
         renegotiated: handshake !== null,
-        view: { ...DEFAULT_VIEW, ...asked },
+        view: { ...DEFAULT_VIEW, ...asked, server },
         viewChanges: asked,
         ticketHash,
         at: clock.now(),
       });
-      if (chat !== null) wiring.chatChanged(principal, chat);
+      if (chat !== null) wiring.chatChanged(principal, chat, server);
       // So that the first tools/list need not wait for Membrane, or less.
       catalogs.warm(principal, Infinity);
       exchange.log["session"] = session.id;
@@ -143,10 +107,8 @@ export function createSessions(wiring: {
     },
 
     attached(session, principal, lost) {
-      const catalog = catalogs.peek(principal);
-      if (lost) tellChange(session, null);
-      else if (catalog) tellChange(session, catalog);
-      else if (session.listed !== null) catalogs.warm(principal, Infinity);
+      notices.attached(session, principal, lost);
+      watches.tell(principal);
     },
 
     async end(session) {
@@ -155,7 +117,8 @@ export function createSessions(wiring: {
       // Those that began while it ended.
       calls.abort(session.pk);
       streams.close(session.pk);
-      if (session.chat !== null) wiring.chatChanged(session, session.chat);
+      const { chat, view } = session;
+      if (chat !== null) wiring.chatChanged(session, chat, view.server);
     },
 
     poll() {
@@ -166,6 +129,8 @@ export function createSessions(wiring: {
           if (session) touch(session, LISTENING_MS);
         }
       }
+      notices.tick();
+      watches.tick();
     },
   };
 }

@@ -47,12 +47,13 @@ export function createHttpSse(
 
   async function open(exchange: Exchange): Promise<Response> {
     const ticket = ids.secret();
-    const { principal, chat } = exchange;
+    const { principal, chat, server } = exchange;
     const lastEventId = exchange.request.headers.get("last-event-id");
     const cursor = lastEventId === null ? null : eventIds.decode(lastEventId);
     const resumed = cursor && sessions.findTicketed(principal, cursor.streamId);
     const before =
-      resumed ?? (chat === null ? null : sessions.findByChat(principal, chat));
+      resumed ??
+      (chat === null ? null : sessions.findByChat(principal, chat, server));
     // Before anything changes: the reader there keeps its ticket.
     if (before && !streams.free(before.pk)) {
       return refuse(
@@ -97,7 +98,7 @@ export function createHttpSse(
     sessionId: string,
   ): Promise<Response> {
     const session = sessions.find(exchange.principal, sessionId);
-    if (!session) throw sessionNotFound();
+    if (session?.view.server !== exchange.server) throw sessionNotFound();
     wiring.lifecycle.seen(session, exchange.log);
     const { messages } = parseBody(exchange.body!, wiring.limits);
     exchange.log["rpc"] = rpcName(messages[0]!);
@@ -137,8 +138,9 @@ export function createHttpSse(
         await sessions.edit(session.pk, () => handshake);
         const { protocolVersion } = handshake;
         const { about } = wiring;
+        const { view } = session;
         return {
-          fields: initializeFields(about, protocolVersion, session.view),
+          fields: initializeFields(about, protocolVersion, session, view),
         };
       };
     }

@@ -1,9 +1,10 @@
 import type { Exchange } from "../core/exchange.ts";
-import type { Identity } from "../core/principal.ts";
+import type { Identity, Principal } from "../core/principal.ts";
 import type { Clock } from "../core/runtime.ts";
 import { DEFAULT_VIEW } from "../core/session.ts";
 import type { SessionStore, View } from "../core/session.ts";
 import type { Catalogs } from "../gateway/catalog.ts";
+import type { Library } from "../gateway/library.ts";
 import type { Toolbox } from "../gateway/toolbox.ts";
 import type { Calls, Outcome } from "./calls.ts";
 import { callerOf, readEnvelope, requireSupported } from "./envelope.ts";
@@ -30,6 +31,7 @@ import { writeStateless } from "./result.ts";
 import type { Asking } from "./subscriptions.ts";
 import { createSubscriptions } from "./subscriptions.ts";
 import { supportedVersions } from "./versions.ts";
+import type { Listeners } from "./watches.ts";
 import type { Writer } from "./writers.ts";
 import { createWriters } from "./writers.ts";
 
@@ -42,7 +44,8 @@ export type Stateless = {
   /** Throws {@link RpcError} and GatewayError. */
   post(exchange: Exchange, message: RpcMessage): Promise<Response>;
   /** A chat shows other tools now. */
-  chatChanged(who: Identity, chat: string): void;
+  chatChanged(who: Identity, chat: string, server: string | null): void;
+  listeners: Listeners;
   /** Heartbeats, and whether the readers' credentials are still good. */
   tick(): void;
   /** Ends what is open, and says so to its readers. */
@@ -60,8 +63,8 @@ const MAX_EARLY = 1000;
 const INTERRUPTED =
   "The call was interrupted by a restart of the server; its outcome is unknown. It has not been run again.";
 
-/** For how long what `server/discover` says is good: it changes with a deploy. */
-const DISCOVERY_TTL_MS = 3_600_000;
+/** For how long what `server/discover` says is good: it changes with a deploy, and with what apps say of themselves. */
+const DISCOVERY_TTL_MS = 300_000;
 
 export function createStateless(wiring: {
   about: About;
@@ -73,6 +76,9 @@ export function createStateless(wiring: {
   clock: Clock;
   /** A call that takes longer is answered on a stream: what is silent for too long gets cut off on its way. */
   streamAfterMs: number;
+  library: Pick<Library, "ownerOf">;
+  /** Told when somebody begins to listen. */
+  listening: (principal: Principal) => void;
   /** How old a catalogue may be while somebody listens for its changes. */
   pollMs: number;
 }): Stateless {
@@ -86,20 +92,23 @@ export function createStateless(wiring: {
     write,
     viewOf,
     keepChat,
+    library: wiring.library,
+    listening: wiring.listening,
     pollMs: wiring.pollMs,
   });
   /** Ends each call that is being answered, with an error. */
   const answering = new Set<() => void>();
 
   const discover: Method = (_params, { customer }) => ({
-    fields: `"supportedVersions":${JSON.stringify(supportedVersions)},${describeServer(about, "stateless", customer.view)}`,
+    fields: `"supportedVersions":${JSON.stringify(supportedVersions)},${describeServer(about, customer.principal, customer.view)}`,
     ttlMs: () => DISCOVERY_TTL_MS,
   });
 
   /** What a request shows: what its chat keeps, and what its URL says. */
-  function viewOf({ principal, chat, asked }: Asking): View {
-    const kept = chat === null ? null : sessions.findChat(principal, chat);
-    const view = { ...DEFAULT_VIEW, ...kept?.view, ...asked };
+  function viewOf({ principal, chat, asked, server }: Asking): View {
+    const kept =
+      chat === null ? null : sessions.findChat(principal, chat, server);
+    const view = { ...DEFAULT_VIEW, ...kept?.view, ...asked, server };
     // Without a chat nothing keeps what is enabled, and a list must not depend on earlier requests.
     return chat === null && view.mode === "dynamic"
       ? { ...view, mode: "search" }
@@ -108,10 +117,10 @@ export function createStateless(wiring: {
 
   /** Keeps what the URL of a chat's request says, and that the chat is used. */
   async function keepChat(exchange: Exchange): Promise<void> {
-    const { principal, chat, asked, log } = exchange;
+    const { principal, chat, asked, server, log } = exchange;
     if (chat === null) return;
     log["chat"] = chat;
-    const kept = sessions.findChat(principal, chat);
+    const kept = sessions.findChat(principal, chat, server);
     const now = clock.now();
     const due = kept
       ? now - kept.lastSeenAt > SEEN_MS ||
@@ -121,26 +130,28 @@ export function createStateless(wiring: {
     await sessions.editChat(
       principal,
       chat,
+      server,
       (view) => ({ ...(view ?? DEFAULT_VIEW), ...asked }),
       now,
     );
-    const session = sessions.findByChat(principal, chat);
+    const session = sessions.findByChat(principal, chat, server);
     if (session) calls.tellChange(session);
-    subscriptions.chatChanged(principal, chat);
+    subscriptions.chatChanged(principal, chat, server);
   }
 
   async function enable(exchange: Exchange, names: string[]): Promise<void> {
-    const { principal, asked } = exchange;
+    const { principal, asked, server } = exchange;
     const chat = exchange.chat!;
-    const session = sessions.findByChat(principal, chat);
+    const session = sessions.findByChat(principal, chat, server);
     if (session) return calls.enable(session, names, null);
     await sessions.editChat(
       principal,
       chat,
+      server,
       (view) => ({ ...(view ?? DEFAULT_VIEW), ...asked, enabled: names }),
       clock.now(),
     );
-    subscriptions.chatChanged(principal, chat);
+    subscriptions.chatChanged(principal, chat, server);
   }
 
   /** The method, after what its headers say of its arguments was compared. */
@@ -260,11 +271,12 @@ export function createStateless(wiring: {
         throw new RpcError(code, error.message, {
           id: message.id,
           status,
-          ...(data ? { data } : {}),
+          ...(data === undefined ? {} : { data }),
         });
       }
     },
     chatChanged: subscriptions.chatChanged,
+    listeners: subscriptions.listeners,
     tick() {
       writers.beat();
       subscriptions.tick();

@@ -1,8 +1,11 @@
 import type { Exchange } from "../core/exchange.ts";
-import type { Identity } from "../core/principal.ts";
+import type { Identity, Principal } from "../core/principal.ts";
 import { identityKey } from "../core/principal.ts";
 import type { View } from "../core/session.ts";
-import type { Catalog, Catalogs } from "../gateway/catalog.ts";
+import type { Catalogs } from "../gateway/catalog.ts";
+import type { Catalog } from "../gateway/contents.ts";
+import type { Library } from "../gateway/library.ts";
+import { createPace } from "../gateway/pace.ts";
 import type { About } from "./initialize.ts";
 import type { RequestId, RpcRequest } from "./jsonrpc.ts";
 import {
@@ -14,7 +17,10 @@ import {
   resultText,
 } from "./jsonrpc.ts";
 import { STREAM_HEADERS } from "./legacy.ts";
+import type { ListName } from "./lists.ts";
+import { digestOf, listNames } from "./lists.ts";
 import type { WriteResult } from "./result.ts";
+import type { Listeners } from "./watches.ts";
 import type { Writer, Writers } from "./writers.ts";
 
 /** Who listens for what, of stateless callers (MCP 2026-07-28, basic/patterns/subscriptions). */
@@ -22,7 +28,8 @@ export type Subscriptions = {
   /** `subscriptions/listen`. Throws {@link RpcError}. */
   listen(exchange: Exchange, request: RpcRequest): Promise<Response>;
   /** A chat shows other tools now. */
-  chatChanged(who: Identity, chat: string): void;
+  chatChanged(who: Identity, chat: string, server: string | null): void;
+  listeners: Listeners;
   /** Looks for changes, and whether the readers' credentials are still good. */
   tick(): void;
   /** Ends all, and says so to their readers. */
@@ -30,10 +37,12 @@ export type Subscriptions = {
 };
 
 /** Who asks, and what for. */
-export type Asking = Pick<Exchange, "principal" | "chat" | "asked">;
+export type Asking = Pick<Exchange, "principal" | "chat" | "asked" | "server">;
 
 /** Somebody listens for changes. */
 type Subscription = Writer & {
+  /** Tells it from the others. */
+  number: number;
   /** Of its request, what is still needed: it may have been large. */
   exchange: Asking & Pick<Exchange, "stillValid">;
   id: RequestId;
@@ -43,15 +52,15 @@ type Subscription = Writer & {
   uris: ReadonlySet<string>;
 };
 
-const listNames = ["tools", "prompts", "resources"] as const;
-type ListName = (typeof listNames)[number];
-
 const SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId";
 
 /** Open subscriptions of one user. */
 const MAX_SUBSCRIPTIONS = 100;
 
 const MAX_URIS = 100;
+
+/** How often somebody is told that the same list or resource has changed. */
+const PACE_MS = 1000;
 
 export function createSubscriptions(wiring: {
   about: About;
@@ -62,11 +71,16 @@ export function createSubscriptions(wiring: {
   viewOf(asking: Asking): View;
   /** Keeps what the URL of a chat's request says. */
   keepChat(exchange: Exchange): Promise<void>;
+  library: Pick<Library, "ownerOf">;
+  /** Told when somebody begins to listen. */
+  listening: (principal: Principal) => void;
   /** How old a catalogue may be while somebody listens for its changes. */
   pollMs: number;
 }): Subscriptions {
-  const { about, catalogs, writers, write } = wiring;
+  const { about, catalogs, writers, write, library } = wiring;
   const subscriptions = new Map<string, Set<Subscription>>();
+  const pace = createPace(PACE_MS);
+  let opened = 0;
 
   async function listen(
     exchange: Exchange,
@@ -106,15 +120,17 @@ export function createSubscriptions(wiring: {
     );
     const subscription: Subscription = {
       ...writer,
+      number: ++opened,
       exchange: {
         principal,
         chat: exchange.chat,
         asked: exchange.asked,
+        server: exchange.server,
         stillValid: exchange.stillValid,
       },
       id: request.id,
       lists: new Map(
-        lists.map((name) => [name, digestOf(exchange, catalog, name)]),
+        lists.map((name) => [name, digestFor(exchange, catalog, name)]),
       ),
       uris: new Set(has.resources ? uris : []),
     };
@@ -131,7 +147,10 @@ export function createSubscriptions(wiring: {
           : {}),
       },
     });
-    if (lists.length > 0) catalogs.warm(principal, wiring.pollMs);
+    if (lists.length > 0 || subscription.uris.size > 0) {
+      catalogs.warm(principal, wiring.pollMs);
+    }
+    wiring.listening(principal);
     return new Response(readable, { headers: STREAM_HEADERS });
   }
 
@@ -165,15 +184,17 @@ export function createSubscriptions(wiring: {
     subscription.close();
   }
 
-  function digestOf(
+  const isOpen = (subscription: Subscription) =>
+    subscriptions
+      .get(identityKey(subscription.exchange.principal))
+      ?.has(subscription) ?? false;
+
+  function digestFor(
     exchange: Asking,
     catalog: Catalog | null,
     list: ListName,
   ): string | null {
-    if (catalog === null) return null;
-    return list === "tools"
-      ? catalog.show(wiring.viewOf(exchange)).digest
-      : catalog.digests[list];
+    return catalog && digestOf(catalog, wiring.viewOf(exchange), list);
   }
 
   /** Tells a subscription once of each list that is not as it was last told of it. */
@@ -182,11 +203,17 @@ export function createSubscriptions(wiring: {
     catalog: Catalog | null,
   ): void {
     const { lists, exchange } = subscription;
-    for (const [list, before] of lists) {
-      const digest = digestOf(exchange, catalog, list);
-      if (digest !== null && digest === before) continue;
-      lists.set(list, digest);
-      notify(subscription, `notifications/${list}/list_changed`);
+    for (const list of lists.keys()) {
+      const isNews = () => {
+        const digest = digestFor(exchange, catalog, list);
+        return digest === null || digest !== lists.get(list);
+      };
+      if (!isNews()) continue;
+      pace.run(`${subscription.number} ${list}`, () => {
+        if (!isOpen(subscription) || !isNews()) return;
+        lists.set(list, digestFor(exchange, catalog, list));
+        notify(subscription, `notifications/${list}/list_changed`);
+      });
     }
   }
 
@@ -196,21 +223,34 @@ export function createSubscriptions(wiring: {
     }
   });
 
-  catalogs.onUpdate((who, uri) => {
+  catalogs.onTold(({ who, uri, app, log }) => {
+    if (uri === undefined || log !== undefined) return;
     const meant = who
       ? [subscriptions.get(identityKey(who)) ?? []]
       : subscriptions.values();
     for (const mine of meant) {
       for (const subscription of mine) {
         if (!subscription.uris.has(uri)) continue;
-        notify(subscription, "notifications/resources/updated", { uri });
+        pace.run(`${subscription.number} ${app?.ref ?? ""} ${uri}`, () => {
+          const { exchange } = subscription;
+          const owner =
+            app &&
+            library.ownerOf(exchange.principal, wiring.viewOf(exchange), uri);
+          if (!isOpen(subscription) || (owner && owner.ref !== app.ref)) return;
+          notify(subscription, "notifications/resources/updated", { uri });
+        });
       }
     }
   });
 
-  function chatChanged(who: Identity, chat: string): void {
+  function chatChanged(
+    who: Identity,
+    chat: string,
+    server: string | null,
+  ): void {
     for (const subscription of subscriptions.get(identityKey(who)) ?? []) {
-      if (subscription.exchange.chat === chat) {
+      const { exchange } = subscription;
+      if (exchange.chat === chat && exchange.server === server) {
         compareLists(subscription, catalogs.peek(who));
       }
     }
@@ -219,11 +259,24 @@ export function createSubscriptions(wiring: {
   return {
     listen,
     chatChanged,
+    listeners: {
+      principals: () =>
+        [...subscriptions.values()].map(
+          (mine) => [...mine].at(-1)!.exchange.principal,
+        ),
+      wanted: (who) =>
+        [...(subscriptions.get(identityKey(who)) ?? [])].flatMap(
+          ({ exchange, uris }) => {
+            const view = uris.size > 0 ? wiring.viewOf(exchange) : null;
+            return [...uris].map((uri) => ({ view: view!, uri }));
+          },
+        ),
+    },
     tick() {
       for (const mine of subscriptions.values()) {
         for (const subscription of mine) {
           const { stillValid, principal } = subscription.exchange;
-          if (subscription.lists.size > 0) {
+          if (subscription.lists.size > 0 || subscription.uris.size > 0) {
             catalogs.warm(principal, wiring.pollMs);
           }
           stillValid().then(

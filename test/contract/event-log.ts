@@ -22,7 +22,7 @@ export function eventLogContract(
       client: null,
       capabilities: {},
       chat: null,
-      view: { mode: "static", apps: null, enabled: [] },
+      view: { mode: "static", apps: null, enabled: [], server: null },
       viewChanges: {},
       renegotiated: true,
       ticketHash: null,

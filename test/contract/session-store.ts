@@ -14,7 +14,7 @@ function opening(changes: Partial<SessionOpening> = {}): SessionOpening {
     client: { name: "test", version: "1" },
     capabilities: { sampling: {} },
     chat: null,
-    view: { mode: "static", apps: null, enabled: [] },
+    view: { mode: "static", apps: null, enabled: [], server: null },
     viewChanges: {},
     renegotiated: true,
     ticketHash: null,
@@ -32,7 +32,7 @@ export function sessionStoreContract(
     test("a session is found again with everything it was opened with, also after a restart", async () => {
       await using rig = open();
       const asked = opening({
-        view: { mode: "dynamic", apps: ["gmail"], enabled: [] },
+        view: { mode: "dynamic", apps: ["gmail"], enabled: [], server: null },
       });
       const { session, resumed } = await rig.store.sessions.open(asked);
       expect(resumed).toBe(false);
@@ -46,7 +46,7 @@ export function sessionStoreContract(
         chat: null,
         client: { name: "test", version: "1" },
         capabilities: { sampling: {} },
-        view: { mode: "dynamic", apps: ["gmail"], enabled: [] },
+        view: { mode: "dynamic", apps: ["gmail"], enabled: [], server: null },
         createdAt: 1000,
       });
     });
@@ -58,7 +58,7 @@ export function sessionStoreContract(
       for (const who of [bob, { workspace: "w2", subject: "ada" }]) {
         expect(sessions.find(who, session.id)).toBeNull();
         expect(sessions.findByPk(who, session.pk)).toBeNull();
-        expect(sessions.findByChat(who, "c")).toBeNull();
+        expect(sessions.findByChat(who, "c", null)).toBeNull();
         expect(sessions.chats(who)).toEqual([]);
       }
     });
@@ -93,11 +93,12 @@ export function sessionStoreContract(
         mode: "dynamic",
         apps: ["gmail"],
         enabled: [],
+        server: null,
       } as const;
       const first = await sessions.open(
         opening({
           chat: "c",
-          view: { ...dynamic, apps: ["gmail"], enabled: [] },
+          view: { ...dynamic, apps: ["gmail"], enabled: [], server: null },
         }),
       );
       await sessions.edit(first.session.pk, ({ view }) => ({
@@ -111,8 +112,11 @@ export function sessionStoreContract(
         mode: "dynamic",
         apps: ["notes"],
         enabled: ["gmail_send"],
+        server: null,
       });
-      expect(sessions.findChat(ada, "c")?.view).toEqual(again.session.view);
+      expect(sessions.findChat(ada, "c", null)?.view).toEqual(
+        again.session.view,
+      );
     });
 
     test("an edit is on disk when it resolves, and its rule sees what is there", async () => {
@@ -169,7 +173,7 @@ export function sessionStoreContract(
       const store = await rig.reopen();
       expect(store.sessions.find(ada, session.id)).toBeNull();
       expect(store.sessions.chats(ada)).toEqual([]);
-      expect(store.sessions.findChat(ada, "c")).toBeNull();
+      expect(store.sessions.findChat(ada, "c", null)).toBeNull();
       expect(store.events.read(ref, 0, 10)).toEqual([]);
       expect(store.events.state(ref)).toBe("unknown");
     });
@@ -177,11 +181,17 @@ export function sessionStoreContract(
     test("a chat without a session is begun, changed by a rule, kept, and taken over by a session", async () => {
       await using rig = open();
       const { sessions } = rig.store;
-      const view = { mode: "dynamic", apps: null, enabled: ["a"] } as const;
-      expect(sessions.findChat(ada, "c")).toBeNull();
+      const view = {
+        mode: "dynamic",
+        apps: null,
+        enabled: ["a"],
+        server: null,
+      } as const;
+      expect(sessions.findChat(ada, "c", null)).toBeNull();
       await sessions.editChat(
         ada,
         "c",
+        null,
         (before) => {
           expect(before).toBeNull();
           return { ...view, enabled: ["a"] };
@@ -193,6 +203,7 @@ export function sessionStoreContract(
           sessions.editChat(
             ada,
             "c",
+            null,
             (before) => ({
               ...before!,
               enabled: [...before!.enabled, name],
@@ -202,9 +213,9 @@ export function sessionStoreContract(
         ),
       );
       const other = { workspace: "w", subject: "someone else" };
-      expect(sessions.findChat(other, "c")).toBeNull();
+      expect(sessions.findChat(other, "c", null)).toBeNull();
       const store = await rig.reopen();
-      expect(store.sessions.findChat(ada, "c")).toEqual({
+      expect(store.sessions.findChat(ada, "c", null)).toEqual({
         view: { ...view, enabled: ["a", "b", "c"] },
         lastSeenAt: 200,
       });
@@ -217,12 +228,14 @@ export function sessionStoreContract(
         mode: "dynamic",
         apps: ["x"],
         enabled: ["a", "b", "c"],
+        server: null,
       });
       // What changes the chat changes what is known of its session.
       expect(store.sessions.find(ada, session.id)).not.toBeNull();
       await store.sessions.editChat(
         ada,
         "c",
+        null,
         (before) => ({ ...before!, enabled: [] }),
         300,
       );
@@ -232,26 +245,37 @@ export function sessionStoreContract(
     test("chats without a session expire, and no others", async () => {
       await using rig = open();
       const { sessions } = rig.store;
-      const view = { mode: "static", apps: null, enabled: [] } as const;
+      const view = {
+        mode: "static",
+        apps: null,
+        enabled: [],
+        server: null,
+      } as const;
       const begin = (chat: string, at: number) =>
-        sessions.editChat(ada, chat, () => ({ ...view, enabled: [] }), at);
+        sessions.editChat(
+          ada,
+          chat,
+          null,
+          () => ({ ...view, enabled: [] }),
+          at,
+        );
       await begin("old", 100);
       await begin("new", 900);
       await sessions.open(opening({ chat: "of a session", at: 100 }));
-      const held = sessions.findByChat(ada, "of a session")!;
+      const held = sessions.findByChat(ada, "of a session", null)!;
       await sessions.edit(held.pk, () => ({ lastSeenAt: 900 }));
       await begin("of a session", 100);
       await sessions.expire(500, 10);
-      expect(sessions.findChat(ada, "old")).toBeNull();
-      expect(sessions.findChat(ada, "new")).not.toBeNull();
-      expect(sessions.findChat(ada, "of a session")).not.toBeNull();
-      expect(sessions.findByChat(ada, "of a session")?.id).toBe(held.id);
+      expect(sessions.findChat(ada, "old", null)).toBeNull();
+      expect(sessions.findChat(ada, "new", null)).not.toBeNull();
+      expect(sessions.findChat(ada, "of a session", null)).not.toBeNull();
+      expect(sessions.findByChat(ada, "of a session", null)?.id).toBe(held.id);
       // Its session has not been seen for long, and it has.
       await sessions.edit(held.pk, () => ({ lastSeenAt: 100 }));
       await begin("of a session", 900);
       expect(await sessions.expire(500, 10)).toEqual([held.pk]);
-      expect(sessions.findByChat(ada, "of a session")).toBeNull();
-      expect(sessions.findChat(ada, "of a session")).not.toBeNull();
+      expect(sessions.findByChat(ada, "of a session", null)).toBeNull();
+      expect(sessions.findChat(ada, "of a session", null)).not.toBeNull();
     });
 
     test("sessions expire by when they were last seen, oldest first, in slices", async () => {

@@ -239,10 +239,11 @@ describe("routes", () => {
       "GET /health",
       "GET /.well-known/oauth-protected-resource",
       "GET /.well-known/oauth-protected-resource/mcp",
+      "GET /.well-known/oauth-protected-resource/mcp/:server",
     ]);
     for (const route of all) {
       const [method, path] = route.split(" ") as [string, string];
-      const response = await fetch(rig.url + path, {
+      const response = await fetch(rig.url + path.replace(/:\w+/, "any"), {
         method,
         ...(method === "POST"
           ? { headers: { "content-type": "application/json" }, body: "{}" }

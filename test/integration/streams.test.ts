@@ -37,7 +37,7 @@ async function openStreams() {
     client: null,
     capabilities: {},
     chat: null,
-    view: { mode: "static", apps: null, enabled: [] },
+    view: { mode: "static", apps: null, enabled: [], server: null },
     viewChanges: {},
     renegotiated: true,
     ticketHash: null,

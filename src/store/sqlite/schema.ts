@@ -32,13 +32,13 @@ export const chats = sqliteTable(
     mode: text().notNull(),
     apps: text(),
     enabled: text().notNull(),
-    /** Slug of the one server it shows under that server's own names. */
-    server: text(),
+    /** Slug of the one server it shows under that server's own names; empty for everything: no two NULLs are alike. */
+    server: text().notNull().default(""),
     createdAt: integer().notNull(),
     lastSeenAt: integer().notNull(),
   },
   (t) => [
-    unique("chats_identity_chat").on(t.workspace, t.subject, t.chat),
+    unique("chats_identity_chat").on(t.workspace, t.subject, t.chat, t.server),
     index("chats_last_seen").on(t.lastSeenAt),
   ],
 );
@@ -59,6 +59,7 @@ export const sessions = sqliteTable(
     mode: text().notNull(),
     apps: text(),
     enabled: text().notNull(),
+    /** As that of its chat, but NULL for everything. */
     server: text(),
     listed: text(),
     listedPrompts: text(),
@@ -76,6 +77,9 @@ export const sessions = sqliteTable(
       .on(t.chatPk)
       .where(sql`${t.chatPk} IS NOT NULL`),
     index("sessions_last_seen").on(t.lastSeenAt),
+    index("sessions_subscribed")
+      .on(t.workspace, t.subject)
+      .where(sql`${t.subscriptions} IS NOT NULL`),
   ],
 );
 

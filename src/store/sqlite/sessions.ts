@@ -5,6 +5,7 @@ import {
   desc,
   eq,
   inArray,
+  isNotNull,
   isNull,
   lt,
   sql,
@@ -12,7 +13,7 @@ import {
 import type { BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
 import { LRUCache } from "lru-cache";
 import type { Identity } from "../../core/principal.ts";
-import { sameIdentity } from "../../core/principal.ts";
+import { identityKey, sameIdentity } from "../../core/principal.ts";
 import type {
   Mode,
   Session,
@@ -40,7 +41,10 @@ const row = {
     string | null
   >`iif(${chats.pk} IS NULL, ${sessions.apps}, ${chats.apps})`,
   enabled: sql<string>`coalesce(${chats.enabled}, ${sessions.enabled})`,
+  server: sessions.server,
   listed: sessions.listed,
+  listedPrompts: sessions.listedPrompts,
+  listedResources: sessions.listedResources,
   ticketHash: sessions.ticketHash,
   logLevel: sessions.logLevel,
   subscriptions: sessions.subscriptions,
@@ -48,9 +52,11 @@ const row = {
   lastSeenAt: sessions.lastSeenAt,
 };
 
+/** What of a view can change. */
 type StoredView = { mode: string; apps: string | null; enabled: string };
 
 type Row = StoredView & {
+  server: string | null;
   pk: number;
   id: string;
   workspace: string;
@@ -61,6 +67,8 @@ type Row = StoredView & {
   client: string | null;
   capabilities: string;
   listed: string | null;
+  listedPrompts: string | null;
+  listedResources: string | null;
   ticketHash: string | null;
   logLevel: string | null;
   subscriptions: string | null;
@@ -75,11 +83,13 @@ type Entry = {
   ticketHash: string | null;
 };
 
-function toView(stored: StoredView): View {
+function toView(stored: StoredView & { server: string | null }): View {
   return {
     mode: stored.mode as Mode,
     apps: stored.apps === null ? null : JSON.parse(stored.apps),
     enabled: JSON.parse(stored.enabled),
+    // Of a chat, whose key it is part of, "" is none.
+    server: stored.server === "" ? null : stored.server,
   };
 }
 
@@ -92,7 +102,7 @@ function fromView(view: View): StoredView {
 }
 
 function toEntry(stored: Row): Entry {
-  const { chatPk, ticketHash, mode, apps, enabled, ...rest } = stored;
+  const { chatPk, ticketHash, mode, apps, enabled, server, ...rest } = stored;
   return {
     chatPk,
     ticketHash,
@@ -102,10 +112,13 @@ function toEntry(stored: Row): Entry {
       capabilities: JSON.parse(rest.capabilities),
       logLevel: rest.logLevel as Session["logLevel"],
       subscriptions: JSON.parse(rest.subscriptions ?? "[]"),
-      view: toView({ mode, apps, enabled }),
+      view: toView({ mode, apps, enabled, server }),
     },
   };
 }
+
+/** In place of an identity. */
+const EVERYBODY = "";
 
 /** How soon the cache learns of what another process has changed. */
 const LOOK_MS = 100;
@@ -123,16 +136,21 @@ export function createSessionStore(wiring: {
 }): SessionStore {
   const { db, writer, takeStream, now } = wiring;
   const cache = new LRUCache<string, Entry>({ max: wiring.cacheSize });
+  // Of sessions that have ended too: nothing is found under their ids.
+  const idsByPk = new LRUCache<number, string>({ max: wiring.cacheSize });
+  // Ids of the sessions with subscriptions, by identity.
+  const subscribers = new LRUCache<string, string[]>({ max: wiring.cacheSize });
 
   let seenVersion = wiring.othersVersion();
   let lookedAt = now();
-  function forgetWhatOthersChanged(): void {
-    if (now() - lookedAt < LOOK_MS) return;
+  function forgetWhatOthersChanged(withinMs: number): void {
+    if (now() - lookedAt < withinMs) return;
     lookedAt = now();
     const version = wiring.othersVersion();
     if (version === seenVersion) return;
     seenVersion = version;
     cache.clear();
+    subscribers.clear();
   }
 
   const select = () =>
@@ -159,6 +177,7 @@ export function createSessionStore(wiring: {
           eq(chats.workspace, sql.placeholder("workspace")),
           eq(chats.subject, sql.placeholder("subject")),
           eq(chats.chat, sql.placeholder("chat")),
+          eq(chats.server, sql.placeholder("server")),
         ),
       )
       .prepare(),
@@ -166,6 +185,27 @@ export function createSessionStore(wiring: {
   const byChatPk = later(() =>
     select()
       .where(eq(sessions.chatPk, sql.placeholder("chatPk")))
+      .prepare(),
+  );
+  const subscribed = () => db.select({ id: sessions.id }).from(sessions);
+  const subscribedOf = later(() =>
+    subscribed()
+      .where(
+        and(
+          eq(sessions.workspace, sql.placeholder("workspace")),
+          eq(sessions.subject, sql.placeholder("subject")),
+          isNotNull(sessions.subscriptions),
+        ),
+      )
+      .orderBy(desc(sessions.pk))
+      .limit(sql.placeholder("limit"))
+      .prepare(),
+  );
+  const subscribedAll = later(() =>
+    subscribed()
+      .where(isNotNull(sessions.subscriptions))
+      .orderBy(desc(sessions.pk))
+      .limit(sql.placeholder("limit"))
       .prepare(),
   );
   const insertSession = later(() =>
@@ -183,6 +223,7 @@ export function createSessionStore(wiring: {
         mode: sql.placeholder("mode"),
         apps: sql.placeholder("apps"),
         enabled: sql.placeholder("enabled"),
+        server: sql.placeholder("server"),
         ticketHash: sql.placeholder("ticketHash"),
         createdAt: sql.placeholder("at"),
         lastSeenAt: sql.placeholder("at"),
@@ -196,26 +237,42 @@ export function createSessionStore(wiring: {
     return entry;
   }
 
-  function load(id: string): Entry | null {
-    forgetWhatOthersChanged();
+  function load(id: string, withinMs = LOOK_MS): Entry | null {
+    forgetWhatOthersChanged(withinMs);
     const cached = cache.get(id);
     if (cached) return cached;
     const stored = byId().get({ id });
     return stored ? remember(stored) : null;
   }
 
-  function findChat(who: Identity, chat: string) {
+  function loadByPk(pk: number): Entry | null {
+    const id = idsByPk.get(pk) ?? byPk().get({ pk })?.id;
+    if (id === undefined) return null;
+    idsByPk.set(pk, id);
+    // Who asks by number may just have heard that another process has changed something.
+    return load(id, 0);
+  }
+
+  function findChat(who: Identity, chat: string, server: string | null) {
     return byChat().get({
       workspace: who.workspace,
       subject: who.subject,
       chat,
+      server: server ?? "",
     });
+  }
+
+  /** The subscriptions of a session of this identity have changed. */
+  function forgetSubscribers(who: Identity): void {
+    subscribers.delete(identityKey(who));
+    subscribers.delete(EVERYBODY);
   }
 
   /** Inside a transaction. */
   function insertChat(
     { workspace, subject }: Identity,
     chat: string,
+    server: string | null,
     stored: StoredView,
     at: number,
   ): number {
@@ -225,6 +282,7 @@ export function createSessionStore(wiring: {
         workspace,
         subject,
         chat,
+        server: server ?? "",
         ...stored,
         createdAt: at,
         lastSeenAt: at,
@@ -259,7 +317,10 @@ export function createSessionStore(wiring: {
           : { capabilities: JSON.stringify(capabilities) }),
         ...(subscriptions === undefined
           ? {}
-          : { subscriptions: JSON.stringify(subscriptions) }),
+          : {
+              subscriptions:
+                subscriptions.length > 0 ? JSON.stringify(subscriptions) : null,
+            }),
         // An edit of the chat alone must still be a statement.
         pk,
       })
@@ -296,7 +357,8 @@ export function createSessionStore(wiring: {
       const { chat, view, viewChanges, at, ticketHash, renegotiated, ...rest } =
         opening;
       const result = await writer.write(() => {
-        const kept = chat === null ? null : findChat(opening, chat);
+        const { server } = view;
+        const kept = chat === null ? null : findChat(opening, chat, server);
         const live = kept ? byChatPk().get({ chatPk: kept.pk }) : undefined;
         if (kept && live) {
           return {
@@ -326,7 +388,7 @@ export function createSessionStore(wiring: {
             .where(eq(chats.pk, chatPk))
             .run();
         } else if (chat !== null) {
-          chatPk = insertChat(opening, chat, fromView(view), at);
+          chatPk = insertChat(opening, chat, server, fromView(view), at);
         }
         const pk = takeStream();
         insertSession().run({
@@ -339,6 +401,7 @@ export function createSessionStore(wiring: {
           client: rest.client && JSON.stringify(rest.client),
           capabilities: JSON.stringify(rest.capabilities),
           ...fromView(view),
+          server,
           ticketHash,
           at,
         });
@@ -354,21 +417,21 @@ export function createSessionStore(wiring: {
     },
 
     findByPk(who, pk) {
-      const stored = byPk().get({ pk });
-      return stored && sameIdentity(stored, who)
-        ? (load(stored.id)?.session ?? null)
-        : null;
+      const entry = loadByPk(pk);
+      return entry && sameIdentity(entry.session, who) ? entry.session : null;
     },
 
     findTicketed(who, pk) {
-      const stored = byPk().get({ pk });
-      return stored && stored.ticketHash !== null && sameIdentity(stored, who)
-        ? (load(stored.id)?.session ?? null)
+      const entry = loadByPk(pk);
+      return entry &&
+        entry.ticketHash !== null &&
+        sameIdentity(entry.session, who)
+        ? entry.session
         : null;
     },
 
-    findByChat(who, chat) {
-      const kept = findChat(who, chat);
+    findByChat(who, chat, server) {
+      const kept = findChat(who, chat, server);
       const stored = kept ? byChatPk().get({ chatPk: kept.pk }) : undefined;
       return stored ? (load(stored.id)?.session ?? null) : null;
     },
@@ -380,18 +443,18 @@ export function createSessionStore(wiring: {
         : null;
     },
 
-    findChat(who, chat) {
-      const kept = findChat(who, chat);
+    findChat(who, chat, server) {
+      const kept = findChat(who, chat, server);
       return kept ? { view: toView(kept), lastSeenAt: kept.lastSeenAt } : null;
     },
 
-    async editChat({ workspace, subject }, chat, rule, at) {
+    async editChat({ workspace, subject }, chat, server, rule, at) {
       const who = { workspace, subject };
       const live = await writer.write(() => {
-        const kept = findChat(who, chat);
+        const kept = findChat(who, chat, server);
         const stored = fromView(rule(kept ? toView(kept) : null));
         if (!kept) {
-          insertChat(who, chat, stored, at);
+          insertChat(who, chat, server, stored, at);
           return null;
         }
         db.update(chats)
@@ -412,20 +475,45 @@ export function createSessionStore(wiring: {
           and(
             eq(chats.workspace, who.workspace),
             eq(chats.subject, who.subject),
+            eq(chats.server, ""),
           ),
         )
         .orderBy(desc(chats.lastSeenAt), desc(chats.pk))
         .all(),
 
+    subscribed(who, limit) {
+      forgetWhatOthersChanged(LOOK_MS);
+      const key = who ? identityKey(who) : EVERYBODY;
+      let ids = subscribers.get(key);
+      if (!ids) {
+        const of = who && {
+          workspace: who.workspace,
+          subject: who.subject,
+        };
+        ids = (
+          of
+            ? subscribedOf().all({ ...of, limit })
+            : subscribedAll().all({ limit })
+        ).map(({ id }) => id);
+        subscribers.set(key, ids);
+      }
+      return ids
+        .map((id) => load(id)?.session)
+        .filter((session) => session !== undefined);
+    },
+
     async edit(pk, rule) {
+      let subscribed = false;
       const entry = await writer.write(() => {
         const stored = byPk().get({ pk });
         if (!stored) return null;
         const current = toEntry(stored);
         const edit = rule(current.session);
+        subscribed = edit?.subscriptions !== undefined;
         return edit === null ? current : applyEdit(current, edit);
       });
       if (entry) cache.set(entry.session.id, entry);
+      if (entry && subscribed) forgetSubscribers(entry.session);
       return entry?.session ?? null;
     },
 

@@ -14,9 +14,17 @@ const context = (more: Partial<InputContext> = {}): InputContext => ({
   ask: "stateless",
   ...more,
 });
-const question = (mode: string): InputRequired => ({
+const question = (
+  mode: string,
+  url = "https://example.com/",
+): InputRequired => ({
   resultType: "input_required",
-  inputRequests: { q: { method: "elicitation/create", params: { mode } } },
+  inputRequests: {
+    q: {
+      method: "elicitation/create",
+      params: { mode, ...(mode === "url" ? { url } : {}) },
+    },
+  },
   requestState: "the state",
 });
 
@@ -115,6 +123,22 @@ describe("a question", () => {
       }
     },
   );
+
+  test.each([
+    ["javascript:alert(1)"],
+    ["file:///etc/passwd"],
+    ["data:text/html,x"],
+    ["//example.com"],
+    [""],
+  ])("to open %j is never put", async (url) => {
+    const able = context({ capabilities: { elicitation: { url: {} } } });
+    const run = inputs.run(able, "tools/call", {}, async () =>
+      question("url", url),
+    );
+    expect(await run.catch((error: unknown) => error)).toMatchObject({
+      code: "upstream_failed",
+    });
+  });
 
   test("of a kind that no client answers is a failure of who asks", async () => {
     const run = inputs.run(context(), "tools/call", {}, async () => ({
