@@ -4,30 +4,27 @@ import type { OAuthClient } from "../core/oauth.ts";
 import type { Principal } from "../core/principal.ts";
 import type { Clock, Ids, Log, Vault } from "../core/runtime.ts";
 import type {
-  OAuthDiscovery,
   SharedSecret,
   Upstream,
   UpstreamAccess,
   UpstreamAccounts,
+  UpstreamOAuth,
   UpstreamStore,
 } from "../core/upstream.ts";
 import type { Connecting, Member } from "./connecting.ts";
 import { createConnecting } from "./connecting.ts";
 import { createSeals, isDue, withoutKey } from "./grant.ts";
 import type { Registering } from "./registering.ts";
-import { createRegistering } from "./registering.ts";
+import { createRegistering, takesAPerson } from "./registering.ts";
 import type { Held } from "./renewals.ts";
 import { createRenewals } from "./renewals.ts";
 import { createSingleFlight } from "./single-flight.ts";
 
 /** How members are let in at registered servers, and how they get there. */
 export type Accounts = UpstreamAccounts &
+  UpstreamOAuth &
   Connecting &
-  Pick<Registering, "manual" | "disconnect" | "redirectUrl"> & {
-    /** Registers us for the server where that has to be; see {@link Registering.prepare}. */
-    prepare(upstream: Upstream): Promise<Upstream>;
-    /** See {@link OAuthClient.discover}. */
-    discover(url: string): Promise<OAuthDiscovery>;
+  Pick<Registering, "redirectUrl"> & {
     /** What is kept of a member's own token; null for none. */
     sealOwnToken(
       upstream: Upstream,
@@ -312,11 +309,18 @@ export function createAccounts(options: AccountsOptions): Accounts {
 
   return {
     ...connecting,
-    manual: registering.manual,
+    configure: registering.configure,
     disconnect: registering.disconnect,
     redirectUrl: registering.redirectUrl,
     discover: oauth.discover,
-    prepare: async (upstream) => (await registering.prepare(upstream)).upstream,
+    prepare: (upstream) =>
+      registering.prepare(upstream).then(
+        () => true,
+        (error: unknown) => {
+          if (takesAPerson(error)) return false;
+          throw error;
+        },
+      ),
     sealOwnToken: seals.sealOwnToken,
     sealShared: seals.sealShared,
     access(upstream: Upstream, principal: Principal) {

@@ -54,6 +54,8 @@ export type Return = {
 /** How long a link is good, and the way to the authorization server and back may take. */
 export const CONNECT_MS = 600_000;
 
+const base64url = { alphabet: "base64url", omitPadding: true } as const;
+
 export function createConnecting(options: {
   upstreams: UpstreamStore;
   oauth: OAuthClient;
@@ -196,9 +198,9 @@ export function createConnecting(options: {
             usual.filter((scope) => scope === "offline_access"),
           )
         : usual;
-      const state = ids.secret() + ids.secret();
+      const state = ids.random(32).toBase64(base64url);
       const stateHash = hash(state);
-      const browser = ids.secret();
+      const browser = ids.random(32).toBase64(base64url);
       const redirectUrl = registering.redirectUrl();
       const begun = await oauth.begin(prepared, { redirectUrl, scopes, state });
       const flow: SealedFlow = {
