@@ -129,6 +129,27 @@ function isNetwork(text: string): boolean {
   return /^\d{1,3}$/.test(bits) && Number(bits) <= (version === 6 ? 128 : 32);
 }
 
+const destinations = list.transform((values, context) =>
+  values.map((value) => {
+    if (isNetwork(value) || isHostName(value.replace(/^\*\./, "")))
+      return value;
+    context.addIssue(
+      `${value} is not an address, a network such as 10.0.0.0/8, or a host name such as my-server or *.example.internal, without a port`,
+    );
+    return z.NEVER;
+  }),
+);
+
+/** A name that is none other to a URL: no address in another notation. */
+function isHostName(text: string): boolean {
+  const labels = text.split(".");
+  return (
+    labels.every((label) => /^[\w-]+$/.test(label)) &&
+    URL.parse(`http://${text}/`)?.hostname === text.toLowerCase() &&
+    !isNetwork(text)
+  );
+}
+
 /** A private key in PEM, or a JWK with a private or symmetric part. */
 function isSecret(text: string): boolean {
   if (text.includes("PRIVATE KEY")) return true;
@@ -159,6 +180,7 @@ const schema = z
     ALLOWED_ORIGINS: origins,
     ALLOWED_HOSTS: list,
     TRUSTED_PROXIES: addresses,
+    OUTBOUND_ALLOW: destinations,
     DATA_DIR: z.string().min(1).default("./data"),
     MEMBRANE_API_URI: httpUrl.default("https://api.getmembrane.com"),
     MEMBRANE_WORKSPACE_KEY: z.string().min(1).max(256).optional(),

@@ -114,6 +114,45 @@ describe("readConfig", () => {
   });
 });
 
+describe("what may be reached although it is not public", () => {
+  test("is nothing by default", () => {
+    expect(readConfig({}).OUTBOUND_ALLOW).toEqual([]);
+  });
+
+  test("is addresses, networks, names and the names of a domain", () => {
+    const good =
+      "10.0.0.0/8, 127.0.0.1, ::1, fd00::/8, my-server, my_server, *.example.internal, MCP.example.com";
+    expect(readConfig({ OUTBOUND_ALLOW: good }).OUTBOUND_ALLOW).toHaveLength(8);
+  });
+
+  test.each([
+    "10.0.0.0/33",
+    "10.0.0.1/8/8",
+    "127.1",
+    "2130706433",
+    "0x7f.1",
+    "999.1.1.1",
+    "*.127.0.0.1",
+    "*",
+    "*.",
+    "*.*.example.com",
+    "a.*.example.com",
+    "my-server:8000",
+    "http://my-server",
+    "user@my-server",
+    "my-server.",
+    "my..server",
+    "[::1]",
+    "bücher.example",
+    "①②⑦.0.0.1",
+    "my server",
+  ])("%s is named as a fault", (bad) => {
+    expect(() =>
+      readConfig({ OUTBOUND_ALLOW: `127.0.0.1,${bad},my-server` }),
+    ).toThrow(`OUTBOUND_ALLOW: ${bad} is not an address, a network`);
+  });
+});
+
 describe("describeConfig", () => {
   test("shows what is in effect in a form that can be set again, and no secret", () => {
     const text = describeConfig(
