@@ -4,6 +4,7 @@ import type { Authenticator, FailureLimit } from "./core/principal.ts";
 import { GatewayError, describeError } from "./core/errors.ts";
 import type { Clock, Ids, Log } from "./core/runtime.ts";
 import type { Source } from "./core/source.ts";
+import { createAccounts } from "./gateway/accounts.ts";
 import { createCatalogs } from "./gateway/catalog.ts";
 import { createFailureLimit } from "./gateway/failure-limit.ts";
 import { createApiKeys, createKeyAuthenticator } from "./gateway/keys.ts";
@@ -16,6 +17,7 @@ import type { HttpHandler } from "./http/server.ts";
 import { createHttp } from "./http/server.ts";
 import { HEARTBEAT_MS, createMcpDoor } from "./mcp/door.ts";
 import { randomIds, systemClock } from "./runtime/machine.ts";
+import { createOutbound } from "./runtime/outbound.ts";
 import { createVault } from "./runtime/vault.ts";
 import type { MembraneApi } from "./sources/membrane/client.ts";
 import { createMembraneApi } from "./sources/membrane/client.ts";
@@ -24,6 +26,7 @@ import { createTokenMint } from "./sources/membrane/mint.ts";
 import { createMembraneSource } from "./sources/membrane/source.ts";
 import type { VerificationOptions } from "./sources/membrane/verification.ts";
 import { createVerifier } from "./sources/membrane/verifier.ts";
+import { createOAuthClient } from "./sources/mcp/oauth.ts";
 import { openSqlite } from "./store/sqlite/sqlite.ts";
 import { buildToolIndex } from "./store/sqlite/tool-index.ts";
 import { version } from "./version.ts";
@@ -87,6 +90,26 @@ export function createApp(options: AppOptions): App {
       log.error("storage failed", { reason: describeError(error) });
       options.onStorageFailure?.();
     },
+  });
+  const outbound = createOutbound({
+    allow: config.OUTBOUND_ALLOW,
+    userAgent: `membrane-mcp/${version}`,
+  });
+  let address: string | null = null;
+  const baseUrl = () => publicUrl ?? address ?? browserUrl(config, config.PORT);
+  const ownClientId = () => `${baseUrl()}/oauth/client.json`;
+  const accounts = createAccounts({
+    upstreams: store.upstreams,
+    vault,
+    oauth: createOAuthClient(outbound),
+    clock,
+    ids,
+    log,
+    baseUrl,
+    // Authorization servers take it from https only.
+    clientIdUrl: () =>
+      config.OAUTH_CLIENT_ID_URL ??
+      (baseUrl().startsWith("https:") ? ownClientId() : null),
   });
   const membrane = membraneApi(config);
   const sources = options.sources ?? [createMembraneSource({ api: membrane })];
@@ -163,6 +186,10 @@ export function createApp(options: AppOptions): App {
     tickets: mcp.sse,
     tokenInQuery: config.TOKEN_IN_QUERY,
     keys: createApiKeys({ store: store.apiKeys, clock, ids }),
+    connecting: { ...accounts, clientId: ownClientId },
+    upstreams: store.upstreams,
+    mac: vault.mac,
+    secret: ids.secret,
     sessions: store.sessions,
     sourceHealth: catalogs.health,
     // Membrane issues tokens for this resource; with a key of its own the operator's product does.
@@ -228,9 +255,10 @@ export function createApp(options: AppOptions): App {
         { cause },
       );
     }
-    const address = `http://${config.HOST.includes(":") ? `[${config.HOST}]` : config.HOST}:${server.port}`;
-    log.info("listening", { address, version });
-    return address;
+    const at = `http://${bracketed(config.HOST)}:${server.port}`;
+    address = browserUrl(config, server.port ?? config.PORT);
+    log.info("listening", { address: at, version });
+    return at;
   }
 
   async function shutDown(): Promise<void> {
@@ -257,6 +285,16 @@ export function createApp(options: AppOptions): App {
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+function bracketed(host: string): string {
+  return host.includes(":") ? `[${host}]` : host;
+}
+
+/** Where a browser on this machine finds us. */
+function browserUrl({ HOST }: Config, port: number): string {
+  const every = HOST === "0.0.0.0" || HOST === "::";
+  return `http://${every ? "localhost" : bracketed(HOST)}:${port}`;
 }
 
 /** How far the clocks of those who sign tokens may differ from ours. */

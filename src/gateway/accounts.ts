@@ -11,8 +11,9 @@ import type {
   UpstreamOAuth,
   UpstreamStore,
 } from "../core/upstream.ts";
-import type { Connecting, Member } from "./connecting.ts";
+import type { Connecting } from "./connecting.ts";
 import { createConnecting } from "./connecting.ts";
+import type { Member } from "./grant.ts";
 import { createSeals, isDue, withoutKey } from "./grant.ts";
 import type { Registering } from "./registering.ts";
 import { createRegistering, takesAPerson } from "./registering.ts";
@@ -67,7 +68,7 @@ export function createAccounts(options: AccountsOptions): Accounts {
     seals,
     clock,
     log,
-    needed: (upstream, subject, code) => needed(upstream, { subject }, code),
+    needed,
     forgetClient: registering.forgetClient,
   });
   const once = createSingleFlight<true>();
@@ -75,16 +76,11 @@ export function createAccounts(options: AccountsOptions): Accounts {
   /** What the member has to do, as data; on our own origin only. */
   function needed(
     upstream: Upstream,
-    member: Pick<Member, "subject"> & { name?: string | null },
+    member: Member,
     code: "mcp_auth_required" | "mcp_auth_expired",
     message = messages[code],
   ): GatewayError {
-    const { id: serverId, authType, appUuid, workspace, name } = upstream;
-    const who = {
-      workspace,
-      subject: member.subject,
-      name: member.name ?? null,
-    };
+    const { id: serverId, authType, appUuid, name } = upstream;
     return new GatewayError("needs_authorization", `${name}: ${message}.`, {
       data: {
         code,
@@ -92,7 +88,7 @@ export function createAccounts(options: AccountsOptions): Accounts {
         authType,
         serverId,
         ...(authType === "oauth"
-          ? { authorizeUrl: connecting.authorizeUrl(upstream, who) }
+          ? { authorizeUrl: connecting.authorizeUrl(upstream, member) }
           : authType === "direct_auth"
             ? { appUuid }
             : {}),
@@ -179,7 +175,7 @@ export function createAccounts(options: AccountsOptions): Accounts {
     const { subject } = member;
 
     async function current(): Promise<Held> {
-      const held = renewals.held(upstream, subject);
+      const held = renewals.held(upstream, member);
       const { credential, grant } = held;
       const now = clock.now();
       if (!isDue(grant, credential.expiresAt, now)) return held;
@@ -188,7 +184,7 @@ export function createAccounts(options: AccountsOptions): Accounts {
       try {
         return await renewals.renew(
           upstream,
-          subject,
+          member,
           grant.accessToken!,
           false,
         );
@@ -205,7 +201,7 @@ export function createAccounts(options: AccountsOptions): Accounts {
       sent: string,
       challenge: string | null,
     ): Promise<true> {
-      const held = renewals.held(upstream, subject);
+      const held = renewals.held(upstream, member);
       const { grant } = held;
       if (grant.accessToken !== sent) return true;
       const { resourceMetadata } = readChallenge(challenge);
@@ -218,7 +214,7 @@ export function createAccounts(options: AccountsOptions): Accounts {
         await renewals.expire(upstream, held, why);
         throw needed(upstream, member, "mcp_auth_expired");
       }
-      await renewals.renew(upstream, subject, sent, true);
+      await renewals.renew(upstream, member, sent, true);
       return true;
     }
 
@@ -238,7 +234,7 @@ export function createAccounts(options: AccountsOptions): Accounts {
 
     /** The server wants more than was granted: the member is asked for all of it together, three times at most. */
     async function stepUp(asked: string[]): Promise<never> {
-      const { credential, grant } = renewals.held(upstream, subject);
+      const { credential, grant } = renewals.held(upstream, member);
       const now = clock.now();
       const late = now - grant.authorizedAt > ROUNDS_MS;
       const rounds = late ? 1 : grant.rounds;
@@ -280,7 +276,7 @@ export function createAccounts(options: AccountsOptions): Accounts {
         if (status === 403) {
           const { error, scopes } = readChallenge(challenge);
           if (error !== "insufficient_scope") throw forbidden(upstream);
-          const { grant } = renewals.held(upstream, subject);
+          const { grant } = renewals.held(upstream, member);
           return grant.accessToken === sent ? stepUp(scopes) : true;
         }
         return once(`${upstream.id}\u0000${subject}\u0000${sent}`, () =>

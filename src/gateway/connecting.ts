@@ -1,7 +1,6 @@
 import { uniteScopes } from "../core/challenge.ts";
 import { GatewayError } from "../core/errors.ts";
 import type { AuthorizationServer, OAuthClient } from "../core/oauth.ts";
-import type { Identity } from "../core/principal.ts";
 import type { Clock, Ids, Log } from "../core/runtime.ts";
 import type {
   OAuthFlow,
@@ -9,14 +8,11 @@ import type {
   UpstreamEdit,
   UpstreamStore,
 } from "../core/upstream.ts";
-import type { Grant, SealedFlow, Seals } from "./grant.ts";
+import type { Grant, Member, SealedFlow, Seals } from "./grant.ts";
 import { newGrant, withoutKey } from "./grant.ts";
 import type { Registering } from "./registering.ts";
 import { changedError, goneError, readGrant } from "./registering.ts";
 import { refusalOf } from "./renewals.ts";
-
-/** Who is connected: the owner of what the authorization server grants. */
-export type Member = Identity & { name: string | null };
 
 /** The browser's way to an authorization server and back. */
 export type Connecting = {

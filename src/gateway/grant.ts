@@ -1,10 +1,14 @@
 import type { Authorization, OAuthIdentity, Tokens } from "../core/oauth.ts";
+import type { Identity } from "../core/principal.ts";
 import type { Vault } from "../core/runtime.ts";
 import type { SealContext } from "../core/sealed.ts";
 import { sealContexts } from "../core/sealed.ts";
 import type { Credential, SharedSecret, Upstream } from "../core/upstream.ts";
 
 /** What is sealed with servers and credentials, and to what each of it belongs. */
+
+/** Who is connected: the owner of what an authorization server grants. */
+export type Member = Identity & { name: string | null };
 
 /** What a member has been granted. */
 export type Grant = {
