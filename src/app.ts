@@ -17,6 +17,8 @@ import type { HttpHandler } from "./http/server.ts";
 import { createHttp } from "./http/server.ts";
 import { HEARTBEAT_MS, createMcpDoor } from "./mcp/door.ts";
 import { randomIds, systemClock } from "./runtime/machine.ts";
+import { createRegisteredServers } from "./registered-servers.ts";
+import { createOutbound } from "./runtime/outbound.ts";
 import { createVault } from "./runtime/vault.ts";
 import type { MembraneApi } from "./sources/membrane/client.ts";
 import { createMembraneApi } from "./sources/membrane/client.ts";
@@ -89,8 +91,31 @@ export function createApp(options: AppOptions): App {
       options.onStorageFailure?.();
     },
   });
+  const outbound = createOutbound({
+    allow: config.OUTBOUND_ALLOW,
+    userAgent: `membrane-mcp/${version}`,
+  });
+  let address: string | null = null;
+  const baseUrl = () => publicUrl ?? address ?? browserUrl(config, config.PORT);
+  const ownClientId = () => `${baseUrl()}/oauth/client.json`;
+  const gatewayId = Buffer.from(store.secret("gateway")).toString("hex", 0, 8);
+  const servers = createRegisteredServers({
+    config,
+    store,
+    vault,
+    outbound,
+    clock,
+    ids,
+    log,
+    gatewayId,
+    baseUrl,
+    ownClientId,
+  });
   const membrane = membraneApi(config);
-  const sources = options.sources ?? [createMembraneSource({ api: membrane })];
+  const sources = [
+    ...(options.sources ?? [createMembraneSource({ api: membrane })]),
+    servers.source,
+  ];
   const catalogs = createCatalogs({
     sources,
     names: store.names,
@@ -136,7 +161,6 @@ export function createApp(options: AppOptions): App {
   });
 
   const limit = createFailureLimit(clock);
-  const gatewayId = Buffer.from(store.secret("gateway")).toString("hex", 0, 8);
   const reseal = createResealing({ sealed: store.sealed, vault, log });
 
   let draining = false;
@@ -167,6 +191,10 @@ export function createApp(options: AppOptions): App {
     tickets: mcp.sse,
     tokenInQuery: config.TOKEN_IN_QUERY,
     keys: createApiKeys({ store: store.apiKeys, clock, ids }),
+    connecting: { ...servers.accounts, clientId: ownClientId },
+    upstreams: store.upstreams,
+    mac: vault.mac,
+    secret: ids.secret,
     sessions: store.sessions,
     sourceHealth: catalogs.health,
     // Membrane issues tokens for this resource; with a key of its own the operator's product does.
@@ -188,9 +216,14 @@ export function createApp(options: AppOptions): App {
     timers.push(
       // The executable starts reluctant to compile what only the start runs (--compile-jit-policy).
       setTimeout(() => Bun.unsafe.setJITPolicy(1), STARTED_MS),
-      setInterval(() => mcp.tick(), HEARTBEAT_MS),
+      setInterval(tick, HEARTBEAT_MS),
       setInterval(() => void retainAll(), RETENTION_MS),
     );
+  }
+
+  function tick(): void {
+    mcp.tick();
+    servers.tick();
   }
 
   async function retainAll(): Promise<void> {
@@ -232,9 +265,10 @@ export function createApp(options: AppOptions): App {
         { cause },
       );
     }
-    const address = `http://${config.HOST.includes(":") ? `[${config.HOST}]` : config.HOST}:${server.port}`;
-    log.info("listening", { address, version });
-    return address;
+    const at = `http://${bracketed(config.HOST)}:${server.port}`;
+    address = browserUrl(config, server.port ?? config.PORT);
+    log.info("listening", { address: at, version });
+    return at;
   }
 
   async function shutDown(): Promise<void> {
@@ -243,6 +277,7 @@ export function createApp(options: AppOptions): App {
     const stopped = server?.stop();
     await mcp.drain(config.DRAIN_TIMEOUT);
     for (const timer of timers) clearInterval(timer);
+    servers.source.close();
     // Answers on their way to a slow reader get a moment.
     await Promise.race([stopped, Bun.sleep(LAST_BYTES_MS)]);
     await server?.stop(true);
@@ -257,10 +292,20 @@ export function createApp(options: AppOptions): App {
     begin,
     start,
     retain: retainAll,
-    tick: mcp.tick,
+    tick,
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+function bracketed(host: string): string {
+  return host.includes(":") ? `[${host}]` : host;
+}
+
+/** Where a browser on this machine finds us. */
+function browserUrl({ HOST }: Config, port: number): string {
+  const every = HOST === "0.0.0.0" || HOST === "::";
+  return `http://${every ? "localhost" : bracketed(HOST)}:${port}`;
 }
 
 /** How far the clocks of those who sign tokens may differ from ours. */

@@ -181,6 +181,9 @@ const schema = z
     ALLOWED_HOSTS: list,
     TRUSTED_PROXIES: addresses,
     OUTBOUND_ALLOW: destinations,
+    OAUTH_CLIENT_ID_URL: httpUrl
+      .refine((url) => url.startsWith("https:"), "must be an https URL")
+      .optional(),
     DATA_DIR: z.string().min(1).default("./data"),
     MEMBRANE_API_URI: httpUrl.default("https://api.getmembrane.com"),
     MEMBRANE_WORKSPACE_KEY: z.string().min(1).max(256).optional(),

@@ -9,6 +9,16 @@ import { createMcpSource } from "./sources/mcp/source.ts";
 import { version } from "./version.ts";
 
 /** Registered MCP servers, wired: the source of what they have, and who is let in with what. */
+export type RegisteredServers = {
+  source: McpSource;
+  accounts: Accounts;
+  /** Notices what another process has changed, and closes what nobody needs; every few seconds. */
+  tick(): void;
+};
+
+/** Members that are connected to a server at the same time. */
+const MAX_CONNECTIONS = 1000;
+
 export function createRegisteredServers(wiring: {
   config: Config;
   store: Pick<Store, "upstreams">;
@@ -20,19 +30,23 @@ export function createRegisteredServers(wiring: {
   gatewayId: string;
   /** Our own address as users see it. */
   baseUrl: () => string;
-}): { source: McpSource; accounts: Accounts } {
+  /** Of our client metadata. */
+  ownClientId: () => string;
+}): RegisteredServers {
   const { config, store, vault, outbound, clock, ids, log, baseUrl } = wiring;
   const { upstreams } = store;
   const accounts = createAccounts({
     upstreams,
     vault,
-    oauth: createOAuthClient({ outbound, clientName: "membrane-mcp" }),
+    oauth: createOAuthClient(outbound),
     clock,
     ids,
     log,
     baseUrl,
+    // Authorization servers take it from https only.
     clientIdUrl: () =>
-      baseUrl().startsWith("https:") ? `${baseUrl()}/oauth/client.json` : null,
+      config.OAUTH_CLIENT_ID_URL ??
+      (baseUrl().startsWith("https:") ? wiring.ownClientId() : null),
   });
   const source = createMcpSource({
     store: upstreams,
@@ -47,13 +61,16 @@ export function createRegisteredServers(wiring: {
     freshMs: config.CATALOG_TTL / 2,
   });
   upstreams.onChange(({ upstream, subject }) => {
+    const { workspace } = upstream;
     source.connector.drop(upstream.id, subject ?? undefined);
-    source.changed(
-      subject === null ? null : { workspace: upstream.workspace, subject },
-    );
+    source.changed(subject === null ? null : { workspace, subject });
   });
-  return { source, accounts };
+  return {
+    source,
+    accounts,
+    tick() {
+      if (upstreams.changedElsewhere().length > 0) source.changed(null);
+      source.tick();
+    },
+  };
 }
-
-/** Members that are connected to a server at the same time. */
-const MAX_CONNECTIONS = 1000;

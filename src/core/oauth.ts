@@ -95,3 +95,17 @@ export type OAuthClient = {
     token: { token: string; hint: "access_token" | "refresh_token" },
   ): Promise<void>;
 };
+
+/** What we say of ourselves to authorization servers (RFC 7591 §2), by hand of theirs or in a document of ours. */
+export function clientMetadata(redirectUrl: string) {
+  const { protocol, hostname } = new URL(redirectUrl);
+  const local =
+    protocol === "http:" && /^(localhost|127\..*|\[::1\])$/.test(hostname);
+  return {
+    client_name: "membrane-mcp",
+    redirect_uris: [redirectUrl],
+    grant_types: ["authorization_code", "refresh_token"],
+    response_types: ["code"],
+    application_type: local ? ("native" as const) : ("web" as const),
+  };
+}

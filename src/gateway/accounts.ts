@@ -4,30 +4,28 @@ import type { OAuthClient } from "../core/oauth.ts";
 import type { Principal } from "../core/principal.ts";
 import type { Clock, Ids, Log, Vault } from "../core/runtime.ts";
 import type {
-  OAuthDiscovery,
   SharedSecret,
   Upstream,
   UpstreamAccess,
   UpstreamAccounts,
+  UpstreamOAuth,
   UpstreamStore,
 } from "../core/upstream.ts";
-import type { Connecting, Member } from "./connecting.ts";
+import type { Connecting } from "./connecting.ts";
 import { createConnecting } from "./connecting.ts";
+import type { Member } from "./grant.ts";
 import { createSeals, isDue, withoutKey } from "./grant.ts";
 import type { Registering } from "./registering.ts";
-import { createRegistering } from "./registering.ts";
+import { createRegistering, takesAPerson } from "./registering.ts";
 import type { Held } from "./renewals.ts";
 import { createRenewals } from "./renewals.ts";
 import { createSingleFlight } from "./single-flight.ts";
 
 /** How members are let in at registered servers, and how they get there. */
 export type Accounts = UpstreamAccounts &
+  UpstreamOAuth &
   Connecting &
-  Pick<Registering, "manual" | "disconnect" | "redirectUrl"> & {
-    /** Registers us for the server where that has to be; see {@link Registering.prepare}. */
-    prepare(upstream: Upstream): Promise<Upstream>;
-    /** See {@link OAuthClient.discover}. */
-    discover(url: string): Promise<OAuthDiscovery>;
+  Pick<Registering, "redirectUrl"> & {
     /** What is kept of a member's own token; null for none. */
     sealOwnToken(
       upstream: Upstream,
@@ -70,7 +68,7 @@ export function createAccounts(options: AccountsOptions): Accounts {
     seals,
     clock,
     log,
-    needed: (upstream, subject, code) => needed(upstream, { subject }, code),
+    needed,
     forgetClient: registering.forgetClient,
   });
   const once = createSingleFlight<true>();
@@ -78,16 +76,11 @@ export function createAccounts(options: AccountsOptions): Accounts {
   /** What the member has to do, as data; on our own origin only. */
   function needed(
     upstream: Upstream,
-    member: Pick<Member, "subject"> & { name?: string | null },
+    member: Member,
     code: "mcp_auth_required" | "mcp_auth_expired",
     message = messages[code],
   ): GatewayError {
-    const { id: serverId, authType, appUuid, workspace, name } = upstream;
-    const who = {
-      workspace,
-      subject: member.subject,
-      name: member.name ?? null,
-    };
+    const { id: serverId, authType, appUuid, name } = upstream;
     return new GatewayError("needs_authorization", `${name}: ${message}.`, {
       data: {
         code,
@@ -95,7 +88,7 @@ export function createAccounts(options: AccountsOptions): Accounts {
         authType,
         serverId,
         ...(authType === "oauth"
-          ? { authorizeUrl: connecting.authorizeUrl(upstream, who) }
+          ? { authorizeUrl: connecting.authorizeUrl(upstream, member) }
           : authType === "direct_auth"
             ? { appUuid }
             : {}),
@@ -182,7 +175,7 @@ export function createAccounts(options: AccountsOptions): Accounts {
     const { subject } = member;
 
     async function current(): Promise<Held> {
-      const held = renewals.held(upstream, subject);
+      const held = renewals.held(upstream, member);
       const { credential, grant } = held;
       const now = clock.now();
       if (!isDue(grant, credential.expiresAt, now)) return held;
@@ -191,7 +184,7 @@ export function createAccounts(options: AccountsOptions): Accounts {
       try {
         return await renewals.renew(
           upstream,
-          subject,
+          member,
           grant.accessToken!,
           false,
         );
@@ -208,7 +201,7 @@ export function createAccounts(options: AccountsOptions): Accounts {
       sent: string,
       challenge: string | null,
     ): Promise<true> {
-      const held = renewals.held(upstream, subject);
+      const held = renewals.held(upstream, member);
       const { grant } = held;
       if (grant.accessToken !== sent) return true;
       const { resourceMetadata } = readChallenge(challenge);
@@ -221,7 +214,7 @@ export function createAccounts(options: AccountsOptions): Accounts {
         await renewals.expire(upstream, held, why);
         throw needed(upstream, member, "mcp_auth_expired");
       }
-      await renewals.renew(upstream, subject, sent, true);
+      await renewals.renew(upstream, member, sent, true);
       return true;
     }
 
@@ -241,7 +234,7 @@ export function createAccounts(options: AccountsOptions): Accounts {
 
     /** The server wants more than was granted: the member is asked for all of it together, three times at most. */
     async function stepUp(asked: string[]): Promise<never> {
-      const { credential, grant } = renewals.held(upstream, subject);
+      const { credential, grant } = renewals.held(upstream, member);
       const now = clock.now();
       const late = now - grant.authorizedAt > ROUNDS_MS;
       const rounds = late ? 1 : grant.rounds;
@@ -283,7 +276,7 @@ export function createAccounts(options: AccountsOptions): Accounts {
         if (status === 403) {
           const { error, scopes } = readChallenge(challenge);
           if (error !== "insufficient_scope") throw forbidden(upstream);
-          const { grant } = renewals.held(upstream, subject);
+          const { grant } = renewals.held(upstream, member);
           return grant.accessToken === sent ? stepUp(scopes) : true;
         }
         return once(`${upstream.id}\u0000${subject}\u0000${sent}`, () =>
@@ -312,11 +305,18 @@ export function createAccounts(options: AccountsOptions): Accounts {
 
   return {
     ...connecting,
-    manual: registering.manual,
+    configure: registering.configure,
     disconnect: registering.disconnect,
     redirectUrl: registering.redirectUrl,
     discover: oauth.discover,
-    prepare: async (upstream) => (await registering.prepare(upstream)).upstream,
+    prepare: (upstream) =>
+      registering.prepare(upstream).then(
+        () => true,
+        (error: unknown) => {
+          if (takesAPerson(error)) return false;
+          throw error;
+        },
+      ),
     sealOwnToken: seals.sealOwnToken,
     sealShared: seals.sealShared,
     access(upstream: Upstream, principal: Principal) {

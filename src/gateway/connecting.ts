@@ -1,7 +1,6 @@
 import { uniteScopes } from "../core/challenge.ts";
 import { GatewayError } from "../core/errors.ts";
 import type { AuthorizationServer, OAuthClient } from "../core/oauth.ts";
-import type { Identity } from "../core/principal.ts";
 import type { Clock, Ids, Log } from "../core/runtime.ts";
 import type {
   OAuthFlow,
@@ -9,14 +8,11 @@ import type {
   UpstreamEdit,
   UpstreamStore,
 } from "../core/upstream.ts";
-import type { Grant, SealedFlow, Seals } from "./grant.ts";
+import type { Grant, Member, SealedFlow, Seals } from "./grant.ts";
 import { newGrant, withoutKey } from "./grant.ts";
 import type { Registering } from "./registering.ts";
 import { changedError, goneError, readGrant } from "./registering.ts";
 import { refusalOf } from "./renewals.ts";
-
-/** Who is connected: the owner of what the authorization server grants. */
-export type Member = Identity & { name: string | null };
 
 /** The browser's way to an authorization server and back. */
 export type Connecting = {
@@ -53,6 +49,8 @@ export type Return = {
 
 /** How long a link is good, and the way to the authorization server and back may take. */
 export const CONNECT_MS = 600_000;
+
+const base64url = { alphabet: "base64url", omitPadding: true } as const;
 
 export function createConnecting(options: {
   upstreams: UpstreamStore;
@@ -196,9 +194,9 @@ export function createConnecting(options: {
             usual.filter((scope) => scope === "offline_access"),
           )
         : usual;
-      const state = ids.secret() + ids.secret();
+      const state = ids.random(32).toBase64(base64url);
       const stateHash = hash(state);
-      const browser = ids.secret();
+      const browser = ids.random(32).toBase64(base64url);
       const redirectUrl = registering.redirectUrl();
       const begun = await oauth.begin(prepared, { redirectUrl, scopes, state });
       const flow: SealedFlow = {

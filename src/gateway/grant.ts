@@ -1,9 +1,14 @@
-import type { Authorization, OAuthIdentity } from "../core/oauth.ts";
-import type { Tokens } from "../core/oauth.ts";
+import type { Authorization, OAuthIdentity, Tokens } from "../core/oauth.ts";
+import type { Identity } from "../core/principal.ts";
 import type { Vault } from "../core/runtime.ts";
+import type { SealContext } from "../core/sealed.ts";
+import { sealContexts } from "../core/sealed.ts";
 import type { Credential, SharedSecret, Upstream } from "../core/upstream.ts";
 
 /** What is sealed with servers and credentials, and to what each of it belongs. */
+
+/** Who is connected: the owner of what an authorization server grants. */
+export type Member = Identity & { name: string | null };
 
 /** What a member has been granted. */
 export type Grant = {
@@ -35,6 +40,8 @@ export type SealedRegistration = Omit<OAuthIdentity, "clientId"> & {
   secretExpiresAt: number | null;
   /** Where browsers were said to come back to; null when nobody was told. */
   redirectUrl: string | null;
+  /** The scopes to ask for were set by somebody, whatever is found. */
+  scopesSet: boolean;
   /** What was found when the server was last authorized for; null before the first time. */
   found: Authorization | null;
 };
@@ -85,23 +92,17 @@ export type Seals = {
 
 /** All but `ticket` throw what the vault throws: `internal` for what was changed or belongs elsewhere. */
 export function createSeals(vault: Vault): Seals {
-  const shared = ({ uuid }: Pick<Upstream, "uuid">) => [
-    "servers",
-    uuid,
-    "secret",
-  ];
-  const oauth = ({ uuid }: Upstream) => ["servers", uuid, "oauth"];
-  const member = ({ uuid }: Upstream, subject: string) => [
-    "credentials",
-    uuid,
-    subject,
-  ];
-  const flow = (stateHash: string) => ["oauth_flows", stateHash];
+  const shared = ({ uuid }: Pick<Upstream, "uuid">) =>
+    sealContexts.serverSecret(uuid);
+  const oauth = ({ uuid }: Upstream) => sealContexts.serverOauth(uuid);
+  const member = ({ uuid }: Upstream, subject: string) =>
+    sealContexts.credential(uuid, subject);
+  const { oauthFlow: flow } = sealContexts;
   const ticket = ["oauth_tickets"];
 
-  const open = <T>(sealed: string, context: string[]) =>
+  const open = <T>(sealed: string, context: SealContext) =>
     JSON.parse(vault.open(sealed, context)) as T;
-  const seal = (value: object, context: string[]) =>
+  const seal = (value: object, context: SealContext) =>
     vault.seal(JSON.stringify(value), context);
 
   return {

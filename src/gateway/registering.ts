@@ -2,9 +2,10 @@ import { GatewayError } from "../core/errors.ts";
 import type { Authorization, OAuthClient, OAuthParty } from "../core/oauth.ts";
 import type { Clock } from "../core/runtime.ts";
 import type {
+  ManualClient,
   OAuthRegistration,
   Upstream,
-  UpstreamEdit,
+  UpstreamOAuth,
   UpstreamStore,
 } from "../core/upstream.ts";
 import type { Grant, Seals, SealedRegistration } from "./grant.ts";
@@ -20,15 +21,10 @@ export type Registering = {
    * "registration_required" where a client has to be registered by hand, and `upstream_failed` or `timeout`.
    */
   prepare(upstream: Upstream): Promise<Prepared>;
-  /** What `oauth` and `sealedOauth` become with a client that was registered by hand. */
-  manual(
-    upstream: Upstream,
-    client: { clientId: string; clientSecret: string | null; scopes: string[] },
-  ): Required<Pick<UpstreamEdit, "oauth" | "sealedOauth">>;
+  configure: UpstreamOAuth["configure"];
   /** The authorization server does not know us any more: the next authorization registers anew. */
   forgetClient(upstream: Upstream, clientId: string): Promise<void>;
-  /** Revokes what members hold, as far as the authorization server lets us, and forgets it and the registration. */
-  disconnect(upstream: Upstream): Promise<void>;
+  disconnect: UpstreamOAuth["disconnect"];
   /** Where browsers come back to, for every server and workspace. */
   redirectUrl(): string;
 };
@@ -61,10 +57,16 @@ export function createRegistering(options: {
       upstream.url,
       known?.found?.server.url ?? null,
     );
-    const registered = keep(upstream, known, found) ?? (await register(found));
+    const scopesSet = known?.scopesSet ?? false;
+    if (scopesSet) found.scopes = upstream.oauth?.scopes ?? [];
+    const registered =
+      keep(upstream, known, found) ?? (await registerFor(upstream, found));
     const edit = {
       oauth: registered.shown,
-      sealedOauth: seals.sealRegistration(upstream, registered.sealed),
+      sealedOauth: seals.sealRegistration(upstream, {
+        ...registered.sealed,
+        scopesSet,
+      }),
     };
     let stored = false;
     const after = await upstreams.edit(
@@ -108,8 +110,7 @@ export function createRegistering(options: {
           { data: { reason: "registration_required" } },
         );
       }
-      const scopes = shown.scopes.length > 0 ? shown.scopes : found.scopes;
-      return { shown: { ...shown, issuer, scopes }, sealed };
+      return { shown: { ...shown, issuer, scopes: found.scopes }, sealed };
     }
     const good =
       shown.issuer === issuer &&
@@ -118,6 +119,28 @@ export function createRegistering(options: {
         ? found.server.clientIdDocuments && shown.clientId === clientIdUrl()
         : known.redirectUrl === redirectUrl());
     return good ? { shown: { ...shown, scopes: found.scopes }, sealed } : null;
+  }
+
+  async function registerFor(
+    upstream: Upstream,
+    found: Authorization,
+  ): Promise<Registered> {
+    try {
+      return await register(found);
+    } catch (error) {
+      if (upstream.oauth?.clientId || !takesAPerson(error)) throw error;
+      const { issuer } = found.server;
+      const { scopes } = found;
+      await upstreams.edit(
+        upstream.id,
+        (current) =>
+          current.oauth?.clientId || current.oauth?.issuer === issuer
+            ? null
+            : { oauth: { ...nobody, issuer, scopes } },
+        clock.now(),
+      );
+      throw error;
+    }
   }
 
   /** By the document about us where that will do, else dynamically (MCP: basic/authorization). */
@@ -139,6 +162,7 @@ export function createRegistering(options: {
           authMethod: "none",
           secretExpiresAt: null,
           redirectUrl: null,
+          scopesSet: false,
           found,
         },
       };
@@ -153,7 +177,12 @@ export function createRegistering(options: {
         scopes,
         hasClientSecret: secret.clientSecret !== null,
       },
-      sealed: { ...secret, redirectUrl: asked.redirectUrl, found },
+      sealed: {
+        ...secret,
+        redirectUrl: asked.redirectUrl,
+        scopesSet: false,
+        found,
+      },
     };
   }
 
@@ -181,22 +210,28 @@ export function createRegistering(options: {
   return {
     redirectUrl,
     prepare: (upstream) => once(String(upstream.id), () => prepare(upstream)),
-    manual: (upstream, { clientId, clientSecret, scopes }) => ({
-      oauth: {
-        issuer: null,
-        clientId,
-        registration: "manual",
-        scopes,
-        hasClientSecret: clientSecret !== null,
-      },
-      sealedOauth: seals.sealRegistration(upstream, {
-        clientSecret,
-        authMethod: null,
-        secretExpiresAt: null,
-        redirectUrl: null,
-        found: null,
-      }),
-    }),
+    async configure(upstream, client) {
+      let replaced = false;
+      const after = await upstreams.edit(
+        upstream.id,
+        (current) => {
+          const { shown, sealed } = byHand(
+            current.oauth,
+            seals.registration(current),
+            client,
+          );
+          replaced = shown.clientId !== (current.oauth?.clientId ?? null);
+          return {
+            oauth: shown,
+            sealedOauth: seals.sealRegistration(current, sealed),
+          };
+        },
+        clock.now(),
+      );
+      if (after !== null && replaced) {
+        await upstreams.removeCredentials(upstream.id);
+      }
+    },
     async forgetClient(upstream, clientId) {
       await upstreams.edit(
         upstream.id,
@@ -208,6 +243,7 @@ export function createRegistering(options: {
       );
     },
     async disconnect(upstream) {
+      // What cannot be revoked is forgotten all the same.
       await revokeAll(upstream).catch(() => {});
       await upstreams.removeCredentials(upstream.id);
       await upstreams.edit(
@@ -218,6 +254,52 @@ export function createRegistering(options: {
             : { oauth: null, sealedOauth: null },
         clock.now(),
       );
+    },
+  };
+}
+
+const nobody = {
+  clientId: null,
+  registration: null,
+  hasClientSecret: false,
+} as const;
+
+/** True for what {@link Registering.prepare} throws when a client has to be registered by hand. */
+export function takesAPerson(error: unknown): boolean {
+  return (
+    error instanceof GatewayError &&
+    error.data?.["reason"] === "registration_required"
+  );
+}
+
+/** A registration with what somebody has set of it; another client is one that nobody has vouched for yet. */
+function byHand(
+  shown: OAuthRegistration | null,
+  sealed: SealedRegistration | null,
+  { clientId: given, clientSecret, scopes }: ManualClient,
+): Registered {
+  const clientId = given ?? shown?.clientId ?? null;
+  const same = clientId === (shown?.clientId ?? null);
+  const kept = same ? sealed : null;
+  const secret =
+    clientSecret === undefined ? (kept?.clientSecret ?? null) : clientSecret;
+  const manual = clientId !== null && (!same || clientSecret !== undefined);
+  const set = scopes === undefined ? (sealed?.scopesSet ?? false) : true;
+  return {
+    shown: {
+      issuer: same ? (shown?.issuer ?? null) : null,
+      clientId,
+      registration: manual ? "manual" : (shown?.registration ?? null),
+      scopes: scopes ?? shown?.scopes ?? [],
+      hasClientSecret: secret !== null,
+    },
+    sealed: {
+      authMethod: manual ? null : (kept?.authMethod ?? null),
+      secretExpiresAt: manual ? null : (kept?.secretExpiresAt ?? null),
+      redirectUrl: kept?.redirectUrl ?? null,
+      found: kept?.found ?? null,
+      clientSecret: secret,
+      scopesSet: set && (scopes ?? shown?.scopes ?? []).length > 0,
     },
   };
 }

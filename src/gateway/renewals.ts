@@ -2,7 +2,7 @@ import { GatewayError, describeError } from "../core/errors.ts";
 import type { OAuthClient, OAuthParty } from "../core/oauth.ts";
 import type { Clock, Log } from "../core/runtime.ts";
 import type { Credential, Upstream, UpstreamStore } from "../core/upstream.ts";
-import type { Grant, Seals } from "./grant.ts";
+import type { Grant, Member, Seals } from "./grant.ts";
 import { renewedGrant, withoutKey } from "./grant.ts";
 import { createSingleFlight } from "./single-flight.ts";
 
@@ -11,7 +11,7 @@ export type Held = { credential: Credential; grant: Grant };
 
 export type Renewals = {
   /** What a member holds; throws `needs_authorization` when that is nothing to send. */
-  held(upstream: Upstream, subject: string): Held;
+  held(upstream: Upstream, member: Member): Held;
   /**
    * New tokens in the place of `stale`, or those that somebody else has put there meanwhile. One request at a time for
    * each server and member, of all processes; one that a crash has cut off is tried once more.
@@ -19,7 +19,7 @@ export type Renewals = {
    */
   renew(
     upstream: Upstream,
-    subject: string,
+    member: Member,
     stale: string,
     afterRefusal: boolean,
   ): Promise<Held>;
@@ -40,7 +40,7 @@ export function createRenewals(options: {
   log: Log;
   needed(
     upstream: Upstream,
-    subject: string,
+    member: Member,
     code: "mcp_auth_required" | "mcp_auth_expired",
   ): GatewayError;
   /** The authorization server does not know us any more. */
@@ -49,13 +49,14 @@ export function createRenewals(options: {
   const { upstreams, oauth, seals, clock, log, needed } = options;
   const once = createSingleFlight<Held>();
 
-  function held(upstream: Upstream, subject: string): Held {
+  function held(upstream: Upstream, member: Member): Held {
+    const { subject } = member;
     const credential = upstreams.credential(upstream.id, subject);
     if (credential === null || credential.status === "revoked") {
-      throw needed(upstream, subject, "mcp_auth_required");
+      throw needed(upstream, member, "mcp_auth_required");
     }
     if (credential.status === "expired" || credential.sealed === null) {
-      throw needed(upstream, subject, "mcp_auth_expired");
+      throw needed(upstream, member, "mcp_auth_expired");
     }
     try {
       const grant = seals.grant(upstream, credential.sealed, subject);
@@ -65,7 +66,7 @@ export function createRenewals(options: {
         ...fieldsOf(upstream, subject),
         reason: describeError(cause),
       });
-      throw needed(upstream, subject, "mcp_auth_required");
+      throw needed(upstream, member, "mcp_auth_required");
     }
   }
 
@@ -117,12 +118,13 @@ export function createRenewals(options: {
 
   async function run(
     upstream: Upstream,
-    subject: string,
+    member: Member,
     stale: string,
     afterRefusal: boolean,
   ): Promise<Held> {
+    const { subject } = member;
     for (;;) {
-      const now = held(upstream, subject);
+      const now = held(upstream, member);
       const { credential, grant } = now;
       if (grant.accessToken !== stale) return now;
       const { refreshingAt } = credential;
@@ -157,12 +159,13 @@ export function createRenewals(options: {
       });
       if (claimed === null) continue;
       const mine = { credential: claimed, grant: marked };
-      return send(upstream, party!, mine, afterRefusal);
+      return send(upstream, member, party!, mine, afterRefusal);
     }
   }
 
   async function send(
     upstream: Upstream,
+    member: Member,
     party: OAuthParty,
     mine: Held,
     afterRefusal: boolean,
@@ -186,9 +189,9 @@ export function createRenewals(options: {
       }
       // What somebody else has stored meanwhile is good, and stays.
       await expire(upstream, mine, reason);
-      const after = held(upstream, subject);
+      const after = held(upstream, member);
       if (after.grant.accessToken !== stale) return after;
-      throw needed(upstream, subject, "mcp_auth_expired");
+      throw needed(upstream, member, "mcp_auth_expired");
     }
     const stored = await edit(mine, {
       status: "active",
@@ -204,15 +207,15 @@ export function createRenewals(options: {
         .revoke(party, { token: grant.refreshToken, hint: "refresh_token" })
         .catch(() => {});
     }
-    return held(upstream, subject);
+    return held(upstream, member);
   }
 
   return {
     held,
     expire,
-    renew: (upstream, subject, stale, afterRefusal) =>
-      once(`${upstream.id}\u0000${subject}`, () =>
-        run(upstream, subject, stale, afterRefusal),
+    renew: (upstream, member, stale, afterRefusal) =>
+      once(`${upstream.id}\u0000${member.subject}`, () =>
+        run(upstream, member, stale, afterRefusal),
       ),
   };
 }

@@ -1,10 +1,10 @@
 import { GatewayError, asGatewayError } from "../core/errors.ts";
-import type { Authenticator, Principal } from "../core/principal.ts";
+import type { Authenticator, Principal, Scope } from "../core/principal.ts";
 import { requireScope, sameIdentity } from "../core/principal.ts";
 import { isApiKey, readApiKey } from "../gateway/api-key-text.ts";
 import { NO_CREDENTIAL, readVia } from "./front.ts";
 import { serverAt } from "./mcp.ts";
-import type { Access, Caller, Ctx } from "./routes.ts";
+import type { Caller, Ctx } from "./routes.ts";
 
 /** Who calls, and whether they may. */
 
@@ -23,7 +23,7 @@ export type AuthenticationOptions = {
 /** Decides who calls a route. Throws `unauthenticated`, `invalid`, `not_found` or `forbidden`, in this order of looking. */
 export type Authenticate = (
   c: Ctx,
-  access: Exclude<Access, "public">,
+  access: "token" | "token or ticket" | Scope,
 ) => Promise<Caller>;
 
 export function createAuthentication(

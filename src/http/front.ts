@@ -189,7 +189,9 @@ export function createFront(
     headers.set("x-request-id", bindings.requestId);
     headers.set("x-content-type-options", "nosniff");
     // The URL of a request may carry a token.
-    headers.set("referrer-policy", "no-referrer");
+    if (!headers.has("referrer-policy")) {
+      headers.set("referrer-policy", "no-referrer");
+    }
     if (!headers.has("cache-control")) headers.set("cache-control", "no-store");
     const origin = request.headers.get("origin");
     if (origin !== null && status !== 403) {

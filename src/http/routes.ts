@@ -4,9 +4,11 @@ import type { Env } from "./front.ts";
 
 /**
  * What a route asks of its caller: nothing; any verified credential; or, for clients of HTTP+SSE that cannot send
- * one, the ticket of an open stream; or a credential with a scope.
+ * one, the ticket of an open stream; or a credential with a scope. `link`: what a person's browser brings, which has
+ * no credential and sends forms: something in the URL or the form that we have made, and that the handler looks at.
  */
-export type Access = "public" | "token" | "token or ticket" | Scope;
+export type Access =
+  "public" | "token" | "token or ticket" | Scope | "link" | `${Scope} or link`;
 
 /**
  * Every route of the product. Nothing answers that does not stand here. Where a path has a `:workspace`, that of
@@ -30,6 +32,12 @@ export const routes = {
   "GET /api/v2/w/:workspace/api-keys": "apps:write",
   "POST /api/v2/w/:workspace/api-keys": "apps:write",
   "DELETE /api/v2/w/:workspace/api-keys/:id": "apps:write",
+  "GET /api/v2/w/:workspace/mcp-servers/:id/oauth/authorize":
+    "apps:write or link",
+  "POST /api/v2/w/:workspace/mcp-servers/:id/oauth/authorize": "link",
+  "GET /api/v2/w/:workspace/mcp-servers/oauth/callback": "link",
+  "GET /oauth/callback": "link",
+  "GET /oauth/client.json": "public",
 } as const satisfies Record<string, Access>;
 
 export type Route = keyof typeof routes;
@@ -42,9 +50,11 @@ export type Caller = {
 };
 
 type Answer = Response | Promise<Response>;
-type HandlerOf<A extends Access> = A extends "public"
+type HandlerOf<A extends Access> = A extends "public" | "link"
   ? (c: Ctx) => Answer
-  : (c: Ctx, principal: Principal, caller: Caller) => Answer;
+  : A extends `${string} or link`
+    ? (c: Ctx, principal: Principal | null) => Answer
+    : (c: Ctx, principal: Principal, caller: Caller) => Answer;
 
 /** One handler for each of some routes; who may call is decided before it runs. */
 export type Handlers<R extends Route> = {

@@ -1,5 +1,6 @@
 import { Hono } from "hono";
 import { describeError } from "../core/errors.ts";
+import type { Scope } from "../core/principal.ts";
 import type { Store } from "../core/store.ts";
 import type { AuthenticationOptions } from "./authenticate.ts";
 import { createAuthentication } from "./authenticate.ts";
@@ -9,13 +10,16 @@ import type { KeyRouteOptions } from "./keys.ts";
 import { keyRoutes } from "./keys.ts";
 import type { McpRouteOptions } from "./mcp.ts";
 import { mcpError, mcpRoutes, serverAt } from "./mcp.ts";
+import type { OAuthRouteOptions } from "./oauth.ts";
+import { oauthRoutes } from "./oauth.ts";
 import type { Access, Ctx, Handlers, Route } from "./routes.ts";
 import { methodsOf, routes } from "./routes.ts";
 
 export type HttpOptions = Omit<FrontOptions, "publicUrl"> &
   AuthenticationOptions &
   McpRouteOptions &
-  KeyRouteOptions & {
+  KeyRouteOptions &
+  OAuthRouteOptions & {
     version: string;
     store: Pick<Store, "check">;
     sourceHealth: () => Readonly<Record<string, string>>;
@@ -48,6 +52,7 @@ export function createHttp(options: HttpOptions): HttpHandler {
   const handlers: Handlers<Route> = {
     ...mcpRoutes(options),
     ...keyRoutes(options),
+    ...oauthRoutes(options),
     "GET /": (c) =>
       c.text(
         "membrane-mcp is running. Connect an MCP client to /mcp (Streamable HTTP) or /sse (HTTP+SSE).",
@@ -78,7 +83,10 @@ export function createHttp(options: HttpOptions): HttpHandler {
         // Hono answers HEAD by way of GET, which could open a stream.
         if (access !== "public") return notAllowed(c);
       }
-      if (method === "POST" && !isJson(c)) {
+      if (method === "POST" && access === "link" && !isForm(c)) {
+        return c.json({ error: "Unsupported Media Type: send a form." }, 415);
+      }
+      if (method === "POST" && access !== "link" && !isJson(c)) {
         // What a web page could send without asking is refused before it costs anything.
         return c.json(
           {
@@ -88,7 +96,15 @@ export function createHttp(options: HttpOptions): HttpHandler {
           415,
         );
       }
-      if (access === "public") return (handler as PublicHandler)(c);
+      if (access === "public" || access === "link") {
+        return (handler as PublicHandler)(c);
+      }
+      if (byLink(access)) {
+        const linked = c.req.query("ticket") !== undefined;
+        const scope = access.slice(0, -" or link".length) as Scope;
+        const caller = linked ? null : await authenticate(c, scope);
+        return (handler as LinkHandler)(c, caller?.principal ?? null);
+      }
       const caller = await authenticate(c, access);
       return handler(c, caller.principal, caller);
     });
@@ -139,6 +155,12 @@ export function createHttp(options: HttpOptions): HttpHandler {
 const METADATA = "/.well-known/oauth-protected-resource";
 
 type PublicHandler = Handlers<"GET /">["GET /"];
+const AUTHORIZE = "GET /api/v2/w/:workspace/mcp-servers/:id/oauth/authorize";
+type LinkHandler = Handlers<typeof AUTHORIZE>[typeof AUTHORIZE];
+
+function byLink(access: Access): access is `${Scope} or link` {
+  return access.endsWith(" or link");
+}
 
 function notFound(c: Ctx): Response {
   return c.json(
@@ -154,6 +176,11 @@ function notAllowed(c: Ctx): Response {
     405,
     { allow: methods },
   );
+}
+
+function isForm(c: Ctx): boolean {
+  const type = c.req.header("content-type") ?? "";
+  return /^application\/x-www-form-urlencoded\s*(;[^,]*)?$/i.test(type);
 }
 
 function isJson(c: Ctx): boolean {

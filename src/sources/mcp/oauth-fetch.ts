@@ -63,7 +63,7 @@ export function fieldError(
 ): GatewayError {
   const host = URL.parse(near)?.host ?? "the server";
   if (thrown instanceof GatewayError) {
-    if (thrown.data?.["reason"] !== "blocked_destination") return thrown;
+    if (thrown.code !== "invalid") return thrown;
     return new GatewayError(
       "upstream_failed",
       `The ${field} of ${host} may not be reached.`,

@@ -5,21 +5,18 @@ import type {
   OAuthClient,
   OAuthIdentity,
 } from "../../core/oauth.ts";
+import { clientMetadata } from "../../core/oauth.ts";
 import type { OutboundFetch } from "../../core/runtime.ts";
 import { createDiscovery } from "./oauth-discovery.ts";
 import { fieldError, oauthFetch } from "./oauth-fetch.ts";
 import { readTokens } from "./oauth-tokens.ts";
 
 /** {@link OAuthClient} with the functions of the official client, which is loaded at first use. */
-export function createOAuthClient(options: {
-  outbound: OutboundFetch;
-  /** What authorization servers may show their users. */
-  clientName: string;
-}): OAuthClient {
-  const fetchFn = oauthFetch(options.outbound);
+export function createOAuthClient(outbound: OutboundFetch): OAuthClient {
+  const fetchFn = oauthFetch(outbound);
 
   return {
-    ...createDiscovery(options.outbound),
+    ...createDiscovery(outbound),
 
     async register(server, { redirectUrl, scopes }) {
       const { registerClient } = await import("@modelcontextprotocol/client");
@@ -32,7 +29,7 @@ export function createOAuthClient(options: {
         const answer = await registerClient(server.url, {
           metadata: asMetadata(server),
           clientMetadata: {
-            ...clientMetadata(options.clientName, redirectUrl),
+            ...clientMetadata(redirectUrl),
             ...(authMethods.length === 0
               ? {}
               : { token_endpoint_auth_method: authMethod ?? "none" }),
@@ -136,20 +133,6 @@ export function createOAuthClient(options: {
         );
       }
     },
-  };
-}
-
-/** What we register, and what our client metadata document says (RFC 7591 §2). */
-export function clientMetadata(name: string, redirectUrl: string) {
-  const { protocol, hostname } = new URL(redirectUrl);
-  const local =
-    protocol === "http:" && /^(localhost|127\..*|\[::1\])$/.test(hostname);
-  return {
-    client_name: name,
-    redirect_uris: [redirectUrl],
-    grant_types: ["authorization_code", "refresh_token"],
-    response_types: ["code"],
-    application_type: local ? ("native" as const) : ("web" as const),
   };
 }
 

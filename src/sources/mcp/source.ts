@@ -122,7 +122,7 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
       heard: {
         listChanged: changed,
         reconnected: changed,
-        updated: (uri) => tell({ who, uri }),
+        updated: (uri) => tell({ who, uri, app: appOf(member.upstream) }),
         logged: (level, data, logger) =>
           tell({
             who,
@@ -252,6 +252,13 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
       );
       if (!isRecord(result["completion"])) throw invalidAnswer(upstream);
       return cleaned(result) as never;
+    },
+
+    alone(who, appKey) {
+      const found = store
+        .list(who.workspace)
+        .find((upstream) => upstream.slug === appKey && usable(upstream));
+      return found ? appOf(found) : null;
     },
 
     instructions: (who) =>

@@ -1,0 +1,270 @@
+import { Database } from "bun:sqlite";
+import { GatewayError } from "../../src/core/errors.ts";
+import type { Principal, Scope } from "../../src/core/principal.ts";
+import type { Clock, LogFields } from "../../src/core/runtime.ts";
+import type { Store } from "../../src/core/store.ts";
+import type { Upstream, UpstreamAccess } from "../../src/core/upstream.ts";
+import type { Accounts } from "../../src/gateway/accounts.ts";
+import { createAccounts } from "../../src/gateway/accounts.ts";
+import { createHttp } from "../../src/http/server.ts";
+import { randomIds, systemClock } from "../../src/runtime/machine.ts";
+import { createOutbound } from "../../src/runtime/outbound.ts";
+import { createVault } from "../../src/runtime/vault.ts";
+import { createOAuthClient } from "../../src/sources/mcp/oauth.ts";
+import { databaseFile } from "../../src/store/sqlite/database.ts";
+import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
+import type { Browser, Page } from "./member-browser.ts";
+import { temporaryDirectory } from "./directory.ts";
+
+/** Registered servers, their members' accounts and the routes that connect them, on real sockets; no more of the product. */
+export type Gate = AsyncDisposable & {
+  /** Of the listener. */
+  url: string;
+  directory: string;
+  accounts: Accounts;
+  store: Store;
+  lines: (LogFields & { event: string; level: string })[];
+  /** Its configuration may change. */
+  settings: GateSettings;
+  register(changes?: Partial<Upstream>): Promise<Upstream>;
+  /** As it is now. */
+  current(upstream: Upstream): Upstream;
+  /** Asks a server in a member's name, as a connection does: once more when the first answer asks for that. */
+  call(upstream: Upstream, user: string, access?: UpstreamAccess): Promise<any>;
+  /** What a member has to do before they can call. */
+  needs(upstream: Upstream, user: string): Promise<Record<string, string>>;
+  /** Goes with a member's browser through the link and back. */
+  connect(upstream: Upstream, user: string, browser: Browser): Promise<Page>;
+  /** Closes the store and all that is over it, and opens them anew: another process, over the same files. */
+  reopen(): Promise<void>;
+  /** Changes rows behind the store's back. */
+  tamper(statement: string, ...values: string[]): void;
+};
+
+export type GateSettings = {
+  /** Our address as users see it; null: that of the listener. */
+  publicUrl: string | null;
+  clientIdUrl: string | null;
+};
+
+export const WORKSPACE = "wk";
+
+export const principal = (
+  subject: string,
+  scope: Scope | null = "apps:write",
+): Principal => ({
+  workspace: WORKSPACE,
+  subject,
+  name: subject.toUpperCase(),
+  method: "membrane",
+  scope,
+  token: `the-own-token-of-${subject}`,
+  expiresAt: null,
+});
+
+export async function openGate(
+  options: {
+    clock?: Clock;
+    settings?: Partial<GateSettings>;
+    /** May be reached beside the public. */
+    allow?: string[];
+    key?: Uint8Array;
+  } = {},
+): Promise<Gate> {
+  const { clock = systemClock, allow = ["127.0.0.1/32", "localhost"] } =
+    options;
+  const directory = temporaryDirectory();
+  const lines: Gate["lines"] = [];
+  const at =
+    (level: string) =>
+    (event: string, fields: LogFields = {}) =>
+      void lines.push({ level, event, ...fields });
+  const log = {
+    debug: at("debug"),
+    info: at("info"),
+    warn: at("warn"),
+    error: at("error"),
+  };
+  const settings: GateSettings = {
+    publicUrl: null,
+    clientIdUrl: null,
+    ...options.settings,
+  };
+  const base = () => settings.publicUrl ?? url;
+  const key = options.key ?? crypto.getRandomValues(new Uint8Array(32));
+
+  function compose() {
+    const vault = createVault({
+      keys: [key],
+      directory: directory.path,
+      sealed: () => store.sealed,
+    });
+    const store: Store = openSqlite({
+      directory: directory.path,
+      clock,
+      sessionCache: 10,
+      caps: { events: 20, bytes: 100_000 },
+    });
+    const accounts = createAccounts({
+      upstreams: store.upstreams,
+      vault,
+      oauth: createOAuthClient(createOutbound({ allow, userAgent: "gate" })),
+      clock,
+      ids: randomIds,
+      log,
+      baseUrl: base,
+      clientIdUrl: () => settings.clientIdUrl,
+    });
+    const verify = async (text: string) => {
+      const [user = "", scope = "apps:write"] = text.split("=");
+      return principal(user, scope as Scope);
+    };
+    const http = createHttp({
+      version: "0",
+      store,
+      clock,
+      ids: randomIds,
+      log,
+      hosts: ["localhost", "127.0.0.1", "gate.example"],
+      origins: [],
+      publicUrl: settings.publicUrl,
+      trustedProxies: [],
+      maxBodyBytes: 100_000,
+      draining: () => false,
+      gatewayId: "gate",
+      mcp: {} as never,
+      keys: {} as never,
+      tokens: { verify },
+      apiKeys: { verify },
+      tickets: {} as never,
+      tokenInQuery: false,
+      sessions: store.sessions,
+      sourceHealth: () => ({}),
+      authorizationServers: [],
+      connecting: {
+        ...accounts,
+        clientId: () => settings.clientIdUrl ?? `${base()}/oauth/client.json`,
+      },
+      upstreams: store.upstreams,
+      mac: vault.mac,
+      secret: randomIds.secret,
+    });
+    return { store, accounts, http };
+  }
+
+  let whole = compose();
+  const server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    idleTimeout: 0,
+    fetch: (request) =>
+      whole.http(request, { address: null, setIdleTimeout: () => {} }),
+  });
+  const url = `http://127.0.0.1:${server.port}`;
+
+  let registered = 0;
+  const gate: Gate = {
+    url,
+    directory: directory.path,
+    lines,
+    settings,
+    get accounts() {
+      return whole.accounts;
+    },
+    get store() {
+      return whole.store;
+    },
+    register(changes = {}) {
+      const n = ++registered;
+      return whole.store.upstreams.create(
+        {
+          uuid: crypto.randomUUID(),
+          workspace: WORKSPACE,
+          name: `Server ${n}`,
+          slug: `server-${n}`,
+          description: null,
+          url: "https://mcp.example/mcp",
+          transport: "streamable_http",
+          command: null,
+          authType: "oauth",
+          appUuid: null,
+          sealedSecret: null,
+          state: "authorize",
+          enabled: false,
+          setupStep: "authorize",
+          oauth: null,
+          sealedOauth: null,
+          about: null,
+          pinned: false,
+          lastCheckedAt: null,
+          lastLatencyMs: null,
+          lastError: null,
+          createdAt: clock.now(),
+          createdBy: "ada",
+          ...changes,
+        },
+        1000,
+      );
+    },
+    current: ({ workspace, id }) => whole.store.upstreams.find(workspace, id)!,
+    async call(
+      upstream,
+      user,
+      access = whole.accounts.access(upstream, principal(user)),
+    ) {
+      const ask = async () => {
+        const headers = await access.headers();
+        const response = await fetch(upstream.url, { method: "POST", headers });
+        return { headers, response, body: await response.text() };
+      };
+      let { headers, response, body } = await ask();
+      const { status } = response;
+      if (status === 401 || status === 403) {
+        const challenge = response.headers.get("www-authenticate");
+        await access.refused({ status, challenge, headers });
+        ({ headers, response, body } = await ask());
+        if (response.status === 401 || response.status === 403) {
+          await access.refused({
+            status: response.status,
+            challenge: response.headers.get("www-authenticate"),
+            headers,
+          });
+        }
+      }
+      if (!response.ok) throw new Error(`${response.status} ${body}`);
+      return JSON.parse(body);
+    },
+    async needs(upstream, user) {
+      try {
+        await gate.call(upstream, user);
+      } catch (error) {
+        if (
+          error instanceof GatewayError &&
+          error.code === "needs_authorization"
+        ) {
+          return error.data as Record<string, string>;
+        }
+        throw error;
+      }
+      throw new Error(`${user} needs nothing`);
+    },
+    async connect(upstream, user, browser) {
+      const { authorizeUrl } = await gate.needs(upstream, user);
+      return browser.submit(await browser.open(authorizeUrl!));
+    },
+    async reopen() {
+      await whole.store.close();
+      whole = compose();
+    },
+    tamper(statement, ...values) {
+      using db = new Database(databaseFile(directory.path));
+      db.run(statement, values);
+    },
+    async [Symbol.asyncDispose]() {
+      await server.stop(true);
+      await whole.store.close();
+      directory[Symbol.dispose]();
+    },
+  };
+  return gate;
+}
