@@ -44,7 +44,8 @@ export type Member = {
 
 /** What is heard beside any request. */
 export type Heard = {
-  listChanged(): void;
+  /** Of one kind: tools, prompts or resources. */
+  listChanged(kind: string): void;
   updated(uri: string): void;
   logged(level: LogLevel, data: unknown, logger?: string): void;
   /** The server has lost its session: what it has may be something else now. */
@@ -177,7 +178,8 @@ export function createMember(wiring: {
 
   /** Tells what concerns all callers of the member. False for what does not. */
   function forEverybody(method: string, { uri }: Params): boolean {
-    if (LIST_CHANGED.test(method)) heard.listChanged();
+    const [, kind] = LIST_CHANGED.exec(method) ?? [];
+    if (kind !== undefined) heard.listChanged(kind);
     else if (method === "notifications/resources/updated") {
       if (typeof uri === "string") heard.updated(uri);
     } else return false;

@@ -59,7 +59,7 @@ export type McpSourceOptions = {
   freshMs: number;
 };
 
-/** The lists of one member of one server are said to change at most this often. */
+/** Each kind of list of one member of one server is said to change at most this often. */
 const CHANGE_MS = 1000;
 
 export function createMcpSource(options: McpSourceOptions): McpSource {
@@ -102,10 +102,17 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
       workspace: first.workspace,
       subject: first.subject,
     };
-    const changed = coalesce(CHANGE_MS, () => {
+    const changed = () => {
       lists.outdated(upstream, who);
       tell({ who });
-    });
+    };
+    // Each kind by itself: one that changes all the time delays no other.
+    const changes = new Map<string, () => void>();
+    const changedIn = (kind: string) => {
+      const known = changes.get(kind) ?? coalesce(CHANGE_MS, changed);
+      changes.set(kind, known);
+      known();
+    };
     const member: Member = createMember({
       upstream,
       principal: first,
@@ -120,7 +127,7 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
           reason: what.slice(0, 300),
         }),
       heard: {
-        listChanged: changed,
+        listChanged: changedIn,
         reconnected: changed,
         updated: (uri) => tell({ who, uri, app: appOf(member.upstream) }),
         logged: (level, data, logger) =>
