@@ -192,13 +192,7 @@ export async function runProgram(
   );
 
   const keys = add(program, "keys", "API keys in DATA_DIR");
-  const ofWorkspace = (command: Command) =>
-    asJson(command).option(
-      "--workspace <key>",
-      "the workspace (default: MEMBRANE_WORKSPACE_KEY, or the only one there is)",
-      identity,
-    );
-  ofWorkspace(
+  asJson(
     add(
       keys,
       "create",
@@ -211,6 +205,11 @@ export async function runProgram(
         scope,
       )
       .option("--member <id>", "the user whom it acts as", identity)
+      .option(
+        "--workspace <key>",
+        "whose it is (default: MEMBRANE_WORKSPACE_KEY, or the only one in DATA_DIR)",
+        identity,
+      )
       .addOption(
         new Option("--expires <duration>", "how long it is good, or never")
           // Null would be taken for no value.
@@ -218,7 +217,13 @@ export async function runProgram(
           .default(90 * units.d, "90d"),
       ),
   ).action(run((options: KeyOptions) => commands.keysCreate(options)));
-  ofWorkspace(add(keys, "list", "the API keys, newest first")).action(
+  asJson(
+    add(keys, "list", "the API keys, newest first").option(
+      "--workspace <key>",
+      "of this workspace only",
+      identity,
+    ),
+  ).action(
     run((options: { workspace?: string; json: boolean }) =>
       commands.keysList(options),
     ),

@@ -112,7 +112,7 @@ function token(text: string): string {
 function readKey(c: Ctx): string | null {
   const header = c.req.header("x-api-key");
   if (header?.includes(",")) throw ambiguous();
-  return header ?? null;
+  return header || null;
 }
 
 function ambiguous(): GatewayError {

@@ -19,19 +19,24 @@ type KeyRoute =
 
 const DAY_MS = 24 * 3600_000;
 
-const body = z
-  .strictObject({
-    name: identityPart.max(100),
-    scope: z.enum(scopes),
-    memberId: identityPart.optional(),
-    expiresInDays: z.int().min(1).max(3650).optional(),
-    /** Null: never. */
-    expiresAt: z.iso.datetime({ offset: true }).nullable().optional(),
-  })
-  .refine(
-    (key) => key.expiresInDays === undefined || key.expiresAt === undefined,
-    "expiresInDays and expiresAt exclude each other",
-  );
+/** Made at its first use: the start need not wait for it. */
+let bodyShape: ReturnType<typeof makeBodyShape> | undefined;
+
+function makeBodyShape() {
+  return z
+    .strictObject({
+      name: identityPart,
+      scope: z.enum(scopes),
+      memberId: identityPart.optional(),
+      expiresInDays: z.int().min(1).max(3650).optional(),
+      /** Null: never. */
+      expiresAt: z.iso.datetime({ offset: true }).nullable().optional(),
+    })
+    .refine(
+      (key) => key.expiresInDays === undefined || key.expiresAt === undefined,
+      "expiresInDays and expiresAt exclude each other",
+    );
+}
 
 export function keyRoutes({
   keys,
@@ -64,14 +69,14 @@ export function keyRoutes({
   };
 }
 
-async function readBody(c: Ctx): Promise<z.output<typeof body>> {
+async function readBody(c: Ctx) {
   let json: unknown;
   try {
     json = await c.req.json();
   } catch {
     throw new GatewayError("invalid", "The body is not JSON.");
   }
-  const read = body.safeParse(json);
+  const read = (bodyShape ??= makeBodyShape()).safeParse(json);
   if (read.success) return read.data;
   const [issue] = read.error.issues;
   const where = issue!.path.join(".");
