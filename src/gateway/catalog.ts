@@ -40,7 +40,7 @@ export type Catalogs = {
 const MAX_INDEXED = 50_000;
 
 /** A source that says all the time that its lists have changed is listened to this often. */
-const RELOAD_MS = 1000;
+const RELOAD_MS = 250;
 
 /** Background loads at once, so that a restart with thousands of open sessions does not flood Membrane. */
 const BACKGROUND_LOADS = 8;
