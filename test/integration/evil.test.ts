@@ -116,6 +116,21 @@ describe("one that says too much", () => {
     expect(evil.sent() - before).toBeLessThan(100_000);
   });
 
+  test.each<Mode>(["huge-json", "gzip-bomb"])(
+    "%s: nothing more is sent when nobody reads any more",
+    async (mode) => {
+      await using evil = await openEvil();
+      evil.behave(mode);
+      const reader = (await post(evil, "tools/call")).body!.getReader();
+      await reader.read();
+      await reader.cancel();
+      await until(() => evil.connections() === 0);
+      expect(evil.sent()).toBeLessThan(100_000_000);
+      evil.behave("honest");
+      expect((await post(evil, "ping")).status).toBe(200);
+    },
+  );
+
   test("a flood of headers, and of notifications", async () => {
     await using evil = await openEvil();
     evil.behave("header-flood", { count: 20 });

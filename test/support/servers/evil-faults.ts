@@ -301,19 +301,22 @@ async function bomb(
   bytes: number,
 ): Promise<void> {
   const gzip = createGzip({ level: 9 });
+  const closed = new Promise((resolve) => gzip.once("close", resolve));
+  // What is fed to it after a client has gone.
+  gzip.on("error", () => {});
   const chunk = Buffer.alloc(1_000_000, "x");
   const feed = async () => {
     gzip.write(opening);
     for (let fed = 0; fed < bytes && !gzip.destroyed; fed += chunk.length) {
-      if (!gzip.write(chunk)) {
-        await new Promise((resolve) => gzip.once("drain", resolve));
-      }
+      if (gzip.write(chunk)) continue;
+      const drained = new Promise((resolve) => gzip.once("drain", resolve));
+      await Promise.race([drained, closed]);
     }
     gzip.end(`"}]}}`);
   };
   void feed();
   for await (const compressed of gzip) {
-    if (!(await response.write(compressed as Uint8Array))) gzip.destroy();
+    if (!(await response.write(compressed as Uint8Array))) break;
   }
   response.end();
 }

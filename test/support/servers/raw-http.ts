@@ -90,23 +90,26 @@ export async function openRawHttp(options: {
   let server: Awaited<ReturnType<typeof listen>> | null = await listen(0);
   const { port } = server.address() as AddressInfo;
 
-  const stop = async () => {
+  // One after the other: who goes down while coming up stays down.
+  let last: Promise<void> = Promise.resolve();
+  const inTurn = (step: () => Promise<void>) => () => (last = last.then(step));
+  const stop = inTurn(async () => {
     const closing = server;
     server = null;
     for (const socket of sockets) socket.destroy();
     await new Promise<void>((resolve) =>
       closing ? closing.close(() => resolve()) : resolve(),
     );
-  };
+  });
   return {
     origin: `http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`,
     requests,
     connections: () => sockets.size,
     sent: () => sent,
     stop,
-    start: async () => {
+    start: inTurn(async () => {
       server ??= await listen(port);
-    },
+    }),
     [Symbol.asyncDispose]: stop,
   };
 }
