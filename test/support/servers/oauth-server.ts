@@ -1,17 +1,13 @@
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import type {
-  Adapter,
-  AdapterPayload,
-  ClientMetadata,
-  Configuration,
-} from "oidc-provider";
+import type { Adapter, ClientMetadata, Configuration } from "oidc-provider";
 import Provider, { errors } from "oidc-provider";
 import { openBrowser } from "../browser.ts";
 import type { Browser } from "../browser.ts";
 import { createFull } from "./full.ts";
 import type { Full } from "./full.ts";
+import { keepTokens } from "./oauth-store.ts";
 import { openProtected } from "./protected.ts";
 import type { Protected } from "./protected.ts";
 import type { RecordedRequest } from "./recording.ts";
@@ -359,50 +355,6 @@ function configure(
           };
         },
       },
-    },
-  };
-}
-
-/** Everything that the authorization server remembers. */
-function keepTokens() {
-  const kept = new Map<string, { model: string; payload: AdapterPayload }>();
-  const find = (
-    model: string,
-    matches: (payload: AdapterPayload) => boolean,
-  ): AdapterPayload | undefined =>
-    [...kept.values()].find(
-      (entry) => entry.model === model && matches(entry.payload),
-    )?.payload;
-  type Matches = (model: string, payload: AdapterPayload) => boolean;
-  function forget(matches: Matches): void {
-    for (const [key, { model, payload }] of kept) {
-      if (matches(model, payload)) kept.delete(key);
-    }
-  }
-  return {
-    forget,
-    count: (matches: Matches) =>
-      [...kept.values()].filter(({ model, payload }) => matches(model, payload))
-        .length,
-    adapter: (model: string): Adapter => {
-      const key = (id: string) => `${model}:${id}`;
-      return {
-        upsert: async (id, payload) =>
-          void kept.set(key(id), { model, payload }),
-        find: async (id) => kept.get(key(id))?.payload,
-        findByUid: async (uid) => find(model, (one) => one.uid === uid),
-        findByUserCode: async (code) =>
-          find(model, ({ userCode }) => userCode === code),
-        async consume(id) {
-          const entry = kept.get(key(id));
-          if (entry) entry.payload.consumed = Math.floor(Date.now() / 1000);
-        },
-        destroy: async (id) => void kept.delete(key(id)),
-        revokeByGrantId: async (grantId) =>
-          forget(
-            (other, payload) => other === model && payload.grantId === grantId,
-          ),
-      };
     },
   };
 }
