@@ -21,7 +21,9 @@ export type Kit = {
   resources: { uri: string; name: string; mimeType: string }[];
   templates: (typeof fixtureTemplate)[];
   memory: Memory;
-  /** Changes a list (of tools: for real) or a resource, and tells everybody who listens. */
+  /** How often a list has changed. */
+  changes(list: "prompts" | "resources"): number;
+  /** Changes a list or a resource, and tells everybody who listens. */
   change(change: Change): void;
   /** The function that it returns ends it. */
   onChange(listener: (change: Change) => void): () => void;
@@ -32,6 +34,7 @@ export function createKit(more: ToolDefinition[] = []): Kit {
   const fixed = [...fixtureTools, ...extras, ...more];
   const listeners = new Set<(change: Change) => void>();
   let toggled = false;
+  const changes = { prompts: 0, resources: 0 };
   return {
     tools: () => (toggled ? [...fixed, nowAndThen] : fixed),
     prompts: fixturePrompts,
@@ -42,8 +45,12 @@ export function createKit(more: ToolDefinition[] = []): Kit {
     })),
     templates: [fixtureTemplate],
     memory,
+    changes: (list) => changes[list],
     change(change) {
-      if ("list" in change && change.list === "tools") toggled = !toggled;
+      if ("list" in change) {
+        if (change.list === "tools") toggled = !toggled;
+        else changes[change.list]++;
+      }
       for (const listener of listeners) listener(change);
     },
     onChange(listener) {
@@ -52,6 +59,8 @@ export function createKit(more: ToolDefinition[] = []): Kit {
     },
   };
 }
+
+const nth = (changes: number) => (changes === 0 ? "" : ` (${changes})`);
 
 /** The lists as the wire has them. */
 export const wireLists = (kit: Kit) => ({
@@ -65,11 +74,16 @@ export const wireLists = (kit: Kit) => ({
   prompts: () => ({
     prompts: kit.prompts.map(({ name, description, arguments: names }) => ({
       name,
-      description,
+      description: `${description}${nth(kit.changes("prompts"))}`,
       arguments: (names ?? []).map((name) => ({ name, required: true })),
     })),
   }),
-  resources: () => ({ resources: kit.resources }),
+  resources: () => ({
+    resources: kit.resources.map((resource) => ({
+      ...resource,
+      description: `A resource${nth(kit.changes("resources"))}`,
+    })),
+  }),
   templates: () => ({ resourceTemplates: kit.templates }),
 });
 
