@@ -348,10 +348,11 @@ const commands: Commands = {
     else {
       print(
         formatTable(
-          ["CHAT", "USER", "MODE", "SESSION", "LAST SEEN"],
+          ["CHAT", "USER", "SERVER", "MODE", "SESSION", "LAST SEEN"],
           chats.map((chat) => [
             printable(chat.chat),
             printable(chat.user),
+            chat.server ?? "",
             chat.mode,
             chat.session ?? "",
             formatTime(chat.lastSeenAt),

@@ -24,6 +24,7 @@ export type Caller = {
     user: string,
     message: unknown,
     headers?: Record<string, string>,
+    path?: string,
   ): Promise<Listener>;
   /** A GET that stays open. */
   listen(
@@ -176,9 +177,9 @@ export function createCaller(
         throw new Error(`${answer.status} ${answer.text}`);
       return answer.headers.get("mcp-session-id")!;
     },
-    async start(user, message, headers = {}) {
+    async start(user, message, headers = {}, path = "/mcp") {
       const controller = new AbortController();
-      const response = await fetch(`${url}/mcp`, {
+      const response = await fetch(url + path, {
         method: "POST",
         headers: {
           "content-type": "application/json",

@@ -50,6 +50,7 @@ export type SessionDetail = SessionSummary & {
   mode: string;
   apps: string[] | null;
   enabled: string[];
+  server: string | null;
   capabilities: Record<string, unknown>;
   events: number;
   eventBytes: number;
@@ -60,6 +61,8 @@ export type ChatSummary = {
   chat: string;
   workspace: string;
   user: string;
+  /** Slug of the one server that it is a chat with; null for everything. */
+  server: string | null;
   mode: string;
   session: string | null;
   lastSeenAt: number;
@@ -164,6 +167,7 @@ export function openRegistry(directory: string): Registry {
           chat: chats.chat,
           workspace: chats.workspace,
           user: chats.subject,
+          server: sql<string | null>`nullif(${chats.server}, '')`,
           mode: chats.mode,
           session: sessions.id,
           lastSeenAt: chats.lastSeenAt,
