@@ -124,8 +124,11 @@ export type Source = {
   readonly id: string;
   /** True when its calls log. */
   readonly logs?: boolean;
-  /** Throws `unauthenticated` when the credential is refused, `upstream_failed` or `timeout` when nothing could be listed. */
-  list(principal: Principal, signal: AbortSignal): Promise<Listing>;
+  /**
+   * Null: there is nothing to ask for this principal. Throws `unauthenticated` when the credential is refused,
+   * `upstream_failed` or `timeout` when nothing could be listed.
+   */
+  list(principal: Principal, signal: AbortSignal): Promise<Listing | null>;
   /**
    * Runs once, never retried. A run that failed is an `isError` result; it throws only for what
    * prevented the run (`unauthenticated`, `needs_authorization`, `timeout`, `upstream_failed`, `rate_limited`).

@@ -76,6 +76,7 @@ export function createCatalogs(wiring: {
     resources: Listed<ResourceOffer>[];
     templates: Listed<TemplateOffer>[];
   };
+  type Answered = { listed: AllListed; silent: SilentApp[]; error?: unknown };
   type Loaded = {
     catalog: Catalog;
     listed: AllListed;
@@ -139,14 +140,19 @@ export function createCatalogs(wiring: {
     }
   }
 
-  /** Asks one source. Null when it did not answer; then all that it listed last time stays. */
+  /** Asks one source. With an `error` it did not answer, and all that it listed last time stays; null: it had nothing to answer. */
   async function ask(
     source: Source,
     principal: Principal,
     previous: AllListed,
-  ): Promise<{ listed: AllListed; silent: SilentApp[]; error?: unknown }> {
+  ): Promise<Answered | null> {
     const kept = keep(source.id, previous);
     try {
+      const answer = await source.list(
+        principal,
+        AbortSignal.timeout(wiring.loadTimeoutMs),
+      );
+      if (answer === null) return null;
       const {
         offers,
         prompts = [],
@@ -154,10 +160,7 @@ export function createCatalogs(wiring: {
         templates = [],
         failed,
         idle = [],
-      } = await source.list(
-        principal,
-        AbortSignal.timeout(wiring.loadTimeoutMs),
-      );
+      } = answer;
       health[source.id] = "ok";
       for (const { appKey, message } of failed) {
         log.warn("app could not be listed", {
@@ -205,12 +208,13 @@ export function createCatalogs(wiring: {
   ): Promise<Loaded> {
     const startedAt = clock.monotonic();
     const askedAt = clock.now();
-    const answers = await Promise.all(
+    const asked = await Promise.all(
       sources.map((source) => ask(source, principal, previous)),
     );
+    const answers = asked.filter((answer) => answer !== null);
     const errors = answers.filter((answer) => "error" in answer);
-    if (errors.length === sources.length && sources.length > 0) {
-      throw errors.at(-1)!.error;
+    if (errors.length === answers.length && errors.length > 0) {
+      throw errors[0]!.error;
     }
     const listed: AllListed = {
       offers: answers.flatMap((answer) => answer.listed.offers),

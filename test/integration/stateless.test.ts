@@ -437,7 +437,11 @@ describe("2026-07-28", () => {
       const theirs = await listen("emil", { toolsListChanged: true });
       expect(messages(mine.events)[0].params).toEqual({
         _meta: { [`${PREFIX}subscriptionId`]: "sub" },
-        notifications: { toolsListChanged: true },
+        notifications: {
+          toolsListChanged: true,
+          promptsListChanged: true,
+          resourceSubscriptions: ["file:///x"],
+        },
       });
       expect(messages(other.events)[0].params.notifications).toEqual({});
       rig.workspace.world.putAction("dora", { connection: "lab" }, {

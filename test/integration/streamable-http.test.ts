@@ -64,6 +64,10 @@ describe("Streamable HTTP", () => {
       expect(body.result.protocolVersion).toBe(version);
       expect(body.result.capabilities).toEqual({
         tools: { listChanged: true },
+        prompts: { listChanged: true },
+        resources: { subscribe: true, listChanged: true },
+        completions: {},
+        logging: {},
       });
       expect(headers.get("mcp-session-id")).toMatch(/^[0-9a-f]{32}$/);
     },

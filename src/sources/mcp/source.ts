@@ -176,7 +176,7 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
   }
 
   return {
-    id: "servers",
+    id: "mcp",
     logs: true,
     connector: createConnector({
       wireFor,
@@ -196,11 +196,10 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
         failed: [],
         idle: [],
       };
+      const upstreams = store.list(principal.workspace).filter(usable);
+      if (upstreams.length === 0) return null;
       await Promise.all(
-        store
-          .list(principal.workspace)
-          .filter(usable)
-          .map((upstream) => lists.into(listing, upstream, principal)),
+        upstreams.map((upstream) => lists.into(listing, upstream, principal)),
       );
       return listing;
     },

@@ -43,9 +43,9 @@ export function createMembraneSource(options: MembraneSourceOptions): Source {
   async function list(
     principal: Principal,
     signal: AbortSignal,
-  ): Promise<Listing> {
+  ): Promise<Listing | null> {
     const { token } = principal;
-    if (token === null) return { offers: [], failed: [] };
+    if (token === null) return null;
     const asking = { token, signal, timeoutMs: listTimeoutMs };
     let connections: Connection[];
     try {
