@@ -39,6 +39,8 @@ export type Behaviour = {
     meant: Record<string, unknown>,
     asked: Asked,
   ) => unknown | Response | Promise<unknown | Response>;
+  /** Before a token request is looked at; an answer ends it there. */
+  before?: (asked: Asked) => Response | void | Promise<Response | void>;
   registration?: (meant: Record<string, unknown>) => unknown | Response;
 };
 
@@ -54,7 +56,8 @@ type Code = Grant & { challenge: string; redirectUri: string };
 const sha256 = (text: string) =>
   new Bun.CryptoHasher("sha256").update(text).digest("base64url");
 
-export function openAuthorizationServer(): TestAuthorizationServer {
+/** `name` is part of whatever it gives. */
+export function openAuthorizationServer(name = "as"): TestAuthorizationServer {
   let n = 0;
   const codes = new Map<string, Code>();
   const access = new Map<string, { grant: Grant; live: boolean }>();
@@ -112,8 +115,8 @@ export function openAuthorizationServer(): TestAuthorizationServer {
   });
 
   function give(grant: Grant): Record<string, unknown> {
-    const token = `access-${++n}-of-${grant.user}`;
-    const renewal = `refresh-${++n}-of-${grant.user}`;
+    const token = `access-${++n}-${name}-of-${grant.user}`;
+    const renewal = `refresh-${++n}-${name}-of-${grant.user}`;
     access.set(token, { grant, live: true });
     refresh.set(renewal, { grant, used: false });
     return {
@@ -144,8 +147,8 @@ export function openAuthorizationServer(): TestAuthorizationServer {
     (asked: Asked) => Response | Promise<Response>
   > = {
     "/register"({ json }) {
-      const id = `client-${++n}`;
-      const secret = `secret-${n}`;
+      const id = `client-${++n}-${name}`;
+      const secret = `secret-${n}-${name}`;
       clients.set(id, secret);
       const meant = { ...json, client_id: id, client_secret: secret };
       const answer = as.behave.registration?.(meant) ?? meant;
@@ -172,6 +175,8 @@ export function openAuthorizationServer(): TestAuthorizationServer {
       return Response.redirect(back.href, 302);
     },
     async "/token"(asked) {
+      const early = await as.behave.before?.(asked);
+      if (early) return early;
       const meant = answerTokens(asked);
       if (meant instanceof Response) return meant;
       const answer = (await as.behave.tokens?.(meant, asked)) ?? meant;
