@@ -10,6 +10,8 @@ export type TestAuthorizationServer = AsyncDisposable & {
   requests: Asked[];
   of(path: string): Asked[];
   behave: Behaviour;
+  /** Knows a client that nobody has registered. */
+  adopt(clientId: string, secret: string): void;
   /** Whose token it is, and for what; null when it is none, or none any more. */
   check(
     token: string,
@@ -52,6 +54,8 @@ type Grant = {
   dead: boolean;
 };
 type Code = Grant & { challenge: string; redirectUri: string };
+
+const formDecoded = (text: string) => new URLSearchParams(`a=${text}`).get("a");
 
 const sha256 = (text: string) =>
   new Bun.CryptoHasher("sha256").update(text).digest("base64url");
@@ -134,7 +138,7 @@ export function openAuthorizationServer(name = "as"): TestAuthorizationServer {
   function clientOf({ form, headers }: Asked): string | null {
     const basic = /^Basic (.*)$/.exec(headers.get("authorization") ?? "");
     const [id, secret] = basic
-      ? atob(basic[1]!).split(":").map(decodeURIComponent)
+      ? atob(basic[1]!).split(":").map(formDecoded)
       : [form.get("client_id"), form.get("client_secret")];
     const known = clients.get(id ?? "");
     const isDocument = id?.startsWith("https://");
@@ -222,6 +226,7 @@ export function openAuthorizationServer(name = "as"): TestAuthorizationServer {
     requests: [],
     of: (path) => as.requests.filter((asked) => asked.path === path),
     behave: {},
+    adopt: (clientId, secret) => void clients.set(clientId, secret),
     check(token) {
       const found = access.get(token);
       return found?.live && !found.grant.dead ? found.grant : null;
