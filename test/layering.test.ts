@@ -30,10 +30,20 @@ const owners: Record<string, string[]> = {
   "lru-cache": ["gateway", "store", "sources"],
   jose: ["sources", "demo", "."],
   "pino-pretty": ["runtime"],
+  "ipaddr.js": ["runtime"],
   hono: ["http", "demo"],
   commander: ["cli"],
   "jsonc-parser": ["cli"],
   bun: ["."],
+};
+
+/** Where a connection can begin. URLs that somebody typed or a server named have the first only. */
+const waysOut: Record<string, string> = {
+  "runtime/connections.ts": "to addresses that were checked",
+  "runtime/probe.ts": "to URLs that the operator has configured",
+  "cli/stdio.ts": "to the server that the user has named",
+  "config.ts": "none: node:net tells addresses from names",
+  "http/caller-address.ts": "none: node:net compares addresses",
 };
 
 type Import = { from: string; to: string; typeOnly: boolean };
@@ -132,6 +142,15 @@ describe("layering", () => {
       );
     });
     expect(wrong).toEqual([]);
+  });
+
+  test("nothing opens connections but the files that are there to do so", () => {
+    const opens =
+      /(?<![.\w])fetch\((?![^)]*\) \{)|\b(globalThis|self)\.fetch\b|\bBun\.(connect|fetch|FetchSession|udpSocket|S3Client|s3)\b|\bnew (WebSocket|EventSource|XMLHttpRequest)\b|["']node:(https?|http2|net|tls|dgram|dns(\/promises)?)["']/;
+    const found = files.filter((file) =>
+      opens.test(code(join(src, file)).replace(/^import type [^;]*;/gm, "")),
+    );
+    expect(found).toEqual(Object.keys(waysOut).sort());
   });
 
   test("nothing under src looks like a test", () => {

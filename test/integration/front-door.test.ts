@@ -240,9 +240,6 @@ describe("routes", () => {
       "GET /.well-known/oauth-protected-resource",
       "GET /.well-known/oauth-protected-resource/mcp",
       "GET /.well-known/oauth-protected-resource/mcp/:server",
-      // Each of these asks for what only its caller can have: the state of a flow, the token of an icon.
-      "GET /api/v2/w/:workspace/mcp-servers/oauth/callback",
-      "GET /oauth/callback",
       "GET /oauth/client.json",
     ]);
     for (const route of all) {
@@ -250,12 +247,21 @@ describe("routes", () => {
       const response = await fetch(rig.url + path.replaceAll(/:\w+/g, "any"), {
         method,
         ...(method === "POST"
-          ? { headers: { "content-type": "application/json" }, body: "{}" }
+          ? {
+              headers: {
+                "content-type":
+                  routes[route] === "link"
+                    ? "application/x-www-form-urlencoded"
+                    : "application/json",
+              },
+              body: "{}",
+            }
           : {}),
       });
       expect([route, response.status]).toEqual([
         route,
-        !isPublic(route) ? 401 : path.endsWith("/callback") ? 400 : 200,
+        // A link is good for what it says, and there is none here.
+        routes[route] === "link" ? 400 : isPublic(route) ? 200 : 401,
       ]);
     }
   });

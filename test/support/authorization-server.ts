@@ -10,6 +10,8 @@ export type TestAuthorizationServer = AsyncDisposable & {
   requests: Asked[];
   of(path: string): Asked[];
   behave: Behaviour;
+  /** Knows a client that nobody has registered. */
+  adopt(clientId: string, secret: string): void;
   /** Whose token it is, and for what; null when it is none, or none any more. */
   check(
     token: string,
@@ -39,6 +41,8 @@ export type Behaviour = {
     meant: Record<string, unknown>,
     asked: Asked,
   ) => unknown | Response | Promise<unknown | Response>;
+  /** Before a token request is looked at; an answer ends it there. */
+  before?: (asked: Asked) => Response | void | Promise<Response | void>;
   registration?: (meant: Record<string, unknown>) => unknown | Response;
 };
 
@@ -51,10 +55,13 @@ type Grant = {
 };
 type Code = Grant & { challenge: string; redirectUri: string };
 
+const formDecoded = (text: string) => new URLSearchParams(`a=${text}`).get("a");
+
 const sha256 = (text: string) =>
   new Bun.CryptoHasher("sha256").update(text).digest("base64url");
 
-export function openAuthorizationServer(): TestAuthorizationServer {
+/** `name` is part of whatever it gives. */
+export function openAuthorizationServer(name = "as"): TestAuthorizationServer {
   let n = 0;
   const codes = new Map<string, Code>();
   const access = new Map<string, { grant: Grant; live: boolean }>();
@@ -112,8 +119,8 @@ export function openAuthorizationServer(): TestAuthorizationServer {
   });
 
   function give(grant: Grant): Record<string, unknown> {
-    const token = `access-${++n}-of-${grant.user}`;
-    const renewal = `refresh-${++n}-of-${grant.user}`;
+    const token = `access-${++n}-${name}-of-${grant.user}`;
+    const renewal = `refresh-${++n}-${name}-of-${grant.user}`;
     access.set(token, { grant, live: true });
     refresh.set(renewal, { grant, used: false });
     return {
@@ -131,7 +138,7 @@ export function openAuthorizationServer(): TestAuthorizationServer {
   function clientOf({ form, headers }: Asked): string | null {
     const basic = /^Basic (.*)$/.exec(headers.get("authorization") ?? "");
     const [id, secret] = basic
-      ? atob(basic[1]!).split(":").map(decodeURIComponent)
+      ? atob(basic[1]!).split(":").map(formDecoded)
       : [form.get("client_id"), form.get("client_secret")];
     const known = clients.get(id ?? "");
     const isDocument = id?.startsWith("https://");
@@ -144,8 +151,8 @@ export function openAuthorizationServer(): TestAuthorizationServer {
     (asked: Asked) => Response | Promise<Response>
   > = {
     "/register"({ json }) {
-      const id = `client-${++n}`;
-      const secret = `secret-${n}`;
+      const id = `client-${++n}-${name}`;
+      const secret = `secret-${n}-${name}`;
       clients.set(id, secret);
       const meant = { ...json, client_id: id, client_secret: secret };
       const answer = as.behave.registration?.(meant) ?? meant;
@@ -172,6 +179,8 @@ export function openAuthorizationServer(): TestAuthorizationServer {
       return Response.redirect(back.href, 302);
     },
     async "/token"(asked) {
+      const early = await as.behave.before?.(asked);
+      if (early) return early;
       const meant = answerTokens(asked);
       if (meant instanceof Response) return meant;
       const answer = (await as.behave.tokens?.(meant, asked)) ?? meant;
@@ -217,6 +226,7 @@ export function openAuthorizationServer(): TestAuthorizationServer {
     requests: [],
     of: (path) => as.requests.filter((asked) => asked.path === path),
     behave: {},
+    adopt: (clientId, secret) => void clients.set(clientId, secret),
     check(token) {
       const found = access.get(token);
       return found?.live && !found.grant.dead ? found.grant : null;
