@@ -143,7 +143,9 @@ export type Definition = {
 };
 
 export type Icon = {
+  /** Of what the bytes are, whatever its server said. */
   type: string;
+  /** As the header has it, quotes included. */
   etag: string;
   bytes: Uint8Array;
   fetchedAt: number;
