@@ -114,6 +114,16 @@ export type Credential = {
   lastUsedAt: number | null;
 };
 
+/** Who is connected to a server, from one member's point of view. */
+export type UpstreamConnections = {
+  /** Members whose connection is active. */
+  members: number;
+  /** The member's own; null when there is none. */
+  own: Credential["status"] | null;
+  /** Of its icon; null when it has none. */
+  iconEtag: string | null;
+};
+
 /** An authorization that a member has begun. */
 export type OAuthFlow = Identity & {
   stateHash: string;
@@ -173,7 +183,8 @@ export type UpstreamStore = {
   ): Promise<Upstream>;
   /**
    * Applies a pure, synchronous rule and stores what it returns, with the next version; null changes nothing.
-   * What the rule throws rejects. Resolves with null when the server is gone.
+   * What the rule throws rejects. Resolves with null when the server is gone. With another URL or authType the
+   * members' credentials go: they were for something else.
    */
   edit(
     id: number,
@@ -182,6 +193,12 @@ export type UpstreamStore = {
   ): Promise<Upstream | null>;
   /** Removes it with all that belongs to it. */
   remove(id: number): Promise<boolean>;
+
+  /** What a list of a workspace's servers says beside the servers themselves, by their ids. */
+  connections(
+    workspace: string,
+    subject: string,
+  ): ReadonlyMap<number, UpstreamConnections>;
 
   credential(serverId: number, subject: string): Credential | null;
   credentials(serverId: number): Credential[];
@@ -367,13 +384,24 @@ export type OAuthDiscovery = {
   error: string | null;
 };
 
-/** `a-z`, `0-9` and `-`, at most 32 characters: the first half of a tool's name, and part of URLs. */
+/** What stands at `/mcp/{slug}` already, or is kept for what will. */
+export const reservedSlugs: ReadonlySet<string> = new Set([
+  "messages",
+  "sessions",
+  "stream",
+]);
+
+/**
+ * `a-z`, `0-9` and `-`, at most 32 characters, and none of {@link reservedSlugs}: the first half of a tool's name, and
+ * part of URLs.
+ */
 export const slug = z
   .string()
   .regex(
     /^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/,
     "must be 1 to 32 of a-z, 0-9 and -, not beginning or ending with -",
-  );
+  )
+  .refine((text) => !reservedSlugs.has(text), "is a name of our own URLs");
 
 /** The headers that a registered server may not be sent by configuration: they are ours, or the transport's. */
 export const reservedHeaders: ReadonlySet<string> = new Set([
