@@ -4,8 +4,11 @@ import type { Authenticator } from "./core/principal.ts";
 import { GatewayError, describeError } from "./core/errors.ts";
 import type { Clock, Ids, Log } from "./core/runtime.ts";
 import type { Source } from "./core/source.ts";
+import type { UpstreamStore } from "./core/upstream.ts";
 import { createCatalogs } from "./gateway/catalog.ts";
 import { createLibrary } from "./gateway/library.ts";
+import type { ManagementOptions } from "./gateway/management.ts";
+import { createManagement } from "./gateway/management.ts";
 import { createRetention } from "./gateway/retention.ts";
 import { createToolbox } from "./gateway/toolbox.ts";
 import { allowedHosts } from "./http/front.ts";
@@ -46,9 +49,18 @@ export type AppOptions = {
   ids?: Ids;
   /** Where tools come from instead of Membrane. */
   sources?: Source[];
+  /** Who verifies tokens instead of what the configuration says. */
+  authenticator?: Authenticator;
+  /** How registered servers are reached. */
+  servers?: (store: UpstreamStore) => ServerParts;
   /** Called when the disk fails: nothing is stored any more, and the process had better be started anew. */
   onStorageFailure?: () => void;
 };
+
+export type ServerParts = Pick<
+  ManagementOptions,
+  "connector" | "oauth" | "vault" | "check" | "findIcon"
+>;
 
 /** How long after listening the start counts as over. */
 const STARTED_MS = 1000;
@@ -95,10 +107,15 @@ export function createApp(options: AppOptions): App {
     pageSize: config.TOOLS_PAGE_SIZE,
     callTimeoutMs: config.CALL_TIMEOUT,
   };
+  const toolbox = createToolbox(shelves);
+  const { upstreams } = store;
+  upstreams.onChange(({ upstream, subject }) =>
+    catalogs.refresh(upstream.workspace, subject),
+  );
   const mcp = createMcpDoor({
     server: { name: "membrane-mcp", title: "Membrane MCP", version },
     store,
-    toolbox: createToolbox(shelves),
+    toolbox,
     library: createLibrary(shelves),
     logs: sources.some((source) => source.logs),
     catalogs,
@@ -136,7 +153,16 @@ export function createApp(options: AppOptions): App {
     maxBodyBytes: config.MAX_BODY_BYTES,
     draining: () => draining,
     mcp,
-    authenticator: createAuthenticator(config, clock, membrane),
+    authenticator:
+      options.authenticator ?? createAuthenticator(config, clock, membrane),
+    ...createManagement({
+      ...(options.servers?.(upstreams) ?? unreachable),
+      store: upstreams,
+      toolbox,
+      clock,
+      ids,
+      log,
+    }),
     sessions: store.sessions,
     tokenInQuery: config.TOKEN_IN_QUERY,
     sourceHealth: catalogs.health,
@@ -157,9 +183,16 @@ export function createApp(options: AppOptions): App {
     timers.push(
       // The executable starts reluctant to compile what only the start runs (--compile-jit-policy).
       setTimeout(() => Bun.unsafe.setJITPolicy(1), STARTED_MS),
-      setInterval(() => mcp.tick(), HEARTBEAT_MS),
+      setInterval(tick, HEARTBEAT_MS),
       setInterval(() => void retainAll(), RETENTION_MS),
     );
+  }
+
+  function tick(): void {
+    mcp.tick();
+    for (const workspace of upstreams.changedElsewhere()) {
+      catalogs.refresh(workspace, null);
+    }
   }
 
   async function retainAll(): Promise<void> {
@@ -225,7 +258,7 @@ export function createApp(options: AppOptions): App {
     begin,
     start,
     retain: retainAll,
-    tick: mcp.tick,
+    tick,
     close,
     [Symbol.asyncDispose]: close,
   };
@@ -275,3 +308,33 @@ function verificationKey(config: Config): VerificationOptions["key"] | null {
   if (text !== undefined) return { kind: "public", text };
   return url === undefined ? null : { kind: "jwks", url };
 }
+
+const notHere = () =>
+  Promise.reject(
+    new GatewayError(
+      "upstream_failed",
+      "This build reaches no registered servers.",
+    ),
+  );
+const unreachable: ServerParts = {
+  connector: { probe: notHere, listing: notHere, drop() {} },
+  oauth: {
+    authorizeUrl: () => "",
+    discover: notHere,
+    prepare: notHere,
+    configure: notHere,
+    disconnect: () => Promise.resolve(),
+  },
+  vault: {
+    seal() {
+      throw new GatewayError("internal", "This build seals no secrets.");
+    },
+    open() {
+      throw new GatewayError("internal", "This build seals no secrets.");
+    },
+    outdated: () => false,
+    mac: () => "",
+  },
+  check: () => Promise.resolve(),
+  findIcon: () => Promise.resolve(null),
+};

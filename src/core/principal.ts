@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { GatewayError } from "./errors.ts";
 
 /** Whose things these are: sessions, chats, events and catalogues belong to exactly one identity. */
 export type Identity = {
@@ -13,6 +14,16 @@ export type Scope = (typeof scopes)[number];
 /** True when `held` includes `needed`. */
 export function permits(held: Scope | null, needed: Scope): boolean {
   return held !== null && scopes.indexOf(held) >= scopes.indexOf(needed);
+}
+
+/** Throws `forbidden`, with what is missing as its data. */
+export function requireScope(principal: Principal, needed: Scope): void {
+  if (permits(principal.scope, needed)) return;
+  throw new GatewayError(
+    "forbidden",
+    `This takes the scope ${needed}, and the credential has ${principal.scope ?? "none"}. Use an API key that has it, or have the operator raise TOKEN_SCOPES.`,
+    { data: { reason: "missing_scope", required: needed } },
+  );
 }
 
 /** Who is asking, verified, for the duration of one request. Never stored; a session outlives many of them. */

@@ -25,7 +25,7 @@ export type UpstreamContents = {
     principal: Principal,
     ref: UpstreamRef,
     signal: AbortSignal,
-  ): Promise<Listed<{ tools: JudgedTool[] }>>;
+  ): Promise<Listed<{ tools: JudgedTool[]; pinned: boolean }>>;
   prompts(
     principal: Principal,
     ref: UpstreamRef,
@@ -197,6 +197,7 @@ export function createUpstreamContents(options: {
           status: blocked.has(String(tool["name"])) ? "changed" : "approved",
           suspicious: suspicions(tool),
         })),
+        pinned,
         fetchedAt,
         stale,
       };

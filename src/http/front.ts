@@ -215,17 +215,20 @@ function plain(status: number, error: string): Response {
   return Response.json({ error }, { status });
 }
 
-/** What a route threw, as `application/problem+json` (RFC 9457). */
+/**
+ * What a route threw, as `application/problem+json` (RFC 9457). What has a code of its own, beside that of the error,
+ * tells it in `detail`, as clients of the management API know it.
+ */
 export function problem(thrown: unknown, requestId: string): Response {
   const error = asGatewayError(thrown);
   const response = Response.json(
     {
       title: error.code,
       status: statusOf(error),
-      detail: error.message,
       code: error.code,
-      requestId,
-      ...error.data,
+      // What is unknown and what is somebody else's are told in the same bytes.
+      ...(error.code === "not_found" ? {} : { requestId }),
+      ...factsOf(error),
     },
     {
       status: statusOf(error),
@@ -236,10 +239,27 @@ export function problem(thrown: unknown, requestId: string): Response {
   return response;
 }
 
+function factsOf({ message, data }: GatewayError): Record<string, unknown> {
+  const { reason, code } = data ?? {};
+  if (reason === "missing_scope") {
+    return { detail: { code: reason, required: data!["required"], message } };
+  }
+  return typeof code === "string"
+    ? { detail: { message, ...data } }
+    : { ...data, detail: message };
+}
+
+/** Refusals with a status that only HTTP has, by their own code. */
+const ownStatus: Record<string, number> = {
+  version_mismatch: 412,
+  precondition_required: 428,
+};
+
 /** A failure that is expected to pass says so with 503 and `Retry-After`. */
 export function statusOf(error: GatewayError): number {
   const passes = error.retryAfterMs !== undefined;
-  const status = httpStatus[error.code];
+  const own = ownStatus[String(error.data?.["code"])];
+  const status = own ?? httpStatus[error.code];
   return passes && status >= 500 ? 503 : status;
 }
 

@@ -1,14 +1,17 @@
 import type { Context } from "hono";
-import type { Principal } from "../core/principal.ts";
+import type { Principal, Scope } from "../core/principal.ts";
 import type { Env } from "./front.ts";
 
 /**
- * What a route asks of its caller: nothing; a verified token; or, for clients of HTTP+SSE that cannot send
- * one, the ticket of an open stream.
+ * What a route asks of its caller: nothing; any verified credential; or, for clients of HTTP+SSE that cannot send
+ * one, the ticket of an open stream; or a credential with a scope.
  */
-export type Access = "public" | "token" | "token or ticket";
+export type Access = "public" | "token" | "token or ticket" | Scope;
 
-/** Every route of the product. Nothing answers that does not stand here. */
+/**
+ * Every route of the product. Nothing answers that does not stand here. Where a path has a `:workspace`, that of
+ * another than the caller's is not found.
+ */
 export const routes = {
   "GET /": "public",
   "GET /health": "public",
@@ -20,6 +23,33 @@ export const routes = {
   "GET /mcp/sessions": "token",
   "GET /sse": "token",
   "POST /sse/messages": "token or ticket",
+  "GET /servers": "apps:read",
+  "POST /servers": "apps:write",
+  "GET /servers/:name": "apps:read",
+  "PATCH /servers/:name": "apps:write",
+  "DELETE /servers/:name": "apps:admin",
+  "POST /servers/:name/tools/:tool/call": "token",
+  "POST /tools/:name/call": "token",
+  "GET /api/v2/w/:workspace/mcp-servers": "apps:read",
+  "POST /api/v2/w/:workspace/mcp-servers": "apps:write",
+  "POST /api/v2/w/:workspace/mcp-servers/oauth-discovery": "apps:write",
+  "GET /api/v2/w/:workspace/mcp-servers/:id": "apps:read",
+  "PATCH /api/v2/w/:workspace/mcp-servers/:id": "apps:write",
+  "DELETE /api/v2/w/:workspace/mcp-servers/:id": "apps:admin",
+  "POST /api/v2/w/:workspace/mcp-servers/:id/credentials": "apps:write",
+  "POST /api/v2/w/:workspace/mcp-servers/:id/enable": "apps:write",
+  "POST /api/v2/w/:workspace/mcp-servers/:id/disable": "apps:write",
+  "POST /api/v2/w/:workspace/mcp-servers/:id/test": "apps:read",
+  "GET /api/v2/w/:workspace/mcp-servers/:id/tools": "apps:read",
+  "POST /api/v2/w/:workspace/mcp-servers/:id/tools/:tool/approve": "apps:write",
+  "GET /api/v2/w/:workspace/mcp-servers/:id/prompts": "apps:read",
+  "GET /api/v2/w/:workspace/mcp-servers/:id/resources": "apps:read",
+  "GET /api/v2/w/:workspace/mcp-servers/:id/members": "apps:read",
+  "GET /api/v2/w/:workspace/mcp-servers/:id/icon": "public",
+  "GET /api/v2/w/:workspace/app-connections/mcp-servers": "apps:read",
+  "GET /api/v2/w/:workspace/app-connections/mcp-servers/:id/tools": "apps:read",
+  "GET /app-connections/mcp-servers": "apps:read",
+  "GET /app-connections/mcp-servers/:id/tools": "apps:read",
 } as const satisfies Record<string, Access>;
 
 export type Route = keyof typeof routes;
@@ -34,3 +64,21 @@ type HandlerOf<A extends Access> = A extends "public"
 export type Handlers<R extends Route> = {
   [Each in R]: HandlerOf<(typeof routes)[Each]>;
 };
+
+/** The methods that a path takes. */
+export function methodsOf(path: string): string[] {
+  const parts = path.split("/");
+  return Object.keys(routes)
+    .map((route) => route.split(" ") as [string, string])
+    .filter(([, pattern]) => matches(pattern.split("/"), parts))
+    .map(([method]) => method);
+}
+
+function matches(pattern: string[], parts: string[]): boolean {
+  return (
+    pattern.length === parts.length &&
+    pattern.every((part, i) =>
+      part.startsWith(":") ? parts[i] !== "" : part === parts[i],
+    )
+  );
+}

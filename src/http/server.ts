@@ -1,15 +1,22 @@
 import { Hono } from "hono";
-import { describeError } from "../core/errors.ts";
+import { GatewayError, describeError } from "../core/errors.ts";
+import type { Principal } from "../core/principal.ts";
+import { requireScope } from "../core/principal.ts";
 import type { Store } from "../core/store.ts";
 import type { Connection, Env, FrontOptions } from "./front.ts";
 import { createFront, pathOf, problem } from "./front.ts";
+import type { GatewayRouteOptions } from "./gateway.ts";
+import { gatewayRoutes } from "./gateway.ts";
 import type { McpRouteOptions } from "./mcp.ts";
 import { mcpError, mcpRoutes } from "./mcp.ts";
 import type { Access, Ctx, Handlers, Route } from "./routes.ts";
-import { routes } from "./routes.ts";
+import { methodsOf, routes } from "./routes.ts";
+import type { ServerRouteOptions } from "./servers.ts";
+import { serverRoutes } from "./servers.ts";
 
 export type HttpOptions = Omit<FrontOptions, "publicUrl"> &
-  McpRouteOptions & {
+  McpRouteOptions &
+  Omit<ServerRouteOptions & GatewayRouteOptions, "base"> & {
     version: string;
     store: Pick<Store, "check">;
     sourceHealth: () => Readonly<Record<string, string>>;
@@ -39,8 +46,11 @@ export function createHttp(options: HttpOptions): HttpHandler {
         : {}),
     });
   const mcp = mcpRoutes(options);
+  const managing = { ...options, base };
   const handlers: Handlers<Route> = {
     ...mcp.handlers,
+    ...serverRoutes(managing),
+    ...gatewayRoutes(managing),
     "GET /": (c) =>
       c.text(
         "membrane-mcp is running. Connect an MCP client to /mcp (Streamable HTTP) or /sse (HTTP+SSE).",
@@ -62,7 +72,7 @@ export function createHttp(options: HttpOptions): HttpHandler {
         // Hono answers HEAD by way of GET, which could open a stream.
         if (access !== "public") return notAllowed(c);
       }
-      if (method === "POST" && !isJson(c)) {
+      if (carriesBody(c) && !isJson(c)) {
         // What a web page could send without asking is refused before it costs anything.
         return c.json(
           {
@@ -74,8 +84,23 @@ export function createHttp(options: HttpOptions): HttpHandler {
       }
       return access === "public"
         ? handler(c, undefined as never)
-        : handler(c, await mcp.authenticate(c, access !== "token"));
+        : handler(c, await authenticate(c, access));
     });
+  }
+
+  async function authenticate(
+    c: Ctx,
+    access: Exclude<Access, "public">,
+  ): Promise<Principal> {
+    const principal = await mcp.authenticate(c, access === "token or ticket");
+    const workspace = c.req.param("workspace");
+    if (workspace !== undefined && workspace !== principal.workspace) {
+      throw new GatewayError("not_found", "There is no such workspace.");
+    }
+    if (access !== "token" && access !== "token or ticket") {
+      requireScope(principal, access);
+    }
+    return principal;
   }
 
   function health(c: Ctx): Response {
@@ -123,18 +148,24 @@ export function createHttp(options: HttpOptions): HttpHandler {
 
 const METADATA = "/.well-known/oauth-protected-resource";
 
-function methodsOf(path: string): string[] {
-  return Object.keys(routes)
-    .filter((route) => route.endsWith(` ${path}`))
-    .map((route) => route.split(" ")[0]!);
-}
-
 function notAllowed(c: Ctx): Response {
   const methods = [...methodsOf(c.req.path), "OPTIONS"].join(", ");
   return c.json(
     { error: `Method Not Allowed: ${c.req.path} takes ${methods}.` },
     405,
     { allow: methods },
+  );
+}
+
+/** Requests of the MCP door have one always; elsewhere there may be nothing to say. */
+function carriesBody(c: Ctx): boolean {
+  const { method, headers } = c.req.raw;
+  if (method !== "POST" && method !== "PATCH") return false;
+  if (/^\/(mcp|sse)(\/|$)/.test(c.req.path)) return true;
+  return (
+    (headers.get("content-length") ?? "0") !== "0" ||
+    headers.has("transfer-encoding") ||
+    headers.has("content-type")
   );
 }
 
