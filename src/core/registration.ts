@@ -117,8 +117,9 @@ export const registration = z.strictObject({
   description: described.description.default(null),
   appUuid: described.appUuid.default(null),
   pinned: described.pinned.default(false),
-  url,
+  // Before the URL, so that who asks for stdio is told of that.
   transport: transport.default("streamable_http"),
+  url,
   authentication: authentication.default({ type: "none" }),
 });
 

@@ -195,13 +195,15 @@ export function fakeServers(): FakeServers {
         .list(principal.workspace)
         .filter(({ state, enabled }) => enabled && state === "ready")
         .flatMap(({ uuid, slug, name, url }) =>
-          listingOf(servers.get(url) ?? {}).tools.map((item) => ({
-            app: { ref: uuid, key: slug, name },
-            ref: String(item["name"]),
-            key: String(item["name"]),
-            name: String(item["name"]),
-            tool: item as never,
-          })),
+          listingOf(servers.get(url) ?? {}).tools.map(
+            ({ name: ref, ...tool }) => ({
+              app: { ref: uuid, key: slug, name },
+              ref: String(ref),
+              key: String(ref),
+              name: String(ref),
+              tool: tool as never,
+            }),
+          ),
         );
       return { offers, failed: [] };
     },
