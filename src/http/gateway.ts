@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { registration, registrationChange } from "../core/registration.ts";
+import { once } from "../core/once.ts";
+import { shapes } from "../core/registration.ts";
 import type { PlainCalls } from "../gateway/plain-calls.ts";
 import type { UpstreamRegistry } from "../gateway/upstream-registry.ts";
 import type { UpstreamSwitch } from "../gateway/upstream-switch.ts";
@@ -35,9 +36,11 @@ type GatewayRoute =
   | "POST /servers/:name/tools/:tool/call"
   | "POST /tools/:name/call";
 
-const calling = z.strictObject({
-  params: z.record(z.string(), z.unknown()).default({}),
-});
+const calling = once(() =>
+  z.strictObject({
+    params: z.record(z.string(), z.unknown()).default({}),
+  }),
+);
 
 export function gatewayRoutes(
   options: GatewayRouteOptions,
@@ -58,7 +61,7 @@ export function gatewayRoutes(
       ),
     // Whoever registers a server by name wants to use it: it is connected at once, and its state says how that went.
     "POST /servers": async (c, principal) => {
-      const asked = await readBody(c, registration);
+      const asked = await readBody(c, shapes().registration);
       c.env.holdOpen();
       const { upstream } = await registry.create(principal, asked, {
         unique: true,
@@ -74,7 +77,7 @@ export function gatewayRoutes(
       show(c, upstreams.get(principal, nameOf(c))),
     "PATCH /servers/:name": async (c, principal) => {
       const { upstream } = upstreams.get(principal, nameOf(c));
-      const change = await readBody(c, registrationChange);
+      const change = await readBody(c, shapes().registrationChange);
       const precondition = requirePrecondition(c);
       return show(
         c,
@@ -90,7 +93,7 @@ export function gatewayRoutes(
       return c.json({ success: true, id });
     },
     "POST /servers/:name/tools/:tool/call": async (c, principal) => {
-      const { params } = await readBody(c, calling);
+      const { params } = await readBody(c, calling());
       c.env.holdOpen();
       const tool = c.req.param("tool") ?? "";
       c.env.log["tool"] = tool;
@@ -100,7 +103,7 @@ export function gatewayRoutes(
       });
     },
     "POST /tools/:name/call": async (c, principal) => {
-      const { params } = await readBody(c, calling);
+      const { params } = await readBody(c, calling());
       c.env.holdOpen();
       c.env.log["tool"] = nameOf(c);
       const { signal } = c.req.raw;

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { GatewayError } from "../core/errors.ts";
+import { once } from "../core/once.ts";
 import type { Principal } from "../core/principal.ts";
-import { registration, registrationChange } from "../core/registration.ts";
+import { shapes } from "../core/registration.ts";
 import type { Clock } from "../core/runtime.ts";
 import { createRate } from "../gateway/rate.ts";
 import type { UpstreamContents } from "../gateway/upstream-contents.ts";
@@ -60,29 +61,37 @@ type ServerRoute =
   | `GET ${typeof ALIAS | typeof SHORT}`
   | `GET ${typeof ALIAS | typeof SHORT}/:id/tools`;
 
-const sorting = z.strictObject({
-  sortBy: z.enum(sortFields).optional(),
-  sortOrder: z.enum(["asc", "desc"]).optional(),
-});
-const discovery = z.strictObject({ url: registration.shape.url });
-const nothing = z.strictObject({});
-const disabling = z.strictObject({
-  clear_registration: z.enum(["true", "false"]).optional(),
-});
-const linking = z.strictObject({
-  /** The member's own; as it may stand in a header. */
-  token: z
-    .string()
-    .max(8192)
-    .regex(/^[\x21-\x7e]+$/, "must be printable ASCII, without spaces")
-    .nullable()
-    .optional(),
-});
-const approval = z.strictObject({
-  hash: z
-    .string()
-    .regex(/^[0-9a-f]{64}$/, "must be a hash as GET tools gives it"),
-});
+const sorting = once(() =>
+  z.strictObject({
+    sortBy: z.enum(sortFields).optional(),
+    sortOrder: z.enum(["asc", "desc"]).optional(),
+  }),
+);
+const discovery = once(() => z.strictObject({ url: shapes().url }));
+const nothing = once(() => z.strictObject({}));
+const disabling = once(() =>
+  z.strictObject({
+    clear_registration: z.enum(["true", "false"]).optional(),
+  }),
+);
+const linking = once(() =>
+  z.strictObject({
+    /** The member's own; as it may stand in a header. */
+    token: z
+      .string()
+      .max(8192)
+      .regex(/^[\x21-\x7e]+$/, "must be printable ASCII, without spaces")
+      .nullable()
+      .optional(),
+  }),
+);
+const approval = once(() =>
+  z.strictObject({
+    hash: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/, "must be a hash as GET tools gives it"),
+  }),
+);
 
 /** Wrong tokens of one address a minute, after which it has to wait: a list of servers shows many icons at once. */
 const ICON_FAILURES = 60;
@@ -105,7 +114,7 @@ export function serverRoutes(
     });
 
   const list = (c: Ctx, principal: Principal) => {
-    const { sortBy, sortOrder } = readQuery(c, sorting);
+    const { sortBy, sortOrder } = readQuery(c, sorting());
     return c.json(
       upstreams
         .list(principal, sortBy, sortOrder)
@@ -125,11 +134,11 @@ export function serverRoutes(
     [`GET ${ALIAS}`]: list,
     [`GET ${SHORT}`]: list,
     [`POST ${BASE}`]: async (c, principal) => {
-      const asked = await readBody(c, registration);
+      const asked = await readBody(c, shapes().registration);
       return show(c, await registry.create(principal, asked), 201);
     },
     [`POST ${BASE}/oauth-discovery`]: async (c, principal) => {
-      const { url } = await readBody(c, discovery);
+      const { url } = await readBody(c, discovery());
       c.env.holdOpen();
       return c.json(await switching.discover(principal, url));
     },
@@ -139,7 +148,7 @@ export function serverRoutes(
     [`PATCH ${BASE}/:id`]: async (c, principal) => {
       const id = idOf(c);
       upstreams.get(principal, id);
-      const change = await readBody(c, registrationChange);
+      const change = await readBody(c, shapes().registrationChange);
       const precondition = requirePrecondition(c);
       return show(
         c,
@@ -156,7 +165,7 @@ export function serverRoutes(
     },
 
     [`POST ${BASE}/:id/credentials`]: async (c, principal) => {
-      const { token = null } = await readBody(c, linking);
+      const { token = null } = await readBody(c, linking());
       const linked = await upstreams.link(principal, idOf(c), token);
       return c.json({
         success: true,
@@ -166,7 +175,7 @@ export function serverRoutes(
     },
     [`POST ${BASE}/:id/enable`]: async (c, principal) => {
       const id = idOf(c);
-      await readBody(c, nothing);
+      await readBody(c, nothing());
       c.env.holdOpen();
       return show(
         c,
@@ -180,8 +189,8 @@ export function serverRoutes(
     },
     [`POST ${BASE}/:id/disable`]: async (c, principal) => {
       const id = idOf(c);
-      await readBody(c, nothing);
-      const query = readQuery(c, disabling);
+      await readBody(c, nothing());
+      const query = readQuery(c, disabling());
       const clearRegistration = query.clear_registration === "true";
       return show(
         c,
@@ -195,7 +204,7 @@ export function serverRoutes(
     },
     [`POST ${BASE}/:id/test`]: async (c, principal) => {
       const id = idOf(c);
-      await readBody(c, nothing);
+      await readBody(c, nothing());
       c.env.holdOpen();
       return c.json(
         testResponse(
@@ -210,7 +219,7 @@ export function serverRoutes(
     [`GET ${SHORT}/:id/tools`]: tools,
     [`POST ${BASE}/:id/tools/:tool/approve`]: async (c, principal) => {
       const id = idOf(c);
-      const { hash } = await readBody(c, approval);
+      const { hash } = await readBody(c, approval());
       const tool = c.req.param("tool") ?? "";
       await contents.approve(principal, id, tool, hash);
       return c.json({ success: true, tool, hash });
