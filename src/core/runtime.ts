@@ -65,6 +65,12 @@ export type OutboundFetch = (
   options?: OutboundOptions,
 ) => Promise<Response>;
 
+/**
+ * Whether a URL could be asked for as things are: resolves its host and connects to nothing. Throws what
+ * {@link OutboundFetch} throws for what may not be reached; a name that cannot be resolved at present passes.
+ */
+export type OutboundCheck = (url: string) => Promise<void>;
+
 /** Seals what is secret at rest with AES-256-GCM. */
 export type Vault = {
   /** `context`: what it belongs to (table, row, member, column); opened with the same only. */

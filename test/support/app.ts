@@ -1,6 +1,6 @@
 import { copyFileSync } from "node:fs";
 import { createApp } from "../../src/app.ts";
-import type { App } from "../../src/app.ts";
+import type { App, AppOptions } from "../../src/app.ts";
 import { readConfig } from "../../src/config.ts";
 import type { Clock, LogFields } from "../../src/core/runtime.ts";
 import type { Source } from "../../src/core/source.ts";
@@ -49,7 +49,7 @@ export async function openRig(
     introspect?: boolean;
     /** A file to begin with. */
     database?: string;
-  } = {},
+  } & Pick<AppOptions, "authenticator" | "servers"> = {},
 ): Promise<Rig> {
   const directory = temporaryDirectory();
   if (options.database) {
@@ -88,6 +88,10 @@ export async function openRig(
       log,
       ...(options.clock ? { clock: options.clock } : {}),
       ...(options.sources ? { sources: options.sources } : {}),
+      ...(options.servers ? { servers: options.servers } : {}),
+      ...(options.authenticator
+        ? { authenticator: options.authenticator }
+        : {}),
     });
   let app: App = make();
   const url = await app.start();

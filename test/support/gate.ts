@@ -21,6 +21,7 @@ import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
 import type { Browser, Page } from "./member-browser.ts";
 import { createUpstreamStore } from "../../src/store/sqlite/upstreams.ts";
 import { createWriter } from "../../src/store/sqlite/writer.ts";
+import type { Management } from "../../src/gateway/management.ts";
 import { temporaryDirectory } from "./directory.ts";
 
 /** Registered servers, their members' accounts and the routes that connect them, on real sockets; no more of the product. */
@@ -157,7 +158,8 @@ export async function openGate(
         ...accounts,
         clientId: () => settings.clientIdUrl ?? `${base()}/oauth/client.json`,
       },
-      upstreams: store.upstreams,
+      registered: store.upstreams,
+      ...({} as Management),
       mac: vault.mac,
       secret: randomIds.secret,
     });
