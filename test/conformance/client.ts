@@ -10,7 +10,7 @@ import {
 import type { FetchLike } from "@modelcontextprotocol/client";
 import { GatewayError } from "../../src/core/errors.ts";
 import type { UpstreamAccess } from "../../src/core/upstream.ts";
-import { openBrowser } from "../support/browser.ts";
+import { openBrowser } from "../support/member-browser.ts";
 import { openGate, principal } from "../support/gate.ts";
 
 /** The suite's own, which nothing answers at. */

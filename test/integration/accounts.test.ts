@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { GatewayError } from "../../src/core/errors.ts";
 import type { Upstream } from "../../src/core/upstream.ts";
 import { openAuthorizationServer } from "../support/authorization-server.ts";
-import { openBrowser } from "../support/browser.ts";
+import { openBrowser } from "../support/member-browser.ts";
 import { fakeClock } from "../support/clock.ts";
 import type { Gate } from "../support/gate.ts";
 import { openGate, principal } from "../support/gate.ts";

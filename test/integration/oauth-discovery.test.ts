@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { GatewayError } from "../../src/core/errors.ts";
 import { openAuthorizationServer } from "../support/authorization-server.ts";
-import { openBrowser } from "../support/browser.ts";
+import { openBrowser } from "../support/member-browser.ts";
 import { openGate } from "../support/gate.ts";
 import { openProtectedServer } from "../support/protected-server.ts";
 

@@ -2,8 +2,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "bun:test";
 import { openAuthorizationServer } from "../support/authorization-server.ts";
-import type { Browser, Page } from "../support/browser.ts";
-import { openBrowser } from "../support/browser.ts";
+import type { Browser, Page } from "../support/member-browser.ts";
+import { openBrowser } from "../support/member-browser.ts";
 import { fakeClock } from "../support/clock.ts";
 import { openGate, WORKSPACE } from "../support/gate.ts";
 import { openProtectedServer } from "../support/protected-server.ts";
@@ -159,9 +159,9 @@ describe("connecting a member", () => {
         `${gate.url}/api/v2/w/${WORKSPACE}/mcp-servers/${upstream.id}/oauth/authorize`,
         { redirect: "manual", headers: { authorization: "Bearer ann" } },
       );
-      return response.status === 302
-        ? 302
-        : [response.status, ((await response.json()) as any).reason];
+      if (response.status === 302) return 302;
+      const { code, detail } = (await response.json()) as any;
+      return [response.status, detail.code ?? code];
     };
     const become = (changes: object) =>
       upstreams.edit(upstream.id, () => changes, 0);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { Upstream } from "../../src/core/upstream.ts";
-import { openBrowser } from "../support/browser.ts";
+import { openBrowser } from "../support/member-browser.ts";
 import { fakeClock } from "../support/clock.ts";
 import type { Gate } from "../support/gate.ts";
 import { openGate } from "../support/gate.ts";

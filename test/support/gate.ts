@@ -20,7 +20,7 @@ import { databaseFile, openDatabase } from "../../src/store/sqlite/database.ts";
 import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
 import { createUpstreamStore } from "../../src/store/sqlite/upstreams.ts";
 import { createWriter } from "../../src/store/sqlite/writer.ts";
-import type { Browser, Page } from "./browser.ts";
+import type { Browser, Page } from "./member-browser.ts";
 import { temporaryDirectory } from "./directory.ts";
 
 /** Registered servers, their members' accounts and the routes that connect them, on real sockets; no more of the product. */
