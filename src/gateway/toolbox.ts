@@ -181,11 +181,14 @@ export function createToolbox(wiring: {
           .find(
             ({ offer }) => offer.app.ref === appRef && offer.ref === toolRef,
           )?.name ?? null;
-      const known = await catalogs.get(principal);
-      const name = nameIn(known);
-      return name === null && known.loadedAt <= since
-        ? nameIn(await catalogs.reload(principal))
-        : name;
+      let catalog = await catalogs.get(principal);
+      // What is being loaded already may be too old as well.
+      for (let tries = 0; tries < 2; tries++) {
+        const name = nameIn(catalog);
+        if (name !== null || catalog.loadedAt > since) return name;
+        catalog = await catalogs.reload(principal);
+      }
+      return nameIn(catalog);
     },
 
     async call(customer, asked, given, context) {
