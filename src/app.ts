@@ -155,7 +155,7 @@ export function createApp(options: AppOptions): App {
     mcp,
     authenticator:
       options.authenticator ?? createAuthenticator(config, clock, membrane),
-    ...createManagement({
+    management: createManagement({
       ...(options.servers?.(upstreams) ?? unreachable),
       store: upstreams,
       toolbox,

@@ -1,7 +1,11 @@
 import type { Upstream } from "../../src/core/upstream.ts";
 import { openRig } from "./app.ts";
-import type { FakeServer } from "./fake-servers.ts";
-import { createRest, fakeAuthenticator, fakeServers } from "./fake-servers.ts";
+import type { FakeServer } from "./absent-servers.ts";
+import {
+  createRest,
+  fakeAuthenticator,
+  fakeServers,
+} from "./absent-servers.ts";
 import type { FakeClock } from "./clock.ts";
 
 export const URL_OF = (name: string) => `https://${name}.example/mcp`;
