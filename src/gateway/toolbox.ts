@@ -1,5 +1,6 @@
 import { GatewayError } from "../core/errors.ts";
 import type { Principal } from "../core/principal.ts";
+import { DEFAULT_VIEW } from "../core/session.ts";
 import type { View } from "../core/session.ts";
 import type { CallContext, InputRequired, Source } from "../core/source.ts";
 import type { CallToolResult, Tool } from "../core/tool.ts";
@@ -175,12 +176,14 @@ export function createToolbox(wiring: {
     },
 
     async nameOf(principal, appRef, toolRef, since) {
-      const nameIn = ({ tools }: Catalog) =>
-        tools
-          .values()
-          .find(
-            ({ offer }) => offer.app.ref === appRef && offer.ref === toolRef,
-          )?.name ?? null;
+      const nameIn = (catalog: Catalog) => {
+        const { entries, find } = catalog.show(DEFAULT_VIEW);
+        const wanted = ({ name }: { name: string }) => {
+          const offer = find(name)?.offer;
+          return offer?.app.ref === appRef && offer.ref === toolRef;
+        };
+        return entries.find(wanted)?.name ?? null;
+      };
       let catalog = await catalogs.get(principal);
       // What is being loaded already may be too old as well.
       for (let tries = 0; tries < 2; tries++) {
