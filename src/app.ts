@@ -209,7 +209,7 @@ export function createApp(options: AppOptions): App {
       membraneToken: tokenMint(config, clock),
     }),
     tickets: mcp.sse,
-    ...createManagement({
+    management: createManagement({
       vault,
       ...(options.servers?.(store.upstreams) ?? servers.parts),
       store: store.upstreams,

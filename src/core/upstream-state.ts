@@ -180,7 +180,6 @@ export function sameSetup(a: Upstream, b: Upstream): boolean {
     one.transport,
     one.command,
     one.authType,
-    one.sealedSecret,
   ];
   return JSON.stringify(of(a)) === JSON.stringify(of(b));
 }

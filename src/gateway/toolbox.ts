@@ -176,18 +176,22 @@ export function createToolbox(wiring: {
     },
 
     async nameOf(principal, appRef, toolRef, since) {
-      const nameIn = (catalog: Catalog) =>
-        catalog
-          .select(DEFAULT_VIEW)
-          .tools.values()
-          .find(
-            ({ offer }) => offer.app.ref === appRef && offer.ref === toolRef,
-          )?.name ?? null;
-      const known = await catalogs.get(principal);
-      const name = nameIn(known);
-      return name === null && known.loadedAt <= since
-        ? nameIn(await catalogs.reload(principal))
-        : name;
+      const nameIn = (catalog: Catalog) => {
+        const { entries, find } = catalog.show(DEFAULT_VIEW);
+        const wanted = ({ name }: { name: string }) => {
+          const offer = find(name)?.offer;
+          return offer?.app.ref === appRef && offer.ref === toolRef;
+        };
+        return entries.find(wanted)?.name ?? null;
+      };
+      let catalog = await catalogs.get(principal);
+      // What is being loaded already may be too old as well.
+      for (let tries = 0; tries < 2; tries++) {
+        const name = nameIn(catalog);
+        if (name !== null || catalog.loadedAt > since) return name;
+        catalog = await catalogs.reload(principal);
+      }
+      return nameIn(catalog);
     },
 
     async call(customer, asked, given, context) {

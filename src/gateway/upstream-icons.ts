@@ -36,7 +36,7 @@ export function createUpstreamIcons(options: {
   const token: UpstreamIcons["token"] = ({ uuid }, etag) =>
     vault.mac("icon", `${uuid} ${etag ?? neutral.etag}`);
 
-  async function refresh(upstream: Upstream): Promise<void> {
+  async function look(upstream: Upstream): Promise<void> {
     const icon = await findIcon(upstream);
     const now = store.find(upstream.workspace, upstream.id);
     if (now?.url === upstream.url) await store.saveIcon(upstream.id, icon);
@@ -54,7 +54,7 @@ export function createUpstreamIcons(options: {
     },
     refresh(upstream) {
       if (upstream.transport === "stdio") return;
-      refresh(upstream).catch((error: unknown) =>
+      look(upstream).catch((error: unknown) =>
         log.debug("icon not found", {
           server: upstream.slug,
           workspace: upstream.workspace,

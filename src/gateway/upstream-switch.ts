@@ -144,7 +144,8 @@ export function createUpstreamSwitch(options: {
         return advance(current, event);
       });
       if (after.version !== before.version) {
-        upstreams.record(principal, "enabled", after);
+        const action = after.enabled ? "enabled" : "tried to enable";
+        upstreams.record(principal, action, after);
       }
       if (event.type === "connected") options.icons.refresh(after);
       return upstreams.view(principal, after);

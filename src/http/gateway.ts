@@ -1,10 +1,8 @@
 import { z } from "zod";
 import { once } from "../core/once.ts";
 import { shapes } from "../core/registration.ts";
-import type { PlainCalls } from "../gateway/plain-calls.ts";
-import type { UpstreamRegistry } from "../gateway/upstream-registry.ts";
-import type { UpstreamSwitch } from "../gateway/upstream-switch.ts";
-import type { UpstreamView, Upstreams } from "../gateway/upstreams.ts";
+import type { Management } from "../gateway/management.ts";
+import type { UpstreamView } from "../gateway/upstreams.ts";
 import { readBody } from "./body.ts";
 import {
   etagOf,
@@ -22,10 +20,10 @@ import { serverResponse } from "./server-view.ts";
  */
 
 export type GatewayRouteOptions = {
-  upstreams: Upstreams;
-  registry: UpstreamRegistry;
-  switching: UpstreamSwitch;
-  calls: PlainCalls;
+  management: Pick<
+    Management,
+    "upstreams" | "registry" | "switching" | "calls"
+  >;
   /** Our own address for a caller who sees us at this origin. */
   base: (origin: string) => string;
 };
@@ -45,7 +43,8 @@ const calling = once(() =>
 export function gatewayRoutes(
   options: GatewayRouteOptions,
 ): Handlers<GatewayRoute> {
-  const { upstreams, registry, switching, calls, base } = options;
+  const { base, management } = options;
+  const { upstreams, registry, switching, calls } = management;
   const show = (c: Ctx, view: UpstreamView, status: 200 | 201 = 200) =>
     c.json(serverResponse(view, base(c.env.origin)), status, {
       etag: etagOf(view.upstream),

@@ -4,12 +4,9 @@ import { once } from "../core/once.ts";
 import type { Principal } from "../core/principal.ts";
 import { shapes } from "../core/registration.ts";
 import type { Clock } from "../core/runtime.ts";
+import type { Management } from "../gateway/management.ts";
 import { createRate } from "../gateway/rate.ts";
-import type { UpstreamContents } from "../gateway/upstream-contents.ts";
-import type { UpstreamIcons } from "../gateway/upstream-icons.ts";
-import type { UpstreamRegistry } from "../gateway/upstream-registry.ts";
-import type { UpstreamSwitch } from "../gateway/upstream-switch.ts";
-import type { UpstreamView, Upstreams } from "../gateway/upstreams.ts";
+import type { UpstreamView } from "../gateway/upstreams.ts";
 import { sortFields } from "../gateway/upstreams.ts";
 import { readBody, readQuery } from "./body.ts";
 import {
@@ -36,11 +33,10 @@ import {
  */
 
 export type ServerRouteOptions = {
-  upstreams: Upstreams;
-  registry: UpstreamRegistry;
-  switching: UpstreamSwitch;
-  contents: UpstreamContents;
-  icons: UpstreamIcons;
+  management: Pick<
+    Management,
+    "upstreams" | "registry" | "switching" | "contents" | "icons"
+  >;
   clock: Clock;
   /** Our own address for a caller who sees us at this origin. */
   base: (origin: string) => string;
@@ -99,7 +95,8 @@ const ICON_FAILURES = 60;
 export function serverRoutes(
   options: ServerRouteOptions,
 ): Handlers<ServerRoute> {
-  const { upstreams, registry, switching, contents, icons, base } = options;
+  const { base, management } = options;
+  const { upstreams, registry, switching, contents, icons } = management;
   const failures = createRate(
     options.clock,
     ICON_FAILURES,

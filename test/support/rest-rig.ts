@@ -1,11 +1,11 @@
 import type { Upstream } from "../../src/core/upstream.ts";
 import { openRig } from "./app.ts";
-import type { FakeServer } from "./fake-upstreams.ts";
+import type { FakeServer } from "./absent-servers.ts";
 import {
   createRest,
   fakeAuthenticator,
   fakeServers,
-} from "./fake-upstreams.ts";
+} from "./absent-servers.ts";
 import type { FakeClock } from "./clock.ts";
 
 export const URL_OF = (name: string) => `https://${name}.example/mcp`;

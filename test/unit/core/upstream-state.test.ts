@@ -284,7 +284,6 @@ describe("what was found out about a server", () => {
     ["url", { url: "https://other.example/mcp" }],
     ["transport", { transport: "sse" as const }],
     ["authType", { authType: "bearer" as const }],
-    ["secret", { sealedSecret: "other" }],
     ["state", { state: "authorize" as const }],
     ["switch", { enabled: true }],
   ])("is worth nothing when its %s has changed since", (_, change) => {
@@ -299,6 +298,8 @@ describe("what was found out about a server", () => {
           name: "n",
           lastCheckedAt: 9,
           version: 4,
+          // Sealed with another key, perhaps.
+          sealedSecret: "other",
           oauth: { ...oauth, scopes: [] },
         }),
       ),
