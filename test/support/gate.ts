@@ -159,7 +159,7 @@ export async function openGate(
         clientId: () => settings.clientIdUrl ?? `${base()}/oauth/client.json`,
       },
       registered: store.upstreams,
-      ...({} as Management),
+      management: {} as Management,
       mac: vault.mac,
       secret: randomIds.secret,
     });
