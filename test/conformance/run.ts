@@ -15,11 +15,18 @@ import {
 } from "../support/binary.ts";
 import { temporaryDirectory } from "../support/directory.ts";
 import { openFullServer } from "../support/servers/full.ts";
+import { openWorkspace } from "../support/demo-client.ts";
+import { oddWorld } from "../support/odd-world.ts";
 import { addAuthorization } from "./add-authorization.ts";
 import { runSuite } from "./suite.ts";
 
 const workspaceKey = "conformance";
 const secret = "a secret for the conformance suite that is long enough";
+
+const membrane = openWorkspace(oddWorld({ bigActions: 1 }), {
+  workspaceKey,
+  secret,
+});
 
 type Counts = { passed: number; failed: number };
 
@@ -38,8 +45,7 @@ async function examine(
       DATA_DIR: join(directory, "data"),
       MEMBRANE_WORKSPACE_KEY: workspaceKey,
       MEMBRANE_WORKSPACE_SECRET: secret,
-      // Nobody is there, and nobody is asked more than once.
-      MEMBRANE_API_URI: "http://127.0.0.1:9",
+      MEMBRANE_API_URI: membrane.url,
       TOKEN_SCOPES: "apps:admin",
       OUTBOUND_ALLOW: "127.0.0.1/32",
     },
@@ -61,14 +67,19 @@ async function overSource(): Promise<Counts> {
   using directory = temporaryDirectory();
   const program = join(directory.path, "server");
   await compile({ entry: join(import.meta.dir, "server.ts"), out: program });
-  return examine("Its own wire", program, directory.path, async () => "/mcp");
+  return await examine(
+    "Its own wire",
+    program,
+    directory.path,
+    async () => "/mcp",
+  );
 }
 
 async function throughGateway(): Promise<Counts> {
   using directory = temporaryDirectory();
   await using upstream = await openFullServer();
   await ensureBuilt();
-  return examine(
+  return await examine(
     "Through it, to a registered server",
     executable,
     directory.path,
