@@ -427,10 +427,10 @@ describe("icons", () => {
     const id = await rig.add("plain-looking");
     const { iconUrl } = (await rig.rest(read, `GET ${W1}/${id}`)).body;
     const neutral = await rig.rest(null, `GET ${pathOf(iconUrl)}`);
-    expect([neutral.status, neutral.headers.get("content-type")]).toEqual([
-      200,
-      "image/svg+xml",
-    ]);
+    expect([
+      neutral.status,
+      neutral.headers.get("content-type")?.split("/")[0],
+    ]).toEqual([200, "image"]);
     await rig.store().saveIcon(id, image);
     expect((await rig.rest(null, `GET ${pathOf(iconUrl)}`)).status).toBe(404);
     const now = (await rig.rest(read, `GET ${W1}/${id}`)).body.iconUrl;
