@@ -80,7 +80,7 @@ export type Upstream = {
   lastCheckedAt: number | null;
   lastLatencyMs: number | null;
   lastError: UpstreamFailure | null;
-  /** Goes up with every change. */
+  /** Goes up with every change; not for how the last look at it went. */
   version: number;
   createdAt: number;
   updatedAt: number;
@@ -186,7 +186,8 @@ export type UpstreamStore = {
     most: number,
   ): Promise<Upstream>;
   /**
-   * Applies a pure, synchronous rule and stores what it returns, with the next version; null changes nothing.
+   * Applies a pure, synchronous rule and stores what it returns, with the next version if it changes anything but how
+   * the last look at the server went; null changes nothing.
    * What the rule throws rejects. Resolves with null when the server is gone. With another URL or authType the
    * members' credentials go: they were for something else.
    */

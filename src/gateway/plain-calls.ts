@@ -61,13 +61,9 @@ export function createPlainCalls({
         },
       );
       if (!isInputRequired(result)) return result;
-      throw new GatewayError(
-        "conflict",
-        `${name} asks its user something first, which takes an MCP client: call it by way of /mcp.`,
-        { data: { code: "input_required" } },
-      );
+      throw asksItsUser(name);
     } catch (thrown) {
-      throw explain(thrown);
+      throw explain(name, thrown);
     } finally {
       signal.removeEventListener("abort", leave);
     }
@@ -96,9 +92,21 @@ const codes: Partial<Record<GatewayError["code"], string>> = {
   timeout: "upstream_timeout",
 };
 
+/** What a server answers that has to ask for something: the client cannot be asked, or its user has to open a URL. */
+const asks: ReadonlySet<unknown> = new Set([-32021, -32042]);
+
+function asksItsUser(name: string, rpc?: GatewayError["rpc"]): GatewayError {
+  return new GatewayError(
+    "conflict",
+    `${name} asks its user something first, which takes an MCP client: call it by way of /mcp.`,
+    { data: { code: "input_required", ...(rpc ? { rpc } : {}) } },
+  );
+}
+
 /** With the codes that REST clients know. A server's own JSON-RPC error says why it refused, so it is told. */
-function explain(thrown: unknown): unknown {
+function explain(name: string, thrown: unknown): unknown {
   const error = asGatewayError(thrown);
+  if (asks.has(error.rpc?.code)) return asksItsUser(name, error.rpc);
   const code = error.rpc ? "upstream_error" : codes[error.code];
   if (code === undefined || error.data?.["code"] !== undefined) return thrown;
   const { rpc, retryAfterMs } = error;

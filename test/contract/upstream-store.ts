@@ -211,7 +211,8 @@ export function upstreamStoreContract(
       await upstreams.edit(id, () => ({ lastError: null }), 500);
       const store = await rig.reopen();
       expect(store.upstreams.find("w", id)).toMatchObject({
-        version: 6,
+        version: 4,
+        updatedAt: 200,
         lastError: null,
       });
       expect(await store.upstreams.edit(99, () => ({}), 1)).toBeNull();
@@ -463,6 +464,7 @@ export function upstreamStoreContract(
       const { id } = await create(rig.store, { slug: "s" });
       await upstreams.edit(id, () => ({ enabled: true }), 1);
       await upstreams.edit(id, () => ({ lastCheckedAt: 5 }), 1);
+      await upstreams.edit(id, () => ({ enabled: true, about: null }), 1);
       await upstreams.edit(id, () => null, 1);
       await upstreams.editCredential(id, "ada", () => credential());
       await upstreams.editCredential(id, "ada", () =>

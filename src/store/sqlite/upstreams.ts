@@ -59,6 +59,15 @@ const looks: ReadonlySet<string> = new Set([
   "lastError",
 ] satisfies (keyof UpstreamEdit)[]);
 
+/** False for an edit that says again what is there, or only how a look at it went. */
+function isChange(current: Upstream, edit: UpstreamEdit): boolean {
+  return Object.entries(edit).some(
+    ([key, value]) =>
+      !looks.has(key) &&
+      !Bun.deepEquals(value, current[key as keyof UpstreamEdit]),
+  );
+}
+
 /** Workspaces whose servers are kept in memory. */
 const MAX_WORKSPACES = 256;
 /** Definitions of one tool that are approved, and as many that are not. */
@@ -281,19 +290,19 @@ export function createUpstreamStore(wiring: {
         const current = get(id);
         const edit = current && rule(current);
         if (!edit) return { current, changed: false };
-        db.update(servers)
-          .set({
-            ...fromEdit(edit),
-            version: current.version + 1,
-            updatedAt: at,
-          })
-          .where(eq(servers.id, id))
-          .run();
         const { url = current.url, authType = current.authType } = edit;
         if (url !== current.url || authType !== current.authType) {
           db.delete(credentials).where(eq(credentials.serverId, id)).run();
         }
-        const changed = Object.keys(edit).some((key) => !looks.has(key));
+        const changed = isChange(current, edit);
+        const version = current.version + 1;
+        db.update(servers)
+          .set({
+            ...fromEdit(edit),
+            ...(changed ? { version, updatedAt: at } : { id }),
+          })
+          .where(eq(servers.id, id))
+          .run();
         return { current: get(id), changed };
       });
       const { current, changed } = result;
