@@ -97,9 +97,12 @@ async function runOnDatabase(
       method,
       ...carrying(body, { host }),
     });
-    return readAnswer(
-      await app.fetch(asking, { address: null, setIdleTimeout() {} }),
-    );
+    const response = await app.fetch(asking, {
+      address: null,
+      setIdleTimeout() {},
+    });
+    const { status } = response;
+    return readAnswer({ status, text: await response.text() });
   };
   return await command(
     createServerCommands({

@@ -218,10 +218,11 @@ function record(value: unknown): Record<string, unknown> {
     : {};
 }
 
-/** An answer, as the API's. */
-export async function readAnswer(response: Response): Promise<ApiAnswer> {
-  const { status } = response;
-  const text = await response.text();
+export function readAnswer(answer: {
+  status: number;
+  text: string;
+}): ApiAnswer {
+  const { status, text } = answer;
   try {
     return { status, body: JSON.parse(text) };
   } catch {

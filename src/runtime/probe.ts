@@ -41,13 +41,17 @@ export async function probe(url: string): Promise<Probe | null> {
  * it takes longer than two and a half minutes (connecting a registered server, and reading its lists, may take a
  * minute each), `upstream_failed` when nobody answers.
  */
-export async function ask(url: string, init: RequestInit): Promise<Response> {
+export async function ask(
+  url: string,
+  init: RequestInit,
+): Promise<{ status: number; text: string }> {
   try {
-    return await fetch(url, {
+    const response = await fetch(url, {
       ...init,
       redirect: "manual",
       signal: AbortSignal.timeout(ANSWER_MS),
     });
+    return { status: response.status, text: await response.text() };
   } catch (cause) {
     const { origin } = new URL(url);
     throw (cause as Error).name === "TimeoutError"
