@@ -8,8 +8,8 @@ import type { Access, Caller, Ctx } from "./routes.ts";
 /** Who calls, and whether they may. */
 
 export type AuthenticationOptions = {
-  /** Whose every request is, whatever it carries; null: whose its credential is. */
-  operator: Principal | null;
+  /** Whose every request is, whatever it carries; without: whose its credential is. */
+  operator?: Principal | null;
   /** Bearer tokens. */
   tokens: Authenticator;
   apiKeys: Authenticator;
@@ -30,7 +30,7 @@ export type Authenticate = (
 export function createAuthentication(
   options: AuthenticationOptions,
 ): Authenticate {
-  const { operator, tokens, apiKeys, tickets, tokenInQuery } = options;
+  const { operator = null, tokens, apiKeys, tickets, tokenInQuery } = options;
 
   /** How this request says who it is of, to be asked again for as long as its answer goes on. */
   function readCredential(c: Ctx, byTicket: boolean): () => Promise<Principal> {
