@@ -1,6 +1,10 @@
 import type { Server } from "bun";
 import type { Config } from "./config.ts";
-import type { Authenticator, FailureLimit } from "./core/principal.ts";
+import type {
+  Authenticator,
+  FailureLimit,
+  Principal,
+} from "./core/principal.ts";
 import { GatewayError, describeError } from "./core/errors.ts";
 import type { Clock, Ids, Log } from "./core/runtime.ts";
 import type { Source } from "./core/source.ts";
@@ -61,6 +65,11 @@ export type AppOptions = {
   authenticator?: Authenticator;
   /** How registered servers are reached. */
   servers?: (store: UpstreamStore) => ServerParts;
+  /**
+   * For a command of this person: every request is theirs, and it works beside a server that holds the data
+   * directory. It may be asked, and neither begun nor started.
+   */
+  operator?: Principal;
   /** Called when the disk fails: nothing is stored any more, and the process had better be started anew. */
   onStorageFailure?: () => void;
 };
@@ -82,6 +91,7 @@ const RETENTION_MS = 30_000;
 /** Wires the house. Throws `conflict` when the data directory cannot be had, or holds what is not ours. */
 export function createApp(options: AppOptions): App {
   const { config, log, clock = systemClock, ids = randomIds } = options;
+  const { operator = null } = options;
   const publicUrl = config.PUBLIC_URL ?? null;
   const vault = createVault({
     keys: config.ENCRYPTION_KEY ?? null,
@@ -93,6 +103,7 @@ export function createApp(options: AppOptions): App {
     directory: config.DATA_DIR,
     clock,
     verifyKey: vault.verify,
+    beside: operator !== null,
     sessionCache: config.SESSION_CACHE,
     caps: {
       events: config.SESSION_MAX_EVENTS,
@@ -197,6 +208,7 @@ export function createApp(options: AppOptions): App {
     draining: () => draining,
     gatewayId,
     mcp,
+    operator,
     tokens:
       options.authenticator ??
       createAuthenticator(config, clock, membrane, limit),
@@ -237,6 +249,7 @@ export function createApp(options: AppOptions): App {
   let resealed = Promise.resolve();
 
   async function begin(): Promise<void> {
+    if (operator !== null) throw new Error("Nobody else may ask this one.");
     const interrupted = await mcp.recover();
     if (interrupted > 0) {
       log.warn("calls interrupted by the last stop", { calls: interrupted });

@@ -397,6 +397,16 @@ const commands: Commands = {
     return 0;
   },
 
+  async servers(at, command) {
+    const { runServerCommand } = await import("./server-commands.ts");
+    const config = readConfig({ LOG_LEVEL: "warn", ...env });
+    const log = await openLog(config);
+    const here = { config, log, env, self: self(), print };
+    const code = await runServerCommand(at, here, command);
+    log.flush();
+    return code;
+  },
+
   async backup(file) {
     const { backUpDirectory } = await import("./store/sqlite/operate.ts");
     backUpDirectory(readConfig(env).DATA_DIR, file);

@@ -14,18 +14,22 @@ import { dirname, join, resolve } from "node:path";
 import type { ParseError } from "jsonc-parser";
 import { applyEdits, modify, parse, parseTree } from "jsonc-parser";
 import { GatewayError } from "../core/errors.ts";
-import { clientNames } from "./program.ts";
+import { clientNames } from "./arguments.ts";
 import { credentialHeaders } from "./token.ts";
 
 type ClientName = (typeof clientNames)[number];
 
-/** Where the client runs, and what it is to connect to. */
-export type Connecting = {
+/** Where the clients keep their files. */
+export type Machine = {
   platform: NodeJS.Platform;
   home: string;
   env: Readonly<Record<string, string | undefined>>;
   /** The directory in which the command was given. */
   cwd: string;
+};
+
+/** Where the client runs, and what it is to connect to. */
+export type Connecting = Machine & {
   /** The server's `/mcp`. */
   url: string;
   token: string;
@@ -34,7 +38,7 @@ export type Connecting = {
 };
 
 type Client = {
-  file(to: Connecting): string;
+  file(on: Machine): string;
   /** The object of the file that holds servers by name. */
   servers: string;
   entry(to: Connecting): object;
@@ -45,7 +49,7 @@ type Client = {
 const headers = ({ token }: Connecting) => credentialHeaders(token);
 
 /** Where programs keep their settings on this system. */
-function settings({ platform, home, env }: Connecting): string {
+function settings({ platform, home, env }: Machine): string {
   if (platform === "darwin") return join(home, "Library/Application Support");
   if (platform === "win32") return env["APPDATA"] ?? join(home, "AppData");
   return env["XDG_CONFIG_HOME"] || join(home, ".config");
@@ -60,7 +64,7 @@ const clients: Record<ClientName, Client> = {
   },
   // It speaks stdio only.
   claude: {
-    file: (to) => join(settings(to), "Claude/claude_desktop_config.json"),
+    file: (on) => join(settings(on), "Claude/claude_desktop_config.json"),
     servers: "mcpServers",
     entry: ({ url, token, self }) => ({
       command: self[0],
@@ -76,7 +80,7 @@ const clients: Record<ClientName, Client> = {
     next: "Start Claude Code anew; /mcp shows the server.",
   },
   vscode: {
-    file: (to) => join(settings(to), "Code/User/mcp.json"),
+    file: (on) => join(settings(on), "Code/User/mcp.json"),
     servers: "servers",
     entry: (to) => ({ type: "http", url: to.url, headers: headers(to) }),
     next: 'Start the server in VS Code with the command "MCP: List Servers".',
@@ -98,6 +102,12 @@ const clients: Record<ClientName, Client> = {
     next: "Run: npx @modelcontextprotocol/inspector --config mcp.json",
   },
 };
+
+/** The file in which a client keeps its servers; null for what is no client of ours. */
+export function clientFile(client: string, on: Machine): string | null {
+  const name = nameOf(client);
+  return name === undefined ? null : clients[name].file(on);
+}
 
 /** What to put into which file, as text for a person. Throws `invalid` for an unknown client. */
 export function showConnection(
@@ -194,8 +204,12 @@ function insert(text: string, path: string[], value: object): string {
   return applyEdits(text, modify(text, path, value, { formattingOptions }));
 }
 
+function nameOf(client: string): ClientName | undefined {
+  return clientNames.find((known) => known === client);
+}
+
 function find(client: string): Client {
-  const name = clientNames.find((known) => known === client);
+  const name = nameOf(client);
   if (name === undefined) {
     throw new GatewayError(
       "invalid",

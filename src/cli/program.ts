@@ -1,12 +1,18 @@
-import {
-  Command,
-  CommanderError,
-  InvalidArgumentError,
-  Option,
-} from "commander";
+import { Command, CommanderError, Option } from "commander";
 import { GatewayError } from "../core/errors.ts";
 import type { Scope } from "../core/principal.ts";
 import { scopes } from "../core/principal.ts";
+import {
+  clientNames,
+  duration,
+  identity,
+  scope,
+  units,
+  wholeNumber,
+} from "./arguments.ts";
+import type { ServersAt } from "./server-program.ts";
+import type { ServerCommands } from "./servers.ts";
+import type { TokenOptions } from "./token.ts";
 
 /** What the commands do. Each resolves with the exit code; what goes to standard output is its own. */
 export type Commands = {
@@ -28,12 +34,16 @@ export type Commands = {
   keysCreate(options: KeyOptions): Promise<number>;
   keysList(options: { workspace?: string; json: boolean }): Promise<number>;
   keysRevoke(id: string): Promise<number>;
+  /** Runs one of the commands for registered servers, where they are. */
+  servers(
+    at: ServersAt,
+    command: (commands: ServerCommands) => Promise<number>,
+  ): Promise<number>;
   backup(file: string): Promise<number>;
   restore(file: string): Promise<number>;
   migrate(): Promise<number>;
 };
 
-export type TokenOptions = { tokenFile?: string };
 export type StdioOptions = TokenOptions & { url?: string };
 export type ConnectOptions = TokenOptions & {
   url?: string;
@@ -51,15 +61,6 @@ export type KeyOptions = {
   json: boolean;
 };
 export type ListOptions = { user?: string; limit: number; json: boolean };
-
-export const clientNames = [
-  "cursor",
-  "claude",
-  "claude-code",
-  "vscode",
-  "windsurf",
-  "inspector",
-] as const;
 
 /** Runs what `args` (without the program's name) ask for. Throws `invalid` for what is no command of ours. */
 export async function runProgram(
@@ -231,6 +232,14 @@ export async function runProgram(
   add(keys, "revoke <id>", "end an API key, at once").action(
     run((id: string) => commands.keysRevoke(id)),
   );
+  const servers = add(program, "servers", "MCP servers that are registered");
+  // They are many, and the start of the server would pay for them.
+  if (args.includes("servers")) {
+    const { addServerCommands } = await import("./server-program.ts");
+    addServerCommands(servers, args, (at, command) =>
+      run(() => commands.servers(at, command))(),
+    );
+  }
 
   add(
     program,
@@ -275,41 +284,4 @@ export async function runProgram(
     );
   }
   return code;
-}
-
-function wholeNumber(text: string): number {
-  if (!/^\d{1,9}$/.test(text) || Number(text) === 0) {
-    throw new InvalidArgumentError("It must be a whole number above 0.");
-  }
-  return Number(text);
-}
-
-/** What the server takes for the name of a user. */
-function identity(text: string): string {
-  if (!/^[^\p{Cc}\p{Cf}]{1,256}$/u.test(text)) {
-    throw new InvalidArgumentError("It must be 1 to 256 printable characters.");
-  }
-  return text;
-}
-
-/** The most of those that are named. */
-function scope(text: string): Scope {
-  const names = text.split(",").map((name) => name.trim());
-  const most = scopes.findLast((known) => names.includes(known));
-  if (most && names.every((name) => scopes.some((known) => known === name))) {
-    return most;
-  }
-  throw new InvalidArgumentError(`It must be one of ${scopes.join(", ")}.`);
-}
-
-const units = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-function duration(text: string): number {
-  const match = /^(\d{1,6})(s|m|h|d)$/.exec(text);
-  if (!match || Number(match[1]) === 0) {
-    throw new InvalidArgumentError(
-      "It must be a duration such as 90s, 15m, 2h or 30d.",
-    );
-  }
-  return Number(match[1]) * units[match[2] as keyof typeof units];
 }

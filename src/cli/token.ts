@@ -1,33 +1,52 @@
 import { readFileSync } from "node:fs";
 import { GatewayError } from "../core/errors.ts";
-import type { TokenOptions } from "./program.ts";
+
+export type TokenOptions = { tokenFile?: string };
+
+type Env = Readonly<Record<string, string | undefined>>;
 
 /**
  * The caller's own token: from a file, or from MEMBRANE_ACCESS_TOKEN. Never from the arguments, which every user
  * of the machine can read. Throws `unauthenticated` when there is none.
  */
-export function readToken(
-  options: TokenOptions,
-  env: Readonly<Record<string, string | undefined>>,
+export function readToken({ tokenFile }: TokenOptions, env: Env): string {
+  return readCredential("token", tokenFile, env, {
+    variable: "MEMBRANE_ACCESS_TOKEN",
+    option: "--token-file",
+  });
+}
+
+/** The same, for the API key that servers are managed with. */
+export function readApiKey(keyFile: string | undefined, env: Env): string {
+  return readCredential("API key", keyFile, env, {
+    variable: "MEMBRANE_MCP_API_KEY",
+    option: "--key-file",
+  });
+}
+
+function readCredential(
+  what: string,
+  file: string | undefined,
+  env: Env,
+  from: { variable: string; option: string },
 ): string {
-  const token = options.tokenFile
-    ? readFile(options.tokenFile)
-    : (env["MEMBRANE_ACCESS_TOKEN"] ?? "").trim();
-  if (token === "") {
+  const { variable, option } = from;
+  const text = file ? readText(file).trim() : (env[variable] ?? "").trim();
+  if (text === "") {
     throw new GatewayError(
       "unauthenticated",
-      options.tokenFile
-        ? `${options.tokenFile} is empty. Put the token of the user into it.`
-        : "There is no token. Set MEMBRANE_ACCESS_TOKEN, or name a file with --token-file.",
+      file
+        ? `${file} is empty. Put the ${what} into it.`
+        : `There is no ${what}. Set ${variable}, or name a file with ${option}.`,
     );
   }
-  if (/\s/.test(token)) {
+  if (/\s/.test(text)) {
     throw new GatewayError(
       "unauthenticated",
-      "The token contains blanks or several lines: that is not a token.",
+      `The ${what} contains blanks or several lines: that is no ${what}.`,
     );
   }
-  return token;
+  return text;
 }
 
 /** The header that carries a token, or an API key in its place. */
@@ -37,13 +56,14 @@ export function credentialHeaders(token: string): Record<string, string> {
     : { Authorization: `Bearer ${token}` };
 }
 
-function readFile(file: string): string {
+/** A file, or with `-` standard input. Throws `not_found` when it cannot be read. */
+export function readText(file: string): string {
   try {
-    return readFileSync(file, "utf8").trim();
+    return readFileSync(file === "-" ? 0 : file, "utf8");
   } catch (cause) {
     throw new GatewayError(
       "not_found",
-      `${file} cannot be read (${(cause as { code?: string }).code ?? "unknown"}).`,
+      `${file === "-" ? "Standard input" : file} cannot be read (${(cause as { code?: string }).code ?? "unknown"}).`,
       { cause },
     );
   }

@@ -9,6 +9,8 @@ import type { Caller, Ctx } from "./routes.ts";
 /** Who calls, and whether they may. */
 
 export type AuthenticationOptions = {
+  /** Whose every request is, whatever it carries; without: whose its credential is. */
+  operator?: Principal | null;
   /** Bearer tokens. */
   tokens: Authenticator;
   apiKeys: Authenticator;
@@ -29,10 +31,11 @@ export type Authenticate = (
 export function createAuthentication(
   options: AuthenticationOptions,
 ): Authenticate {
-  const { tokens, apiKeys, tickets, tokenInQuery } = options;
+  const { operator = null, tokens, apiKeys, tickets, tokenInQuery } = options;
 
   /** How this request says who it is of, to be asked again for as long as its answer goes on. */
   function readCredential(c: Ctx, byTicket: boolean): () => Promise<Principal> {
+    if (operator !== null) return async () => operator;
     const { address } = c.env;
     const { path } = c.req;
     const opens = /^\/(mcp|sse)$/.test(path) || serverAt(path) !== null;

@@ -1,3 +1,5 @@
+import { GatewayError } from "../core/errors.ts";
+
 /** What answers at a URL that the operator has configured. */
 export type Probe = {
   status: number;
@@ -33,3 +35,35 @@ export async function probe(url: string): Promise<Probe | null> {
     return null;
   }
 }
+
+/**
+ * One request to a server of ours that the operator has named; its redirects are not followed. Throws `timeout` when
+ * it takes longer than two and a half minutes (connecting a registered server, and reading its lists, may take a
+ * minute each), `upstream_failed` when nobody answers.
+ */
+export async function ask(
+  url: string,
+  init: RequestInit,
+): Promise<{ status: number; text: string }> {
+  try {
+    const response = await fetch(url, {
+      ...init,
+      redirect: "manual",
+      signal: AbortSignal.timeout(ANSWER_MS),
+    });
+    return { status: response.status, text: await response.text() };
+  } catch (cause) {
+    const { origin } = new URL(url);
+    throw (cause as Error).name === "TimeoutError"
+      ? new GatewayError(
+          "timeout",
+          `${origin} has not answered for ${ANSWER_MS / 1000} seconds. What became of the request is not known.`,
+          { cause },
+        )
+      : new GatewayError("upstream_failed", `Nobody answers at ${origin}.`, {
+          cause,
+        });
+  }
+}
+
+const ANSWER_MS = 150_000;

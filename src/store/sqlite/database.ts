@@ -96,6 +96,46 @@ export function openDatabase(
   }
 }
 
+/**
+ * The database of a directory that a server has used before, as it is, also while one uses it. Throws `not_found`
+ * when there is none, `conflict` when it is not of this version.
+ */
+export function openExisting(
+  directory: string,
+  look: (db: Database) => void = () => {},
+): Database {
+  const file = databaseFile(directory);
+  if (!existsSync(file)) {
+    throw new GatewayError(
+      "not_found",
+      `There is no database in ${join(directory, "")}. Set DATA_DIR to the directory of the server.`,
+    );
+  }
+  let db: Database;
+  try {
+    db = new Database(file, { strict: true, readwrite: true });
+  } catch (cause) {
+    throw unusable(directory, cause);
+  }
+  try {
+    const version = inspect(db, file);
+    if (version < migrations.length) {
+      throw new GatewayError(
+        "conflict",
+        `${file} is of an older version. Start the server, or run: membrane-mcp migrate`,
+      );
+    }
+    look(db);
+    db.run("PRAGMA busy_timeout = 5000");
+    db.run("PRAGMA synchronous = FULL");
+    db.run("PRAGMA foreign_keys = ON");
+    return db;
+  } catch (error) {
+    db.close();
+    throw unusable(directory, error);
+  }
+}
+
 function checkPages(db: Database, file: string): void {
   if (!existsSync(file) || statSync(file).size > CHECKED_BYTES) return;
   const [finding] = db

@@ -8,7 +8,7 @@ import {
   rmSync,
   statSync,
 } from "node:fs";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, dirname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { asc, count, desc, eq, sql, sum } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/bun-sqlite";
@@ -23,6 +23,7 @@ import {
   giveToOwner,
   makeDirectory,
   openDatabase,
+  openExisting,
   damaged,
   unusable,
 } from "./database.ts";
@@ -356,38 +357,5 @@ export function examine(directory: string): {
     return { version, newest, ...sizes, keyCheck, heldBy: holderOf(directory) };
   } catch (cause) {
     throw unusable(directory, cause);
-  }
-}
-
-/** The database of a directory that a server has used before, as it is. */
-function openExisting(directory: string): Database {
-  const file = databaseFile(directory);
-  if (!existsSync(file)) {
-    throw new GatewayError(
-      "not_found",
-      `There is no database in ${join(directory, "")}. Set DATA_DIR to the directory of the server.`,
-    );
-  }
-  let db: Database;
-  try {
-    db = new Database(file, { strict: true, readwrite: true });
-  } catch (cause) {
-    throw unusable(directory, cause);
-  }
-  try {
-    const version = inspect(db, file);
-    if (version < migrations.length) {
-      throw new GatewayError(
-        "conflict",
-        `${file} is of an older version. Start the server, or run: membrane-mcp migrate`,
-      );
-    }
-    db.run("PRAGMA busy_timeout = 5000");
-    db.run("PRAGMA synchronous = FULL");
-    db.run("PRAGMA foreign_keys = ON");
-    return db;
-  } catch (error) {
-    db.close();
-    throw unusable(directory, error);
   }
 }

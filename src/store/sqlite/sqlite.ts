@@ -1,7 +1,14 @@
+import type { Database } from "bun:sqlite";
 import { drizzle } from "drizzle-orm/bun-sqlite";
+import { GatewayError } from "../../core/errors.ts";
 import type { Clock } from "../../core/runtime.ts";
 import type { Store } from "../../core/store.ts";
-import { makeDirectory, openDatabase, unusable } from "./database.ts";
+import {
+  makeDirectory,
+  openDatabase,
+  openExisting,
+  unusable,
+} from "./database.ts";
 import type { EventCaps } from "./events.ts";
 import { createEventLog } from "./events.ts";
 import { lockDirectory } from "./lock.ts";
@@ -27,6 +34,11 @@ export type SqliteOptions = {
   verifyKey?: (check: string) => void;
   /** Called once when the disk or the file fails; nothing is written after that. */
   onFailure?: (error: unknown) => void;
+  /**
+   * Where another process holds the directory, works beside it instead of throwing: on the database as it is, and
+   * without opening sessions, which is for who serves them.
+   */
+  beside?: boolean;
   /** For tests. */
   migrations?: readonly string[];
 };
@@ -35,26 +47,45 @@ export type SqliteOptions = {
 const STREAM_BLOCK = 1_000_000;
 
 /**
- * Opens the store, alone: throws `conflict` when another process holds the directory, when the
+ * Opens the store, alone unless `beside`: throws `conflict` when another process holds the directory, when the
  * database is of a newer version or of another application.
  */
 export function openSqlite(options: SqliteOptions): Store {
   makeDirectory(options.directory);
-  const lock = lockDirectory(options.directory, options.clock);
+  const lock = options.beside ? lockOrNull(options) : lockOf(options);
   try {
-    return openLocked(options, lock);
+    return openStore(options, lock);
   } catch (error) {
-    lock[Symbol.dispose]();
+    lock?.[Symbol.dispose]();
     throw unusable(options.directory, error);
   }
 }
 
-function openLocked(options: SqliteOptions, lock: Disposable): Store {
+const lockOf = ({ directory, clock }: SqliteOptions) =>
+  lockDirectory(directory, clock);
+
+/** Null when another process holds the directory. */
+function lockOrNull(options: SqliteOptions): Disposable | null {
+  try {
+    return lockOf(options);
+  } catch (error) {
+    const held =
+      error instanceof GatewayError && error.data?.["reason"] === "in_use";
+    if (held) return null;
+    throw error;
+  }
+}
+
+/** `lock`: null beside another process. */
+function openStore(options: SqliteOptions, lock: Disposable | null): Store {
   const { verifyKey } = options;
-  const client = openDatabase(options.directory, options.migrations, (db) => {
+  const look = (db: Database) => {
     const check = verifyKey && readKeyCheck(db);
     if (check) verifyKey(check);
-  });
+  };
+  const client = lock
+    ? openDatabase(options.directory, options.migrations, look)
+    : openExisting(options.directory, look);
   const db = drizzle(client, { casing: "snake_case" });
   const writer = createWriter(client, options.onFailure ?? (() => {}));
 
@@ -70,12 +101,13 @@ function openLocked(options: SqliteOptions, lock: Disposable): Store {
 
   let nextStream = Number(read("next_stream") ?? 1);
   let reserved = nextStream + STREAM_BLOCK;
-  put("next_stream", String(reserved));
+  if (lock) put("next_stream", String(reserved));
   const reserve = () => {
     put("next_stream", String(reserved + STREAM_BLOCK));
     reserved += STREAM_BLOCK;
   };
   const takeStream = () => {
+    if (!lock) throw new Error("Sessions are opened by the server.");
     if (nextStream === reserved) {
       // Unreachable unless the disk refused the next block for half a million streams.
       reserve();
@@ -97,9 +129,11 @@ function openLocked(options: SqliteOptions, lock: Disposable): Store {
     if (closed) return;
     closed = true;
     writer.flush();
-    if (!writer.failed()) client.run("PRAGMA wal_checkpoint(TRUNCATE)");
+    if (lock && !writer.failed()) {
+      client.run("PRAGMA wal_checkpoint(TRUNCATE)");
+    }
     client.close();
-    lock[Symbol.dispose]();
+    lock?.[Symbol.dispose]();
   };
   return {
     sessions: createSessionStore({
