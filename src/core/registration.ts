@@ -3,7 +3,7 @@ import { GatewayError } from "./errors.ts";
 import { once } from "./once.ts";
 import { identityPart } from "./principal.ts";
 import type { AuthType, ManualClient, SharedSecret } from "./upstream.ts";
-import { reservedHeaders, reservedSlugs } from "./upstream.ts";
+import { reservedHeaders, reservedSlugs, slug } from "./upstream.ts";
 
 /** What somebody says of a server when it is registered or changed. Members that are not known are refused. */
 
@@ -113,10 +113,13 @@ export const shapes = once(() => {
     appUuid: identityPart.max(100).nullable(),
     pinned: z.boolean(),
   };
+  // Without one it is made from the name.
+  const ownSlug = slug.optional();
 
   /** A server on the network. */
   const registration = z.strictObject({
     name: described.name,
+    slug: ownSlug,
     description: described.description.default(null),
     appUuid: described.appUuid.default(null),
     pinned: described.pinned.default(false),
@@ -129,6 +132,7 @@ export const shapes = once(() => {
   /** A program of this machine that speaks over its standard input and output. */
   const stdioRegistration = z.strictObject({
     name: described.name,
+    slug: ownSlug,
     description: described.description.default(null),
     pinned: described.pinned.default(false),
     transport: z.literal("stdio"),

@@ -127,11 +127,13 @@ export function createUpstreamRegistry(options: {
           };
     for (let tries = 1; ; tries++) {
       const taken = store.list(workspace).map(({ slug }) => slug);
-      const slug = slugOf(name, new Set(taken));
+      const own = registration.slug;
+      const slug = own ?? slugOf(name, new Set(taken));
       try {
         return await store.create({ ...base, ...where, slug }, MAX_SERVERS);
       } catch (error) {
-        if (!isSlugTaken(error) || tries === MAX_TRIES) throw error;
+        const again = own === undefined && isSlugTaken(error);
+        if (!again || tries === MAX_TRIES) throw error;
       }
     }
   }

@@ -1,6 +1,9 @@
 import type { z } from "zod";
 import { deeperThan } from "../core/depth.ts";
 import { GatewayError } from "../core/errors.ts";
+import type { Principal } from "../core/principal.ts";
+import type { Registration } from "../core/registration.ts";
+import { shapes } from "../core/registration.ts";
 import type { Ctx } from "./routes.ts";
 
 /** Levels that JSON may be nested. */
@@ -14,6 +17,26 @@ export async function readBody<Schema extends z.ZodType>(
   c: Ctx,
   schema: Schema,
 ): Promise<z.output<Schema>> {
+  return check(schema, await readJson(c));
+}
+
+/**
+ * What somebody registers: a server on the network, or, from who runs commands on this machine, a program. Throws
+ * what {@link readBody} throws.
+ */
+export async function readRegistration(
+  c: Ctx,
+  { method }: Principal,
+): Promise<Registration> {
+  const json = await readJson(c);
+  const { transport } = json as { transport?: unknown };
+  return method === "operator" && transport === "stdio"
+    ? check(shapes().stdioRegistration, json)
+    : check(shapes().registration, json);
+}
+
+/** An object, whatever is in it. */
+async function readJson(c: Ctx): Promise<object> {
   const bytes = new Uint8Array(await c.req.raw.arrayBuffer());
   if (deeperThan(bytes, MAX_DEPTH)) {
     throw new GatewayError(
@@ -31,7 +54,8 @@ export async function readBody<Schema extends z.ZodType>(
   } catch {
     throw new GatewayError("invalid", "The body is not JSON.");
   }
-  return check(schema, json);
+  if (typeof json === "object" && json !== null) return json;
+  throw new GatewayError("invalid", "The body is no object.");
 }
 
 /** The query of a request, of which each parameter may be given once. */

@@ -3,7 +3,7 @@ import { once } from "../core/once.ts";
 import { shapes } from "../core/registration.ts";
 import type { Management } from "../gateway/management.ts";
 import type { UpstreamView } from "../gateway/upstreams.ts";
-import { readBody } from "./body.ts";
+import { readBody, readRegistration } from "./body.ts";
 import {
   etagOf,
   readPrecondition,
@@ -60,7 +60,7 @@ export function gatewayRoutes(
       ),
     // Whoever registers a server by name wants to use it: it is connected at once, and its state says how that went.
     "POST /servers": async (c, principal) => {
-      const asked = await readBody(c, shapes().registration);
+      const asked = await readRegistration(c, principal);
       c.env.holdOpen();
       const { upstream } = await registry.create(principal, asked, {
         unique: true,

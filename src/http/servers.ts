@@ -8,7 +8,7 @@ import type { Management } from "../gateway/management.ts";
 import { createRate } from "../gateway/rate.ts";
 import type { UpstreamView } from "../gateway/upstreams.ts";
 import { sortFields } from "../gateway/upstreams.ts";
-import { readBody, readQuery } from "./body.ts";
+import { readBody, readQuery, readRegistration } from "./body.ts";
 import {
   etagOf,
   readPrecondition,
@@ -131,7 +131,7 @@ export function serverRoutes(
     [`GET ${ALIAS}`]: list,
     [`GET ${SHORT}`]: list,
     [`POST ${BASE}`]: async (c, principal) => {
-      const asked = await readBody(c, shapes().registration);
+      const asked = await readRegistration(c, principal);
       return show(c, await registry.create(principal, asked), 201);
     },
     [`POST ${BASE}/oauth-discovery`]: async (c, principal) => {

@@ -332,7 +332,8 @@ describe("registration", () => {
     ["a workspace_id", { ...valid, workspace_id: 2 }, "workspace_id"],
     ["enabled", { ...valid, enabled: true }, "enabled"],
     ["an id", { ...valid, id: 7 }, "id"],
-    ["a slug", { ...valid, slug: "s" }, "slug"],
+    ["a slug of our own URLs", { ...valid, slug: "sessions" }, "slug"],
+    ["a slug that is none", { ...valid, slug: "A B" }, "slug"],
     [
       "an unknown type of authentication",
       { ...valid, authentication: { type: "x" } },
