@@ -566,6 +566,18 @@ describe("/servers", () => {
     expect((await own.rest(read, call, {})).status).toBe(404);
   });
 
+  test("calls a tool that the caller's catalogue cannot know yet", async () => {
+    await using own = await openRestRig();
+    await own.rest(read, "POST /tools/none/call", {});
+    const release = own.holdLists();
+    await own.addReady("new", { listing: { tools: [tool("t")] } });
+    const call = own.rest(read, "POST /servers/new/tools/t/call", {});
+    // The gate is there for the catalogue alone; everything else answers.
+    await own.rest(read, "GET /servers/new");
+    release();
+    expect((await call).status).toBe(200);
+  });
+
   test("keeps what cannot be reached, to be connected later", async () => {
     const answer = await rig.rest(write, "POST /servers", {
       name: "later",
@@ -671,6 +683,8 @@ describe("/servers", () => {
       (await call("a/b&c", { params: { a: 1 } })).body.result.content[0].text,
     ).toBe('{"a":1}');
     expect((await call("missing")).status).toBe(404);
+    const deep = `{"params":{"a":${"[".repeat(100)}${"]".repeat(100)}}}`;
+    expect((await call("a/b&c", deep)).body.detail).toContain("deep");
     expect((await call("fails", { params: [] })).status).toBe(400);
     expect((await call("fails", { arguments: {} })).body.detail).toBe(
       "arguments: is not known here.",

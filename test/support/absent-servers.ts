@@ -36,6 +36,8 @@ export type FakeServers = {
   /** The tools of ready servers; a call echoes its arguments, or does as `answers` says. */
   source: Source;
   answers: Map<string, () => Promise<never> | Promise<object>>;
+  /** Lists of the source wait until what is returned is called. */
+  holdLists(): () => void;
   /** A member has gone through OAuth. */
   authorize(id: number, subject: string): Promise<void>;
   store(): UpstreamStore;
@@ -46,6 +48,7 @@ export function fakeServers(): FakeServers {
   const done: string[] = [];
   const answers: FakeServers["answers"] = new Map();
   let store: UpstreamStore | null = null;
+  let held = Promise.resolve();
 
   const needed = () =>
     new GatewayError("needs_authorization", "Connect your account.");
@@ -191,6 +194,7 @@ export function fakeServers(): FakeServers {
   const source: Source = {
     id: "mcp",
     async list(principal) {
+      await held;
       const offers = store!
         .list(principal.workspace)
         .filter(({ state, enabled }) => enabled && state === "ready")
@@ -221,6 +225,11 @@ export function fakeServers(): FakeServers {
     source,
     answers,
     store: () => store!,
+    holdLists() {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      held = promise;
+      return resolve;
+    },
     async authorize(id, subject) {
       await store!.editCredential(id, subject, () => ({
         name: null,
