@@ -1,17 +1,20 @@
 /**
- * One client scenario of the official suite, with our accounts as the OAuth client: the suite runs this with the URL
- * of its mock as the last argument. The mock becomes a registered server; where it wants to be authorized for, the
- * link that a member gets is followed as a browser would, and the call made again.
+ * One client scenario of the official suite, with our gateway as the client: the suite runs this with the URL of its
+ * mock as the last argument. The mock is registered and turned on over the management API, and called through
+ * `/mcp/mock` by the official client; where a member has to connect, the link is followed as a browser would.
  */
 import {
   Client,
   StreamableHTTPClientTransport,
 } from "@modelcontextprotocol/client";
-import type { FetchLike } from "@modelcontextprotocol/client";
-import { GatewayError } from "../../src/core/errors.ts";
-import type { UpstreamAccess } from "../../src/core/upstream.ts";
+import { createApp } from "../../src/app.ts";
+import { readConfig } from "../../src/config.ts";
+import { mintToken } from "../../src/demo/token.ts";
+import { silentLog } from "../support/clock.ts";
+import { temporaryDirectory } from "../support/directory.ts";
 import { openBrowser } from "../support/member-browser.ts";
-import { openGate, principal } from "../support/gate.ts";
+import { withoutGateway } from "./client-alone.ts";
+import { play } from "./client-play.ts";
 
 /** The suite's own, which nothing answers at. */
 const CLIENT_ID_URL = "https://conformance-test.local/client-metadata.json";
@@ -19,154 +22,126 @@ const CLIENT_ID_URL = "https://conformance-test.local/client-metadata.json";
 const MAX_CONSENTS = 6;
 
 const scenario = process.env["MCP_CONFORMANCE_SCENARIO"] ?? "";
-const revision = process.env["MCP_CONFORMANCE_PROTOCOL_VERSION"] ?? "";
 const context = JSON.parse(process.env["MCP_CONFORMANCE_CONTEXT"] ?? "{}") as {
   client_id?: string;
   client_secret?: string;
-  toolCalls?: { name: string; arguments: Record<string, unknown> }[];
 };
 const url = process.argv.at(-1)!;
 
-/** Scenarios whose mock answers neither `server/discover` nor `initialize`: its era is known beforehand. */
-const withoutHandshake = new Set([
-  "http-standard-headers",
-  "http-custom-headers",
-  "http-invalid-tool-headers",
-  "sep-2322-client-request-state",
-]);
-
-await using gate = await openGate({ settings: { clientIdUrl: CLIENT_ID_URL } });
-const upstream = await gate.register({
-  url,
-  authType: scenario.startsWith("auth/") ? "oauth" : "none",
-});
-if (context.client_id !== undefined) {
-  await gate.accounts.configure(upstream, {
-    clientId: context.client_id,
-    clientSecret: context.client_secret ?? null,
-  });
+if (withoutGateway.has(scenario)) {
+  await withoutGateway.get(scenario)!(url);
+  process.exit(0);
 }
 
-const member = principal("suite");
+const workspaceKey = "conformance";
+const secret = "a secret for the conformance suite that is long enough";
+using directory = temporaryDirectory();
+const app = createApp({
+  config: readConfig({
+    PORT: "0",
+    DATA_DIR: directory.path,
+    MEMBRANE_WORKSPACE_KEY: workspaceKey,
+    MEMBRANE_WORKSPACE_SECRET: secret,
+    TOKEN_SCOPES: "apps:admin",
+    OUTBOUND_ALLOW: "127.0.0.1/32,localhost",
+    OAUTH_CLIENT_ID_URL: CLIENT_ID_URL,
+  }),
+  log: silentLog,
+  sources: [],
+});
+const gateway = await app.start();
+const token = await mintToken({ workspaceKey, secret, user: "suite" });
+const authorization = `Bearer ${token}`;
+const servers = `${gateway}/api/v2/w/${workspaceKey}/mcp-servers`;
 const browser = openBrowser();
-/** What the requests of a connection lacked. */
-const lacking: GatewayError[] = [];
-for (let consents = 0; ; consents++) {
-  lacking.length = 0;
-  try {
-    await play(await connect(gate.accounts.access(upstream, member)));
-    break;
-  } catch (error) {
-    const link = lacking.at(-1)?.data?.["authorizeUrl"];
-    if (typeof link !== "string" || consents === MAX_CONSENTS) throw error;
-    const page = await browser.submit(await browser.open(link));
-    if (page.status !== 200) {
-      throw new Error(`The browser ended at ${page.status}: ${page.text}`, {
-        cause: error,
-      });
-    }
+
+type Answer = {
+  id?: number;
+  state?: string;
+  lastError?: { message: string } | null;
+  detail?: { authorizeUrl?: string };
+};
+
+async function post(path: string, body?: object): Promise<Answer> {
+  const response = await fetch(`${servers}${path}`, {
+    method: "POST",
+    headers: {
+      authorization,
+      ...(body ? { "content-type": "application/json" } : {}),
+    },
+    ...(body ? { body: JSON.stringify(body) } : {}),
+  });
+  return (await response.json()) as Answer;
+}
+
+let consents = 0;
+async function consent(link: unknown): Promise<void> {
+  if (typeof link !== "string" || consents++ === MAX_CONSENTS) {
+    throw new Error(`There is no way on after ${consents} consents: ${link}`);
+  }
+  const page = await browser.submit(await browser.open(link));
+  if (page.status !== 200) {
+    throw new Error(`The browser ended at ${page.status}: ${page.text}`);
   }
 }
+
+const { client_id: clientId, client_secret: clientSecret } = context;
+const { id } = await post("", {
+  name: "mock",
+  url,
+  authentication: scenario.startsWith("auth/")
+    ? {
+        type: "oauth",
+        ...(clientId === undefined ? {} : { clientId }),
+        ...(clientSecret === undefined ? {} : { clientSecret }),
+      }
+    : { type: "none" },
+});
+let server = await post(`/${id}/enable`);
+if (server.state === "authorize") {
+  await consent((await post(`/${id}/enable`)).detail?.authorizeUrl);
+  server = (await (
+    await fetch(`${servers}/${id}`, { headers: { authorization } })
+  ).json()) as Answer;
+}
+if (server.state !== "ready") {
+  throw new Error(
+    `The mock is in state ${server.state}: ${server.lastError?.message}`,
+  );
+}
+
+const client = new Client(
+  { name: "suite", version: "0" },
+  { capabilities: { elicitation: { form: { applyDefaults: true } } } },
+);
+client.setRequestHandler("elicitation/create", () => ({
+  action: "accept" as const,
+  content: {},
+}));
+await client.connect(
+  new StreamableHTTPClientTransport(new URL(`${gateway}/mcp/mock`), {
+    requestInit: { headers: { authorization } },
+  }),
+);
+/** Calls a tool, and again after each consent that this takes. */
+async function call(name: string, args: Record<string, unknown> = {}) {
+  for (;;) {
+    const result = await client.callTool({ name, arguments: args });
+    const error = result._meta?.["membrane-mcp/error"] as
+      { authorizeUrl?: string; code?: string } | undefined;
+    if (!error?.authorizeUrl) {
+      if (result.isError && error)
+        throw new Error(JSON.stringify(result.content));
+      return;
+    }
+    await consent(error.authorizeUrl);
+  }
+}
+// What a member who is not connected is shown in the place of the tools.
+const connect = "connect-account";
+const { tools } = await client.listTools();
+if (tools.some(({ name }) => name === connect)) await call(connect);
+await play(scenario, client, call);
+await client.close();
+await app.close();
 process.exit(0);
-
-/** Lets every request in, and asks once more when that changes something. */
-function lettingIn(access: UpstreamAccess): FetchLike {
-  const send: FetchLike = async (target, init) => {
-    for (let again = false; ; again = true) {
-      const given = await access.headers();
-      const headers = new Headers(init?.headers);
-      for (const [name, value] of Object.entries(given)) {
-        headers.set(name, value);
-      }
-      const response = await fetch(target, { ...init, headers });
-      const { status } = response;
-      if (status !== 401 && status !== 403) return response;
-      const challenge = response.headers.get("www-authenticate");
-      await access.refused({ status, challenge, headers: given });
-      if (again) return response;
-    }
-  };
-  return async (target, init) => {
-    try {
-      return await send(target, init);
-    } catch (error) {
-      if (
-        error instanceof GatewayError &&
-        error.code === "needs_authorization"
-      ) {
-        lacking.push(error);
-      }
-      throw error;
-    }
-  };
-}
-
-async function connect(access: UpstreamAccess): Promise<Client> {
-  const client = new Client(
-    { name: "membrane-mcp", version: "0" },
-    {
-      capabilities: { elicitation: { form: { applyDefaults: true } } },
-      ...(revision === "2026-07-28"
-        ? { versionNegotiation: { mode: "auto" } }
-        : {}),
-    },
-  );
-  client.setRequestHandler("elicitation/create", () => ({
-    action: "accept" as const,
-    content:
-      scenario === "sep-2322-client-request-state" ? { confirmed: true } : {},
-  }));
-  const transport = new StreamableHTTPClientTransport(new URL(url), {
-    fetch: lettingIn(access),
-  });
-  const discover = {
-    resultType: "complete" as const,
-    supportedVersions: ["2026-07-28"],
-    capabilities: { tools: {}, resources: {}, prompts: {} },
-    ttlMs: 0,
-    cacheScope: "private" as const,
-  };
-  await client.connect(
-    transport,
-    withoutHandshake.has(scenario)
-      ? { prior: { kind: "modern", discover } }
-      : {},
-  );
-  return client;
-}
-
-/** What the scenario wants to see done. */
-async function play(client: Client): Promise<void> {
-  const { tools } = await client.listTools();
-  const call = (name: string, args: Record<string, unknown> = {}) =>
-    client.callTool({ name, arguments: args });
-  if (scenario.startsWith("auth/")) await call("test-tool");
-  else if (scenario === "tools_call") await call("add_numbers", { a: 5, b: 3 });
-  else if (scenario === "http-custom-headers") {
-    for (const { name, arguments: args } of context.toolCalls ?? []) {
-      await call(name, args);
-    }
-  } else if (scenario === "http-invalid-tool-headers") {
-    for (const { name } of tools) await call(name, { region: "us-west1" });
-  } else if (scenario === "http-standard-headers") {
-    await call(tools[0]!.name);
-    const { resources } = await client.listResources();
-    await client.readResource({ uri: resources[0]!.uri });
-    const { prompts } = await client.listPrompts();
-    await client.getPrompt({ name: prompts[0]!.name, arguments: {} });
-  } else if (scenario === "sep-2322-client-request-state") {
-    await call("test_mrtr_echo_state");
-    await call("test_mrtr_no_state");
-    await call("test_mrtr_unrelated");
-    // Not an answer of this revision, and refused as such.
-    await call("test_mrtr_no_result_type").catch(() => {});
-  } else if (scenario === "json-schema-2020-12-preservation") {
-    const { inputSchema } = tools.find(
-      ({ name }) => name === "json_schema_2020_12_tool",
-    )!;
-    await call("json_schema_echo", { schema: inputSchema });
-  } else if (scenario === "elicitation-sep1034-client-defaults") {
-    await call("test_client_elicitation_defaults");
-  } else if (scenario === "sse-retry") await call("test_reconnection");
-  await client.close();
-}
