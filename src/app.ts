@@ -27,6 +27,7 @@ import { createTokenMint } from "./sources/membrane/mint.ts";
 import { createMembraneSource } from "./sources/membrane/source.ts";
 import type { VerificationOptions } from "./sources/membrane/verification.ts";
 import { createVerifier } from "./sources/membrane/verifier.ts";
+import type { Times } from "./sources/mcp/times.ts";
 import { openSqlite } from "./store/sqlite/sqlite.ts";
 import { buildToolIndex } from "./store/sqlite/tool-index.ts";
 import { version } from "./version.ts";
@@ -54,6 +55,8 @@ export type AppOptions = {
   ids?: Ids;
   /** Where tools come from instead of Membrane. */
   sources?: Source[];
+  /** How long registered servers may take. */
+  times?: Partial<Times>;
   /** Called when the disk fails: nothing is stored any more, and the process had better be started anew. */
   onStorageFailure?: () => void;
 };
@@ -110,6 +113,7 @@ export function createApp(options: AppOptions): App {
     gatewayId,
     baseUrl,
     ownClientId,
+    times: options.times,
   });
   const membrane = membraneApi(config);
   const sources = [

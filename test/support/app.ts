@@ -1,6 +1,6 @@
 import { copyFileSync } from "node:fs";
 import { createApp } from "../../src/app.ts";
-import type { App } from "../../src/app.ts";
+import type { App, AppOptions } from "../../src/app.ts";
 import { readConfig } from "../../src/config.ts";
 import type { Clock, LogFields } from "../../src/core/runtime.ts";
 import type { Source } from "../../src/core/source.ts";
@@ -49,12 +49,17 @@ export async function openRig(
     introspect?: boolean;
     /** A file to begin with. */
     database?: string;
+    /** What is to be in the data directory before the start. */
+    before?: (directory: string) => Promise<void>;
+    /** How long registered servers may take. */
+    times?: AppOptions["times"];
   } = {},
 ): Promise<Rig> {
   const directory = temporaryDirectory();
   if (options.database) {
     copyFileSync(options.database, databaseFile(directory.path));
   }
+  await options.before?.(directory.path);
   const workspace = openWorkspace(
     options.world ?? oddWorld({ bigActions: 30 }),
     {
@@ -88,6 +93,7 @@ export async function openRig(
       log,
       ...(options.clock ? { clock: options.clock } : {}),
       ...(options.sources ? { sources: options.sources } : {}),
+      ...(options.times ? { times: options.times } : {}),
     });
   let app: App = make();
   const url = await app.start();

@@ -9,9 +9,6 @@ import type { Lists } from "./lists.ts";
 import type { Members } from "./members.ts";
 import type { Wire } from "./wire.ts";
 
-/** From the request to connect until the handshake is made. */
-export const CONNECT_MS = 15_000;
-
 /** {@link UpstreamConnector} over the connections of the source. */
 export function createConnector(wiring: {
   wireFor: (upstream: Upstream, principal: () => Principal) => Wire;
@@ -20,12 +17,16 @@ export function createConnector(wiring: {
   breakers: Breakers;
   clock: Clock;
   client: { name: string; version: string };
+  connectTimeoutMs: number;
 }): UpstreamConnector {
-  const { members, lists, breakers, clock } = wiring;
+  const { members, lists, breakers, clock, connectTimeoutMs } = wiring;
   return {
     async probe(upstream, principal, signal) {
       const startedAt = clock.monotonic();
-      const limit = AbortSignal.any([signal, AbortSignal.timeout(CONNECT_MS)]);
+      const limit = AbortSignal.any([
+        signal,
+        AbortSignal.timeout(connectTimeoutMs),
+      ]);
       const connection = await openConnection({
         upstream,
         wire: wiring.wireFor(upstream, () => principal),
@@ -33,7 +34,7 @@ export function createConnector(wiring: {
         aside: { request: (_asked, reply) => reply(NOBODY), notification() {} },
         closed() {},
         signal: limit,
-        timeoutMs: CONNECT_MS,
+        timeoutMs: connectTimeoutMs,
       });
       try {
         const latencyMs = Math.round(clock.monotonic() - startedAt);

@@ -34,11 +34,13 @@ export type Conversations = {
 };
 
 const PREFIX = "waiting-call:";
-/** How long a call waits for somebody to come back. */
-const PATIENCE_MS = 600_000;
 const MAX_WAITING = 1000;
 
-export function createConversations(newId: () => string): Conversations {
+/** `patienceMs`: how long a call waits for somebody to come back. */
+export function createConversations(
+  newId: () => string,
+  patienceMs: number,
+): Conversations {
   const waiting = new Map<
     string,
     { owner: string; conversation: Conversation; giveUp: () => void }
@@ -142,7 +144,7 @@ export function createConversations(newId: () => string): Conversations {
           }
           // It goes on listening: whoever has asked may still give up.
           const state = PREFIX + newId();
-          const timer = setTimeout(() => forget(state)?.giveUp(), PATIENCE_MS);
+          const timer = setTimeout(() => forget(state)?.giveUp(), patienceMs);
           const giveUp = () =>
             controller.abort(
               new GatewayError("timeout", "Nobody came back with an answer."),

@@ -13,6 +13,7 @@ import type {
 import { NOBODY, openConnection } from "./connection.ts";
 import { isSessionLost } from "./failure.ts";
 import { fetchListing } from "./listing.ts";
+import type { Times } from "./times.ts";
 import type { Wire } from "./wire.ts";
 
 /** One member's use of one server: its connections, what is heard on them, what is listened for. */
@@ -54,8 +55,6 @@ export type Heard = {
 
 /** Sessions of one member with a server that does not say which call a question of its belongs to. */
 const MAX_LANES = 4;
-/** How long a question waits for it to become clear whose it is. */
-const UNCLEAR_MS = 10_000;
 /** How long a session counts as beginning. */
 const BEGINNING_MS = 5000;
 /** Watching is said again every 15 s. */
@@ -78,7 +77,7 @@ export function createMember(wiring: {
   client: { name: string; version: string };
   clock: Clock;
   heard: Heard;
-  connectTimeoutMs: number;
+  times: Times;
   /** Told of what is left out of lists. */
   dropped: (what: string) => void;
 }): Member {
@@ -106,7 +105,7 @@ export function createMember(wiring: {
       aside: createAside(calls),
       closed: () => remove(lane),
       signal: controller.signal,
-      timeoutMs: wiring.connectTimeoutMs,
+      timeoutMs: wiring.times.connect,
     });
     const lane: Lane = { connection, calls, level: null, controller };
     lanes.push(lane);
@@ -132,7 +131,7 @@ export function createMember(wiring: {
   async function callOf(calls: ReadonlySet<Call>): Promise<Call | null> {
     const candidates = new Set(calls);
     if (candidates.size > 1) {
-      const late = Bun.sleep(UNCLEAR_MS).then(() => null);
+      const late = Bun.sleep(wiring.times.unclear).then(() => null);
       while (candidates.size > 1) {
         const ended = await Promise.race([
           late,
@@ -320,7 +319,7 @@ export function createMember(wiring: {
       subscribed = { on: connection, uris: new Set() };
     }
     const { uris } = subscribed;
-    const signal = AbortSignal.timeout(wiring.connectTimeoutMs);
+    const signal = AbortSignal.timeout(wiring.times.connect);
     for (const uri of watched) {
       if (uris.has(uri)) continue;
       await connection.request("resources/subscribe", { uri }, { signal });

@@ -18,7 +18,7 @@ import {
   requireList,
 } from "./answers.ts";
 import { createBreakers } from "./breaker.ts";
-import { CONNECT_MS, createConnector } from "./connector.ts";
+import { createConnector } from "./connector.ts";
 import { createConversations } from "./conversation.ts";
 import { createConverse } from "./converse.ts";
 import { appOf } from "./listing.ts";
@@ -29,6 +29,8 @@ import { createMember } from "./member.ts";
 import { createMembers } from "./members.ts";
 import { isRecord } from "./questions.ts";
 import { createStdioTransport } from "./stdio.ts";
+import type { Times } from "./times.ts";
+import { usualTimes } from "./times.ts";
 import type { Wire } from "./wire.ts";
 import { createWire } from "./wire.ts";
 
@@ -57,13 +59,12 @@ export type McpSourceOptions = {
   maxConnections: number;
   /** For how long a list counts as current that nobody has said is not. */
   freshMs: number;
+  times?: Partial<Times> | undefined;
 };
-
-/** Each kind of list of one member of one server is said to change at most this often. */
-const CHANGE_MS = 1000;
 
 export function createMcpSource(options: McpSourceOptions): McpSource {
   const { store, accounts, clock, log } = options;
+  const times = { ...usualTimes, ...options.times };
   const listeners: ((change: SourceChange) => void)[] = [];
   const tell = (change: SourceChange) => {
     for (const listener of listeners) listener(change);
@@ -80,9 +81,10 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
     log,
     late: (who) => tell({ who }),
     freshMs: options.freshMs,
+    times,
   });
   const converse = createConverse({
-    conversations: createConversations(options.ids.secret),
+    conversations: createConversations(options.ids.secret, times.patience),
     members,
     breakers,
   });
@@ -109,7 +111,7 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
     // Each kind by itself: one that changes all the time delays no other.
     const changes = new Map<string, () => void>();
     const changedIn = (kind: string) => {
-      const known = changes.get(kind) ?? coalesce(CHANGE_MS, changed);
+      const known = changes.get(kind) ?? coalesce(times.changed, changed);
       changes.set(kind, known);
       known();
     };
@@ -119,7 +121,7 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
       wire: wireFor(upstream, () => member.principal),
       client: options.client,
       clock,
-      connectTimeoutMs: CONNECT_MS,
+      times,
       dropped: (what) =>
         log.warn("left out of a server's list", {
           server: upstream.slug,
@@ -185,6 +187,7 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
       breakers,
       clock,
       client: options.client,
+      connectTimeoutMs: times.connect,
     }),
 
     async list(principal) {
