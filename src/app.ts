@@ -4,11 +4,14 @@ import type { Authenticator, FailureLimit } from "./core/principal.ts";
 import { GatewayError, describeError } from "./core/errors.ts";
 import type { Clock, Ids, Log } from "./core/runtime.ts";
 import type { Source } from "./core/source.ts";
+import type { UpstreamStore } from "./core/upstream.ts";
 import { createCatalogs } from "./gateway/catalog.ts";
 import { createFailureLimit } from "./gateway/failure-limit.ts";
 import { createApiKeys, createKeyAuthenticator } from "./gateway/keys.ts";
 import { createGuide } from "./gateway/guide.ts";
 import { createLibrary } from "./gateway/library.ts";
+import type { ManagementOptions } from "./gateway/management.ts";
+import { createManagement } from "./gateway/management.ts";
 import { createResealing } from "./gateway/resealing.ts";
 import { createRetention } from "./gateway/retention.ts";
 import { createToolbox } from "./gateway/toolbox.ts";
@@ -18,7 +21,7 @@ import { createHttp } from "./http/server.ts";
 import { HEARTBEAT_MS, createMcpDoor } from "./mcp/door.ts";
 import { randomIds, systemClock } from "./runtime/machine.ts";
 import { createRegisteredServers } from "./registered-servers.ts";
-import { createOutbound } from "./runtime/outbound.ts";
+import { createOutbound, createOutboundCheck } from "./runtime/outbound.ts";
 import { createVault } from "./runtime/vault.ts";
 import type { MembraneApi } from "./sources/membrane/client.ts";
 import { createMembraneApi } from "./sources/membrane/client.ts";
@@ -55,11 +58,20 @@ export type AppOptions = {
   ids?: Ids;
   /** Where tools come from instead of Membrane. */
   sources?: Source[];
-  /** How long registered servers may take. */
+  /** Who verifies tokens instead of what the configuration says. */
+  authenticator?: Authenticator;
+  /** How registered servers are reached. */
+  servers?: (store: UpstreamStore) => ServerParts;
+  /** How long they may take. */
   times?: Partial<Times>;
   /** Called when the disk fails: nothing is stored any more, and the process had better be started anew. */
   onStorageFailure?: () => void;
 };
+
+export type ServerParts = Pick<
+  ManagementOptions,
+  "connector" | "oauth" | "vault" | "check" | "findIcon"
+>;
 
 /** How long after listening the start counts as over. */
 const STARTED_MS = 1000;
@@ -94,10 +106,10 @@ export function createApp(options: AppOptions): App {
       options.onStorageFailure?.();
     },
   });
-  const outbound = createOutbound({
+  const way = {
     allow: config.OUTBOUND_ALLOW,
     userAgent: `membrane-mcp/${version}`,
-  });
+  };
   let address: string | null = null;
   const baseUrl = () => publicUrl ?? address ?? browserUrl(config, config.PORT);
   const ownClientId = () => `${baseUrl()}/oauth/client.json`;
@@ -106,7 +118,8 @@ export function createApp(options: AppOptions): App {
     config,
     store,
     vault,
-    outbound,
+    outbound: createOutbound(way),
+    check: createOutboundCheck(way),
     clock,
     ids,
     log,
@@ -118,7 +131,7 @@ export function createApp(options: AppOptions): App {
   const membrane = membraneApi(config);
   const sources = [
     ...(options.sources ?? [createMembraneSource({ api: membrane })]),
-    servers.source,
+    ...(options.servers ? [] : [servers.source]),
   ];
   const catalogs = createCatalogs({
     sources,
@@ -137,10 +150,15 @@ export function createApp(options: AppOptions): App {
     pageSize: config.TOOLS_PAGE_SIZE,
     callTimeoutMs: config.CALL_TIMEOUT,
   };
+  const toolbox = createToolbox(shelves);
+  const { upstreams } = store;
+  upstreams.onChange(({ upstream, subject }) =>
+    catalogs.refresh(upstream.workspace, subject),
+  );
   const mcp = createMcpDoor({
     server: { name: "membrane-mcp", title: "Membrane MCP", version },
     store,
-    toolbox: createToolbox(shelves),
+    toolbox,
     library: createLibrary(shelves),
     guide: createGuide(sources),
     logs: sources.some((source) => source.logs),
@@ -183,7 +201,9 @@ export function createApp(options: AppOptions): App {
     draining: () => draining,
     gatewayId,
     mcp,
-    tokens: createAuthenticator(config, clock, membrane, limit),
+    tokens:
+      options.authenticator ??
+      createAuthenticator(config, clock, membrane, limit),
     apiKeys: createKeyAuthenticator({
       store: store.apiKeys,
       clock,
@@ -193,10 +213,19 @@ export function createApp(options: AppOptions): App {
       membraneToken: tokenMint(config, clock),
     }),
     tickets: mcp.sse,
+    ...createManagement({
+      vault,
+      ...(options.servers?.(store.upstreams) ?? servers.parts),
+      store: store.upstreams,
+      toolbox,
+      clock,
+      ids,
+      log,
+    }),
     tokenInQuery: config.TOKEN_IN_QUERY,
     keys: createApiKeys({ store: store.apiKeys, clock, ids }),
     connecting: { ...servers.accounts, clientId: ownClientId },
-    upstreams: store.upstreams,
+    registered: store.upstreams,
     mac: vault.mac,
     secret: ids.secret,
     sessions: store.sessions,
@@ -227,7 +256,10 @@ export function createApp(options: AppOptions): App {
 
   function tick(): void {
     mcp.tick();
-    servers.tick();
+    servers.source.tick();
+    for (const workspace of store.upstreams.changedElsewhere()) {
+      catalogs.refresh(workspace, null);
+    }
   }
 
   async function retainAll(): Promise<void> {

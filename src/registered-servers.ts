@@ -1,8 +1,17 @@
 import type { Config } from "./config.ts";
-import type { Clock, Ids, Log, OutboundFetch, Vault } from "./core/runtime.ts";
+import type {
+  Clock,
+  Ids,
+  Log,
+  OutboundCheck,
+  OutboundFetch,
+  Vault,
+} from "./core/runtime.ts";
 import type { Store } from "./core/store.ts";
 import type { Accounts } from "./gateway/accounts.ts";
 import { createAccounts } from "./gateway/accounts.ts";
+import { findIcon } from "./gateway/icons.ts";
+import type { ManagementOptions } from "./gateway/management.ts";
 import { createOAuthClient } from "./sources/mcp/oauth.ts";
 import type { McpSource } from "./sources/mcp/source.ts";
 import { createMcpSource } from "./sources/mcp/source.ts";
@@ -13,8 +22,8 @@ import { version } from "./version.ts";
 export type RegisteredServers = {
   source: McpSource;
   accounts: Accounts;
-  /** Notices what another process has changed, and closes what nobody needs; every few seconds. */
-  tick(): void;
+  /** What managing them takes. */
+  parts: Pick<ManagementOptions, "connector" | "oauth" | "check" | "findIcon">;
 };
 
 /** Members that are connected to a server at the same time. */
@@ -25,6 +34,7 @@ export function createRegisteredServers(wiring: {
   store: Pick<Store, "upstreams">;
   vault: Vault;
   outbound: OutboundFetch;
+  check: OutboundCheck;
   clock: Clock;
   ids: Ids;
   log: Log;
@@ -63,17 +73,20 @@ export function createRegisteredServers(wiring: {
     freshMs: config.CATALOG_TTL / 2,
     times: wiring.times,
   });
-  upstreams.onChange(({ upstream, subject }) => {
-    const { workspace } = upstream;
-    source.connector.drop(upstream.id, subject ?? undefined);
-    source.changed(subject === null ? null : { workspace, subject });
-  });
+  upstreams.onChange(({ upstream, subject }) =>
+    source.connector.drop(upstream.id, subject ?? undefined),
+  );
   return {
     source,
     accounts,
-    tick() {
-      if (upstreams.changedElsewhere().length > 0) source.changed(null);
-      source.tick();
+    parts: {
+      connector: source.connector,
+      oauth: accounts,
+      check: wiring.check,
+      findIcon: ({ url, about, transport }) =>
+        transport === "stdio"
+          ? Promise.resolve(null)
+          : findIcon({ outbound, clock }, { url, icons: about?.icons }),
     },
   };
 }

@@ -33,26 +33,43 @@ export type Log = {
 
 export type OutboundOptions = {
   method?: string;
+  /** `Host` and those of the connection are not the caller's to say, and left out. */
   headers?: Record<string, string>;
   body?: string;
+  /** Ends it, also while the body is read; its reason is what is thrown then. */
   signal?: AbortSignal;
-  /** Until the headers of the answer, in ms. */
+  /** Until the headers of the answer, in ms; half a minute unless said. */
   timeoutMs?: number;
-  /** Of the body as it is read, decompressed; null for no limit, on a stream that its reader watches. */
+  /**
+   * Of the body as it is read, decompressed: 8 MiB unless said, and two minutes for all of it. Null for no limit of
+   * either kind, on a stream that its reader watches, and cancels in the end.
+   */
   maxBytes?: number | null;
-  /** How many redirects are followed: within the same origin, GET only, each checked anew. None by default. */
+  /**
+   * How many redirects are followed: within the same origin, GET only, each checked anew, and without any header that
+   * may be a credential. None by default. One that is not followed is the answer.
+   */
   redirects?: number;
 };
 
 /**
- * The only way to a URL that somebody typed or a server named. Every address that the host has is checked, and the
- * connection goes to one that was. Throws `invalid` (with `data.reason` "blocked_destination" and the same words
- * whatever the reason) for what may not be reached, `timeout`, or `upstream_failed`.
+ * The only way to a URL that somebody typed or a server named: `https:`, and `http:` as well, because servers on a
+ * private network seldom have certificates; who sends what must not be overheard checks for that first. Every address
+ * that the host has is checked, and the connection goes to one that was. Throws `invalid` (with `data.reason`
+ * "blocked_destination" and the same words whatever the reason) for what may not be reached, `timeout`, or
+ * `upstream_failed` with `data.reason` "unreachable", "certificate", "protocol" or "upstream_too_large"; reading the
+ * body throws the last two as well.
  */
 export type OutboundFetch = (
   url: string,
   options?: OutboundOptions,
 ) => Promise<Response>;
+
+/**
+ * Whether a URL could be asked for as things are: resolves its host and connects to nothing. Throws what
+ * {@link OutboundFetch} throws for what may not be reached; a name that cannot be resolved at present passes.
+ */
+export type OutboundCheck = (url: string) => Promise<void>;
 
 /** Seals what is secret at rest with AES-256-GCM. */
 export type Vault = {

@@ -8,7 +8,7 @@ export type Mode = (typeof modes)[number];
 /** What a session or chat shows of the catalogue. Belongs to the chat when there is one. */
 export type View = {
   mode: Mode;
-  /** Keys of the apps to show; null for all. */
+  /** Keys of the apps to show; null for all. Without a meaning for one server. */
   apps: string[] | null;
   /** Names enabled in dynamic mode, in the order given. */
   enabled: string[];
@@ -53,6 +53,9 @@ export type Session = Identity & {
   createdAt: number;
   lastSeenAt: number;
 };
+
+/** Sessions with subscriptions that are found at once. */
+export const MAX_SUBSCRIBED = 1000;
 
 /** A chat id is opaque to us: any 1–256 characters. */
 export const chatId = z.string().min(1).max(256);
@@ -108,8 +111,8 @@ export type SessionStore = {
   ): Promise<void>;
   /** Chat id → session id, newest first; of the chats that show everything, not one server. */
   chats(who: Identity): { chat: string; sessionId: string }[];
-  /** Sessions that have subscriptions, of one identity or (null) of all; the newest first, at most `limit`. */
-  subscribed(who: Identity | null, limit: number): Session[];
+  /** Sessions that have subscriptions, of one identity or (null) of all; the {@link MAX_SUBSCRIBED} newest, newest first. */
+  subscribed(who: Identity | null): Session[];
   /**
    * Applies a pure, synchronous rule to the session and stores what it returns.
    * Returns null when the session is gone.

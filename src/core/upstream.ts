@@ -34,6 +34,8 @@ export type UpstreamAbout = {
   serverInfo: { name: string; version: string; title?: string };
   capabilities: Record<string, unknown>;
   instructions: string | null;
+  /** Its icons, unchecked. */
+  icons?: unknown;
 };
 
 /** Our registration with its authorization server. */
@@ -114,6 +116,16 @@ export type Credential = {
   lastUsedAt: number | null;
 };
 
+/** Who is connected to a server, from one member's point of view. */
+export type UpstreamConnections = {
+  /** Members whose connection is active. */
+  members: number;
+  /** The member's own; null when there is none. */
+  own: Credential["status"] | null;
+  /** Of its icon; null when it has none. */
+  iconEtag: string | null;
+};
+
 /** An authorization that a member has begun. */
 export type OAuthFlow = Identity & {
   stateHash: string;
@@ -143,7 +155,9 @@ export type Definition = {
 };
 
 export type Icon = {
+  /** Of what the bytes are, whatever its server said. */
   type: string;
+  /** As the header has it, quotes included. */
   etag: string;
   bytes: Uint8Array;
   fetchedAt: number;
@@ -173,7 +187,8 @@ export type UpstreamStore = {
   ): Promise<Upstream>;
   /**
    * Applies a pure, synchronous rule and stores what it returns, with the next version; null changes nothing.
-   * What the rule throws rejects. Resolves with null when the server is gone.
+   * What the rule throws rejects. Resolves with null when the server is gone. With another URL or authType the
+   * members' credentials go: they were for something else.
    */
   edit(
     id: number,
@@ -182,6 +197,12 @@ export type UpstreamStore = {
   ): Promise<Upstream | null>;
   /** Removes it with all that belongs to it. */
   remove(id: number): Promise<boolean>;
+
+  /** What a list of a workspace's servers says beside the servers themselves, by their ids. */
+  connections(
+    workspace: string,
+    subject: string,
+  ): ReadonlyMap<number, UpstreamConnections>;
 
   credential(serverId: number, subject: string): Credential | null;
   credentials(serverId: number): Credential[];

@@ -205,7 +205,7 @@ export function createAccounts(options: AccountsOptions): Accounts {
       const { grant } = held;
       if (grant.accessToken !== sent) return true;
       const { resourceMetadata } = readChallenge(challenge);
-      const why = (await moved(grant.issuer, resourceMetadata))
+      const why = (await moved(resourceMetadata))
         ? "the server has another authorization server"
         : grant.afterRefusal && clock.now() - grant.obtainedAt < FRESH_MS
           ? "a fresh token was refused"
@@ -218,18 +218,14 @@ export function createAccounts(options: AccountsOptions): Accounts {
       return true;
     }
 
-    /** True when the server names other authorization servers than the one that the grant is from. */
-    async function moved(
-      issuer: string,
-      resourceMetadata: string | null,
-    ): Promise<boolean> {
+    /** True when the server names other authorization servers than the one that we are registered with. */
+    async function moved(resourceMetadata: string | null): Promise<boolean> {
       const now = upstreams.find(upstream.workspace, upstream.id);
       const server = now && seals.registration(now)?.found?.server;
-      if (server?.issuer !== issuer) return true;
       const named = await oauth
         .authorizationServers(upstream.url, resourceMetadata)
         .catch(() => null);
-      return named !== null && !named.includes(server.url);
+      return !!server && named !== null && !named.includes(server.url);
     }
 
     /** The server wants more than was granted: the member is asked for all of it together, three times at most. */

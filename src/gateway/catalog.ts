@@ -20,12 +20,16 @@ import { createPace } from "./pace.ts";
 export type Catalogs = {
   /** The last known catalogue, loaded first when there is none; one flight at a time for each identity. */
   get(principal: Principal): Promise<Catalog>;
+  /** Loaded now, whatever is in memory. */
+  reload(principal: Principal): Promise<Catalog>;
   /** What is in memory, or null. Never waits. */
   peek(who: Identity): Catalog | null;
   /** For how long the catalogue in memory is good, in ms; 0 when it is being replaced, or there is none. */
   freshMs(who: Identity): number;
   /** Loads in the background when there is none or it is older than `maxAgeMs`. */
   warm(principal: Principal, maxAgeMs: number): void;
+  /** Loads in the background what is in memory of a workspace, or of one of its members. */
+  refresh(workspace: string, subject: string | null): void;
   /** How the last attempt to list each source went, by source id. Whose credential was refused says nothing. */
   health(): Readonly<Record<string, "ok" | "failing" | "unknown">>;
   /** The app with this key, when it can be shown alone. Never waits. */
@@ -308,6 +312,14 @@ export function createCatalogs(wiring: {
       if (fresh) return fresh.catalog;
       return (await cache.forceFetch(key, { context: principal })).catalog;
     },
+    reload: async (principal) =>
+      (
+        await cache.forceFetch(identityKey(principal), {
+          context: principal,
+          forceRefresh: true,
+          allowStale: false,
+        })
+      ).catalog,
     peek: (who) =>
       cache.peek(identityKey(who), { allowStale: true })?.catalog ?? null,
     freshMs: (who) =>
@@ -318,6 +330,16 @@ export function createCatalogs(wiring: {
       if (known && clock.now() - known.catalog.loadedAt < maxAgeMs) return;
       if (flights.has(key)) return;
       waiting.set(key, principal);
+      warmNext();
+    },
+    refresh(workspace, subject) {
+      for (const key of cache.keys()) {
+        const principal = cache.peek(key, { allowStale: true })?.principal;
+        const meant =
+          principal?.workspace === workspace &&
+          (subject === null || principal.subject === subject);
+        if (meant) waiting.set(key, principal);
+      }
       warmNext();
     },
     health: () => health,

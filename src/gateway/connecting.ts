@@ -2,12 +2,8 @@ import { uniteScopes } from "../core/challenge.ts";
 import { GatewayError } from "../core/errors.ts";
 import type { AuthorizationServer, OAuthClient } from "../core/oauth.ts";
 import type { Clock, Ids, Log } from "../core/runtime.ts";
-import type {
-  OAuthFlow,
-  Upstream,
-  UpstreamEdit,
-  UpstreamStore,
-} from "../core/upstream.ts";
+import { advance } from "../core/upstream-state.ts";
+import type { OAuthFlow, Upstream, UpstreamStore } from "../core/upstream.ts";
 import type { Grant, Member, SealedFlow, Seals } from "./grant.ts";
 import { newGrant, withoutKey } from "./grant.ts";
 import type { Registering } from "./registering.ts";
@@ -71,8 +67,8 @@ export function createConnecting(options: {
 
   function mayBegin(upstream: Upstream, subject: string): void {
     const { name, state, enabled, authType, id } = upstream;
-    const no = (reason: string, message: string) =>
-      new GatewayError("conflict", message, { data: { reason } });
+    const no = (code: string, message: string) =>
+      new GatewayError("conflict", message, { data: { code } });
     if (authType !== "oauth") {
       throw no("not_oauth", `${name} is not connected to with OAuth.`);
     }
@@ -148,7 +144,11 @@ export function createConnecting(options: {
       expiresAt: lifetimeMs === null ? null : now + lifetimeMs,
       lastUsedAt: current?.lastUsedAt ?? null,
     }));
-    const ready = await upstreams.edit(upstream.id, authorized, now);
+    const ready = await upstreams.edit(
+      upstream.id,
+      (current) => advance(current, { type: "authorized", at: now }),
+      now,
+    );
     if (ready === null) throw goneError();
     return ready;
   }
@@ -280,12 +280,6 @@ export function createConnecting(options: {
       };
     },
   };
-}
-
-function authorized(current: Upstream): UpstreamEdit | null {
-  return current.state === "authorize"
-    ? { state: "ready", enabled: true, setupStep: null, lastError: null }
-    : null;
 }
 
 /** RFC 9207 §2.4: what an answer says of who it is from, compared as it stands. */

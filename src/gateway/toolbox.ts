@@ -41,6 +41,16 @@ export type Toolbox = {
   /** The tool that the caller means by a name; null for none, and for the gateway's own. */
   find(customer: Omit<Customer, "enable">, name: string): Promise<Tool | null>;
   /**
+   * The name that the caller knows an app's tool by; null when it has none. `since`: when the app was changed last; an
+   * older catalogue is loaded anew before it says no.
+   */
+  nameOf(
+    principal: Principal,
+    appRef: string,
+    toolRef: string,
+    since: number,
+  ): Promise<string | null>;
+  /**
    * Calls one shown tool, once. Throws `not_found` for a name the caller is not shown, `timeout`
    * when the deadline passes, and what the source throws; a tool that failed is an `isError` result.
    */
@@ -163,6 +173,21 @@ export function createToolbox(wiring: {
 
     async find({ principal, view }, name) {
       return (await catalogs.get(principal)).show(view).find(name);
+    },
+
+    async nameOf(principal, appRef, toolRef, since) {
+      const nameIn = (catalog: Catalog) =>
+        catalog
+          .select(DEFAULT_VIEW)
+          .tools.values()
+          .find(
+            ({ offer }) => offer.app.ref === appRef && offer.ref === toolRef,
+          )?.name ?? null;
+      const known = await catalogs.get(principal);
+      const name = nameIn(known);
+      return name === null && known.loadedAt <= since
+        ? nameIn(await catalogs.reload(principal))
+        : name;
     },
 
     async call(customer, asked, given, context) {

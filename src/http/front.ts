@@ -248,8 +248,10 @@ function plain(status: number, error: string): Response {
 }
 
 /**
- * What a route threw, as `application/problem+json` (RFC 9457); a missing scope as the management API's clients know
- * it. `resourceMetadata`: where the challenge of a refusal leads, when one is wanted.
+/**
+ * What a route threw, as `application/problem+json` (RFC 9457). What has a code of its own, beside that of the error,
+ * tells it in `detail`, as clients of the management API know it. `resourceMetadata`: where the challenge of a refusal
+ * leads, when one is wanted.
  */
 export function problem(
   thrown: unknown,
@@ -257,14 +259,15 @@ export function problem(
   resourceMetadata?: string,
 ): Response {
   const error = asGatewayError(thrown);
-  const { code, message } = error;
-  const { reason, required } = error.data ?? {};
-  const facts =
-    reason === "missing_scope"
-      ? { detail: { code: reason, required, message } }
-      : { detail: message, ...error.data };
   const response = Response.json(
-    { title: code, status: statusOf(error), code, requestId, ...facts },
+    {
+      title: error.code,
+      status: statusOf(error),
+      code: error.code,
+      // What is unknown and what is somebody else's are told in the same bytes.
+      ...(error.code === "not_found" ? {} : { requestId }),
+      ...factsOf(error),
+    },
     {
       status: statusOf(error),
       headers: { "content-type": "application/problem+json" },
@@ -302,11 +305,27 @@ export function challengeOf(
 
 /** What a request without any credential is told. */
 export const NO_CREDENTIAL = "No token provided";
+function factsOf({ message, data }: GatewayError): Record<string, unknown> {
+  const { reason, code } = data ?? {};
+  if (reason === "missing_scope") {
+    return { detail: { code: reason, required: data!["required"], message } };
+  }
+  return typeof code === "string"
+    ? { detail: { message, ...data } }
+    : { ...data, detail: message };
+}
+
+/** Refusals with a status that only HTTP has, by their own code. */
+const ownStatus: Record<string, number> = {
+  version_mismatch: 412,
+  precondition_required: 428,
+};
 
 /** A failure that is expected to pass says so with 503 and `Retry-After`. */
 export function statusOf(error: GatewayError): number {
   const passes = error.retryAfterMs !== undefined;
-  const status = httpStatus[error.code];
+  const own = ownStatus[String(error.data?.["code"])];
+  const status = own ?? httpStatus[error.code];
   return passes && status >= 500 ? 503 : status;
 }
 

@@ -41,16 +41,13 @@ export function mcpRoutes(options: McpRouteOptions): Handlers<McpRoute> {
     { principal, stillValid }: Caller,
     body: Uint8Array | null,
   ): Exchange {
-    const server = c.req.param("server") ?? null;
-    const { apps, ...asked } = readAsked(c);
     return {
       request: c.req.raw,
       body,
       principal,
-      server,
+      server: c.req.param("server") ?? null,
       chat: readChat(c),
-      // Of one server there is nothing to choose from.
-      asked: server === null && apps ? { ...asked, apps } : asked,
+      asked: readAsked(c),
       log: c.env.log,
       holdOpen: c.env.holdOpen,
       stillValid,

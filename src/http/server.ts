@@ -6,6 +6,8 @@ import type { AuthenticationOptions } from "./authenticate.ts";
 import { createAuthentication } from "./authenticate.ts";
 import type { Connection, Env, FrontOptions } from "./front.ts";
 import { createFront, pathOf, problem } from "./front.ts";
+import type { GatewayRouteOptions } from "./gateway.ts";
+import { gatewayRoutes } from "./gateway.ts";
 import type { KeyRouteOptions } from "./keys.ts";
 import { keyRoutes } from "./keys.ts";
 import type { McpRouteOptions } from "./mcp.ts";
@@ -14,12 +16,17 @@ import type { OAuthRouteOptions } from "./oauth.ts";
 import { oauthRoutes } from "./oauth.ts";
 import type { Access, Ctx, Handlers, Route } from "./routes.ts";
 import { methodsOf, routes } from "./routes.ts";
+import type { ServerRouteOptions } from "./servers.ts";
+import { serverRoutes } from "./servers.ts";
 
 export type HttpOptions = Omit<FrontOptions, "publicUrl"> &
   AuthenticationOptions &
   McpRouteOptions &
   KeyRouteOptions &
-  OAuthRouteOptions & {
+  Omit<OAuthRouteOptions, "upstreams"> &
+  Omit<ServerRouteOptions & GatewayRouteOptions, "base"> & {
+    /** Registered servers as they are stored. */
+    registered: OAuthRouteOptions["upstreams"];
     version: string;
     store: Pick<Store, "check">;
     sourceHealth: () => Readonly<Record<string, string>>;
@@ -49,10 +56,13 @@ export function createHttp(options: HttpOptions): HttpHandler {
         : {}),
     });
   const authenticate = createAuthentication(options);
+  const managing = { ...options, base };
   const handlers: Handlers<Route> = {
     ...mcpRoutes(options),
     ...keyRoutes(options),
-    ...oauthRoutes(options),
+    ...oauthRoutes({ ...options, upstreams: options.registered }),
+    ...serverRoutes(managing),
+    ...gatewayRoutes(managing),
     "GET /": (c) =>
       c.text(
         "membrane-mcp is running. Connect an MCP client to /mcp (Streamable HTTP) or /sse (HTTP+SSE).",
@@ -86,7 +96,7 @@ export function createHttp(options: HttpOptions): HttpHandler {
       if (method === "POST" && access === "link" && !isForm(c)) {
         return c.json({ error: "Unsupported Media Type: send a form." }, 415);
       }
-      if (method === "POST" && access !== "link" && !isJson(c)) {
+      if (access !== "link" && carriesBody(c) && !isJson(c)) {
         // What a web page could send without asking is refused before it costs anything.
         return c.json(
           {
@@ -181,6 +191,18 @@ function notAllowed(c: Ctx): Response {
 function isForm(c: Ctx): boolean {
   const type = c.req.header("content-type") ?? "";
   return /^application\/x-www-form-urlencoded\s*(;[^,]*)?$/i.test(type);
+}
+
+/** Requests of the MCP door have one always; elsewhere there may be nothing to say. */
+function carriesBody(c: Ctx): boolean {
+  const { method, headers } = c.req.raw;
+  if (method !== "POST" && method !== "PATCH") return false;
+  if (/^\/(mcp|sse)(\/|$)/.test(c.req.path)) return true;
+  return (
+    (headers.get("content-length") ?? "0") !== "0" ||
+    headers.has("transfer-encoding") ||
+    headers.has("content-type")
+  );
 }
 
 function isJson(c: Ctx): boolean {

@@ -1,5 +1,6 @@
 import type { ErrorCode } from "../core/errors.ts";
 import { asGatewayError } from "../core/errors.ts";
+import { deeperThan } from "../core/depth.ts";
 
 /** JSON-RPC 2.0 envelopes: reading them within limits, and writing them. */
 
@@ -93,26 +94,6 @@ export function parseBody(
     );
   }
   return { messages: value.map(parseMessage), batch: true };
-}
-
-/** Counts brackets outside strings, on the bytes: every structural character is ASCII. */
-function deeperThan(bytes: Uint8Array, max: number): boolean {
-  let depth = 0;
-  let inString = false;
-  for (let i = 0; i < bytes.length; i++) {
-    const byte = bytes[i]!;
-    if (inString) {
-      if (byte === 0x5c) i++;
-      else if (byte === 0x22) inString = false;
-    } else if (byte === 0x22) {
-      inString = true;
-    } else if (byte === 0x7b || byte === 0x5b) {
-      if (++depth > max) return true;
-    } else if (byte === 0x7d || byte === 0x5d) {
-      depth--;
-    }
-  }
-  return false;
 }
 
 function parseMessage(value: unknown): RpcMessage {

@@ -3,6 +3,7 @@ import type { EventLog } from "../core/event.ts";
 import type { Identity, Principal } from "../core/principal.ts";
 import { identityKey } from "../core/principal.ts";
 import type { Clock, Log } from "../core/runtime.ts";
+import { MAX_SUBSCRIBED } from "../core/session.ts";
 import type { Session, SessionStore } from "../core/session.ts";
 import type { SourceChange } from "../core/source.ts";
 import type { App } from "../core/tool.ts";
@@ -33,8 +34,6 @@ const PACE_MS = 1000;
 /** Messages that were logged outside of calls, to one session; the rest is left out. */
 const LOGS_PER_SECOND = 20;
 
-/** Sessions with subscriptions that are looked at for one change; the newest. */
-export const MAX_SUBSCRIBED = 1000;
 /** Sessions that nobody reads and of which is known what they will be told. */
 const MAX_AWAY = 10_000;
 
@@ -99,7 +98,7 @@ export function createNotices(wiring: {
 
   function tellUpdate(who: Identity, uri: string, app: App | undefined): void {
     const text = updatedText(uri);
-    for (const session of sessions.subscribed(who, MAX_SUBSCRIBED)) {
+    for (const session of sessions.subscribed(who)) {
       const { pk, view, subscriptions } = session;
       if (!subscriptions.includes(uri)) continue;
       const owner = app && library.ownerOf(session, view, uri);
@@ -123,7 +122,7 @@ export function createNotices(wiring: {
       );
     }
     pace.run(what, () => {
-      const some = sessions.subscribed(null, MAX_SUBSCRIBED);
+      const some = sessions.subscribed(null);
       const readers = some.length < MAX_SUBSCRIBED ? [] : streams.readers();
       const meant = new Map(
         [...some, ...readers].map((one) => [identityKey(one), one]),

@@ -4,7 +4,6 @@ import type { Clock } from "../core/runtime.ts";
 import type { SessionStore, View } from "../core/session.ts";
 import type { Catalogs } from "../gateway/catalog.ts";
 import type { Library } from "../gateway/library.ts";
-import { MAX_SUBSCRIBED } from "./notices.ts";
 import type { Streams } from "./stream.ts";
 
 /** Tells the sources who listens, and for which resources: all that anybody of an identity has subscribed to. */
@@ -43,7 +42,7 @@ export function createWatches(wiring: {
   function tell(principal: Principal): void {
     const since = clock.now() - GONE_MS;
     const wanted = listeners.wanted(principal);
-    for (const session of sessions.subscribed(principal, MAX_SUBSCRIBED)) {
+    for (const session of sessions.subscribed(principal)) {
       if (session.lastSeenAt < since) continue;
       const { view } = session;
       for (const uri of session.subscriptions) wanted.push({ view, uri });

@@ -42,9 +42,8 @@ export function createConnections(
 ) => Promise<IncomingMessage> {
   const http = process.getBuiltinModule("node:http");
   const https = process.getBuiltinModule("node:https");
-  const dns = process.getBuiltinModule("node:dns/promises");
   const { isIP } = process.getBuiltinModule("node:net");
-  const { ca, connectMs = CONNECT_MS, lookup = everyAddress } = settings;
+  const { ca, connectMs = CONNECT_MS } = settings;
 
   const pool = {
     keepAlive: true,
@@ -59,28 +58,7 @@ export function createConnections(
     ...(ca === undefined ? {} : { ca }),
   });
 
-  async function everyAddress(name: string): Promise<string[]> {
-    const found = await dns.lookup(name, { all: true, order: "verbatim" });
-    return found.map(({ address }) => address);
-  }
-
-  /** The resolver is asked once, and none of what it says is used unless all of it may be reached. */
-  async function resolve(destination: Destination): Promise<string[]> {
-    const { host, named } = destination;
-    let { addresses } = destination;
-    try {
-      addresses ??= destinations.admit(destination, await lookup(host));
-    } catch (cause) {
-      const { code } = cause as { code?: string };
-      // Whether a name exists on our side of the network is the operator's business only.
-      if (!named && (code === "ENOTFOUND" || code === "ENODATA")) {
-        throw blocked();
-      }
-      throw failed(host, "unreachable", "has no address at present.", cause);
-    }
-    if (!addresses) throw blocked();
-    return addresses.slice(0, MAX_ADDRESSES);
-  }
+  const resolve = createResolver(settings, destinations);
 
   const lookupOf =
     (destination: Destination): LookupFunction =>
@@ -170,5 +148,39 @@ export function createConnections(
       })
       .end(body);
     return promise;
+  };
+}
+
+/**
+ * The addresses that a destination has. The resolver is asked once, and none of what it says is used unless all of it
+ * may be reached. Throws what the connection would.
+ */
+export function createResolver(
+  settings: Pick<ConnectionSettings, "lookup">,
+  destinations: Destinations,
+): (destination: Destination) => Promise<string[]> {
+  const dns = process.getBuiltinModule("node:dns/promises");
+  const { lookup = everyAddress } = settings;
+
+  async function everyAddress(name: string): Promise<string[]> {
+    const found = await dns.lookup(name, { all: true, order: "verbatim" });
+    return found.map(({ address }) => address);
+  }
+
+  return async (destination) => {
+    const { host, named } = destination;
+    let { addresses } = destination;
+    try {
+      addresses ??= destinations.admit(destination, await lookup(host));
+    } catch (cause) {
+      const { code } = cause as { code?: string };
+      // Whether a name exists on our side of the network is the operator's business only.
+      if (!named && (code === "ENOTFOUND" || code === "ENODATA")) {
+        throw blocked();
+      }
+      throw failed(host, "unreachable", "has no address at present.", cause);
+    }
+    if (!addresses) throw blocked();
+    return addresses.slice(0, MAX_ADDRESSES);
   };
 }

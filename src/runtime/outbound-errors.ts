@@ -46,7 +46,7 @@ export function explained(host: string, thrown: unknown): GatewayError {
       thrown,
     );
   }
-  if (/^(HPE_|Z_|ERR_BROTLI|EPROTO|ERR_SSL)/.test(code)) {
+  if (/^(HPE_|Z_|ERR_BR|ERR__|EPROTO|ERR_SSL)/.test(code)) {
     return failed(
       host,
       "protocol",

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
-import { GatewayError } from "../core/errors.ts";
-import type { OutboundFetch } from "../core/runtime.ts";
+import { GatewayError, asGatewayError } from "../core/errors.ts";
+import type { OutboundCheck, OutboundFetch } from "../core/runtime.ts";
 import type { Exchange } from "./answer.ts";
 import type { Destination } from "./destination.ts";
 import { blocked } from "./outbound-errors.ts";
@@ -135,6 +135,23 @@ export function createOutbound(settings: OutboundSettings): OutboundFetch {
       cut(error);
       throw error;
     }
+  };
+}
+
+/** The same rules, without a connection. */
+export function createOutboundCheck(settings: OutboundSettings): OutboundCheck {
+  return async (text) => {
+    const { createDestinations } = await import("./destination.ts");
+    const { createResolver } = await import("./connections.ts");
+    const destinations = createDestinations(settings.allow);
+    const destination = destinations.find(text);
+    if (!destination) throw blocked();
+    await createResolver(
+      settings,
+      destinations,
+    )(destination).catch((error: unknown) => {
+      if (asGatewayError(error).code !== "upstream_failed") throw error;
+    });
   };
 }
 

@@ -242,6 +242,88 @@ export function sessionStoreContract(
       expect(store.sessions.find(ada, session.id)?.view.enabled).toEqual([]);
     });
 
+    test("a chat id is another chat for one server than for everything, and for another server", async () => {
+      await using rig = open();
+      const { sessions } = rig.store;
+      const at = async (server: string | null) => {
+        const view = {
+          mode: "static",
+          apps: null,
+          enabled: [],
+          server,
+        } as const;
+        const asked = opening({ chat: "c", view: { ...view, enabled: [] } });
+        return (await sessions.open(asked)).session;
+      };
+      const [hub, all, lab] = [
+        await at("hub"),
+        await at(null),
+        await at("lab"),
+      ];
+      await sessions.editChat(
+        ada,
+        "c",
+        "hub",
+        (before) => ({ ...before!, enabled: ["x"] }),
+        9000,
+      );
+      const store = await rig.reopen();
+      for (const [server, { id }] of [
+        ["hub", hub],
+        ["lab", lab],
+        [null, all],
+      ] as const) {
+        const found = store.sessions.findByChat(ada, "c", server);
+        expect([server, found?.id, found?.view.server]).toEqual([
+          server,
+          id,
+          server,
+        ]);
+        expect(store.sessions.findChat(ada, "c", server)?.view.server).toBe(
+          server,
+        );
+      }
+      expect(store.sessions.findChat(ada, "c", "lab")?.view.enabled).toEqual(
+        [],
+      );
+      expect(store.sessions.findChat(ada, "c", "other")).toBeNull();
+      expect(store.sessions.chats(ada)).toEqual([
+        { chat: "c", sessionId: all.id },
+      ]);
+      await store.sessions.end(hub.pk);
+      expect(store.sessions.findByChat(ada, "c", "hub")).toBeNull();
+      expect(store.sessions.findByChat(ada, "c", null)?.id).toBe(all.id);
+    });
+
+    test("sessions with subscriptions are found by identity, the newest first, until they have none or end", async () => {
+      await using rig = open();
+      const { sessions } = rig.store;
+      const ids = (who: typeof ada | null) =>
+        sessions.subscribed(who).map(({ id }) => id);
+      const [one, two, none] = await Promise.all(
+        [1, 2, 3].map(async () => (await sessions.open(opening())).session),
+      );
+      const bobs = (await sessions.open(opening(bob))).session;
+      expect(ids(ada)).toEqual([]);
+      for (const { pk } of [one!, two!, bobs]) {
+        await sessions.edit(pk, () => ({ subscriptions: ["x://1"] }));
+      }
+      await sessions.edit(none!.pk, () => ({ lastSeenAt: 5 }));
+      expect(ids(ada)).toEqual([two!.id, one!.id]);
+      expect(ids(null)).toEqual([bobs.id, two!.id, one!.id]);
+      expect(sessions.subscribed(bob)[0]?.subscriptions).toEqual(["x://1"]);
+      await sessions.edit(two!.pk, () => ({ subscriptions: ["x://2"] }));
+      expect(sessions.subscribed(ada)[0]?.subscriptions).toEqual(["x://2"]);
+      await sessions.edit(two!.pk, () => ({ subscriptions: [] }));
+      expect(ids(ada)).toEqual([one!.id]);
+      await sessions.end(bobs.pk);
+      expect(ids(null)).toEqual([one!.id]);
+      const store = await rig.reopen();
+      expect(store.sessions.subscribed(ada).map(({ id }) => id)).toEqual([
+        one!.id,
+      ]);
+    });
+
     test("chats without a session expire, and no others", async () => {
       await using rig = open();
       const { sessions } = rig.store;

@@ -303,6 +303,56 @@ export function upstreamStoreContract(
       expect(upstreams.credentials(id)).toEqual([]);
     });
 
+    test("credentials are for one URL and one way to be let in, and go with it", async () => {
+      await using rig = open();
+      const { upstreams } = rig.store;
+      const { id } = await create(rig.store, { url: "https://a.example/" });
+      const link = () =>
+        upstreams.editCredential(id, "ada", () => credential());
+      const edits = [
+        [{ name: "n", url: "https://a.example/", enabled: true }, 1],
+        [{ url: "https://a.example/other" }, 0],
+        [{ authType: "direct_auth" }, 0],
+        [{ authType: "direct_auth" }, 1],
+      ] as const;
+      for (const [edit, left] of edits) {
+        await link();
+        await upstreams.edit(id, () => edit, 1);
+        expect(upstreams.credentials(id)).toHaveLength(left);
+      }
+    });
+
+    test("who is connected is counted for all of a workspace's servers at once", async () => {
+      await using rig = open();
+      const { upstreams } = rig.store;
+      const [a, b, other] = [
+        await create(rig.store),
+        await create(rig.store),
+        await create(rig.store, { workspace: "w2" }),
+      ];
+      const link = (id: number, subject: string, status = "active") =>
+        upstreams.editCredential(id, subject, () =>
+          credential({ status: status as Credential["status"] }),
+        );
+      await link(a.id, "ada");
+      await link(a.id, "bob");
+      await link(a.id, "eve", "expired");
+      await link(other.id, "ada");
+      await upstreams.saveIcon(b.id, {
+        type: "image/png",
+        etag: "e",
+        bytes: new Uint8Array(1),
+        fetchedAt: 1,
+      });
+      expect(upstreams.connections("w", "eve")).toEqual(
+        new Map([
+          [a.id, { members: 2, own: "expired", iconEtag: null }],
+          [b.id, { members: 0, own: null, iconEtag: "e" }],
+        ]),
+      );
+      expect(upstreams.connections("w", "ada").get(a.id)?.own).toBe("active");
+    });
+
     test("a flow is good once, and goes when it has expired", async () => {
       await using rig = open();
       const { upstreams } = rig.store;

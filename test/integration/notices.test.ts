@@ -134,6 +134,15 @@ async function told({ stream, ask }: Session): Promise<any[]> {
   return messages(stream.events).filter(({ method }) => method !== LOG);
 }
 
+/** Waits until the server has noticed that nobody of that user reads a stream. */
+async function untilGone(user: string): Promise<void> {
+  do {
+    fakes.watched.delete(user);
+    rig.tick();
+    await rig.post("witness", rpc("ping"), { accept: "application/json" });
+  } while (fakes.watched.has(user));
+}
+
 describe("instructions", () => {
   const instructions = async (user: string, path: string) => {
     const legacy = await rig.post(
@@ -409,16 +418,16 @@ describe("who listens is told to the source", () => {
     const user = newcomer();
     const mine = await session(user);
     await mine.ask("resources/subscribe", { uri: "hub://only" });
+    const other = newcomer();
+    await session(other);
     mine.stream.close();
-    await mine.stream.ended;
-    const other = await session(newcomer());
-    for (;;) {
-      fakes.watched.clear();
-      rig.tick();
-      if (!fakes.watched.has(user)) break;
-      await other.ask("ping");
-    }
-    expect(fakes.watched.size).toBeGreaterThan(0);
+    await untilGone(user);
+    fakes.watched.clear();
+    rig.tick();
+    expect([fakes.watched.has(user), fakes.watched.has(other)]).toEqual([
+      false,
+      true,
+    ]);
   });
 
   test("and a session that has not been used for hours counts no more", async () => {
@@ -475,8 +484,7 @@ describe("a resource that changes", () => {
     fakes.tell({ who: who(user), uri: "hub://only" });
     await heard(mine.stream, UPDATED);
     mine.stream.close();
-    await mine.stream.ended;
-    // It is not known at once that it has gone; what is told meanwhile is told when it is back.
+    await untilGone(user);
     const witness = await session(user);
     for (const uri of ["hub://1", "hub://2", "hub://3"]) {
       await witness.ask("resources/subscribe", { uri });
@@ -541,34 +549,63 @@ describe("a resource that changes", () => {
       hub: await session(user, "/mcp/hub"),
       lab: await session(user, "/mcp/lab"),
       all: await session(user),
-      other: await session(user),
     };
-    for (const name of ["hub", "lab", "all"] as const) {
-      await sessions[name].ask("resources/subscribe", { uri: "same://one" });
+    const streams: Record<string, Listener> = {};
+    for (const [name, one] of Object.entries(sessions)) {
+      await one.ask("resources/subscribe", { uri: "same://one" });
+      streams[name] = one.stream;
     }
-    const modern = await listen(
-      user,
-      { resourceSubscriptions: ["same://one"] },
-      "/mcp?apps=lab",
-    );
-    fakes.tell({ who: who(user), uri: "same://one", app: fakes.appOf("lab") });
-    await heard(sessions.lab.stream, UPDATED);
-    await heard(modern, UPDATED);
-    fakes.tell({ who: who(user), uri: "same://one" });
-    for (const name of ["hub", "all"] as const)
-      await heard(sessions[name].stream, UPDATED);
-    await heard(modern, UPDATED, 2);
-    await heard(sessions.lab.stream, UPDATED, 2);
-    await told(sessions.other);
-    for (const [name, times] of [
-      ["hub", 1],
-      ["all", 1],
-      ["other", 0],
-    ] as const) {
-      expect([name, said(sessions[name].stream, UPDATED).length]).toEqual([
-        name,
-        times,
-      ]);
+    const notifications = { resourceSubscriptions: ["same://one"] };
+    streams["modern hub"] = await listen(user, notifications);
+    streams["modern lab"] = await listen(user, notifications, "/mcp?apps=lab");
+    const times = () =>
+      Object.fromEntries(
+        Object.entries(streams).map(([name, stream]) => [
+          name,
+          said(stream, UPDATED).length,
+        ]),
+      );
+    const uri = "same://one";
+    fakes.tell({ who: who(user), uri, app: fakes.appOf("lab") });
+    for (const name of ["lab", "modern lab"])
+      await heard(streams[name]!, UPDATED);
+    // Nobody says whose.
+    fakes.tell({ who: who(user), uri });
+    for (const name of ["lab", "modern lab"])
+      await heard(streams[name]!, UPDATED, 2);
+    for (const name of ["hub", "all", "modern hub"])
+      await heard(streams[name]!, UPDATED);
+    expect(times()).toEqual({
+      hub: 1,
+      all: 1,
+      "modern hub": 1,
+      lab: 2,
+      "modern lab": 2,
+    });
+  });
+
+  test("is told each time that a session has been away", async () => {
+    const user = newcomer();
+    const mine = await session(user);
+    await mine.ask("resources/subscribe", { uri: "hub://only" });
+    await mine.ask("tools/list");
+    // So that there is an event to go on after.
+    server("hub").tools = ["another"];
+    fakes.tell({ who: who(user) });
+    await heard(mine.stream, CHANGED("tools"));
+    const whose = [undefined, fakes.appOf("hub")];
+    for (const app of whose) {
+      mine.stream.close();
+      await mine.stream.ended;
+      const witness = await session(user);
+      const uri = `hub://${app?.key}`;
+      await witness.ask("resources/subscribe", { uri });
+      for (const one of ["hub://only", uri]) {
+        fakes.tell({ who: who(user), uri: one, ...(app ? { app } : {}) });
+      }
+      await heard(witness.stream, UPDATED);
+      await mine.resume();
+      await heard(mine.stream, UPDATED);
     }
   });
 
@@ -600,16 +637,21 @@ describe("a resource that changes", () => {
   });
 
   test("for everybody is told to everybody who has subscribed, and to nobody else", async () => {
+    const gone = newcomer();
     const [one, two, three] = [
       await session(newcomer()),
-      await session(newcomer()),
+      await session(gone),
       await session(newcomer()),
     ];
-    for (const { ask } of [one, two])
+    for (const { ask } of [one, two]) {
       await ask("resources/subscribe", { uri: "hub://shared" });
+    }
     await three.ask("resources/subscribe", { uri: "hub://other" });
+    two.stream.close();
+    await untilGone(gone);
     fakes.tell({ who: null, uri: "hub://shared" });
     await heard(one.stream, UPDATED);
+    await two.resume();
     await heard(two.stream, UPDATED);
     expect(await told(three)).toEqual([]);
   });

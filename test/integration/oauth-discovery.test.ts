@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { GatewayError } from "../../src/core/errors.ts";
+import type { GatewayError } from "../../src/core/errors.ts";
 import { openAuthorizationServer } from "../support/authorization-server.ts";
 import { openBrowser } from "../support/member-browser.ts";
 import { openGate } from "../support/gate.ts";

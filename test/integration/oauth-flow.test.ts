@@ -159,9 +159,9 @@ describe("connecting a member", () => {
         `${gate.url}/api/v2/w/${WORKSPACE}/mcp-servers/${upstream.id}/oauth/authorize`,
         { redirect: "manual", headers: { authorization: "Bearer ann" } },
       );
-      return response.status === 302
-        ? 302
-        : [response.status, ((await response.json()) as any).reason];
+      if (response.status === 302) return 302;
+      const { code, detail } = (await response.json()) as any;
+      return [response.status, detail.code ?? code];
     };
     const become = (changes: object) =>
       upstreams.edit(upstream.id, () => changes, 0);

@@ -176,6 +176,20 @@ describe("a refresh that is refused", () => {
     expect(town.credential("ann")?.status).toBe("active");
   });
 
+  test("is not made at all by a client that did not get the grant", async () => {
+    await using town = await openTown("ann", "bob");
+    town.clock.advance(HOUR);
+    town.as.behave.before = () =>
+      Response.json({ error: "invalid_client" }, { status: 401 });
+    await failure(() => town.call("ann"));
+    town.as.behave = {};
+    await town.connect("ann");
+    const before = town.refreshes().length;
+    const { data } = await failure(() => town.call("bob"));
+    expect(data?.["code"]).toBe("mcp_auth_expired");
+    expect(town.refreshes()).toHaveLength(before);
+  });
+
   test("because the client is not known any more makes the next authorization register anew", async () => {
     await using town = await openTown("ann");
     town.clock.advance(HOUR);
@@ -261,25 +275,19 @@ describe("a refresh that a crash has cut off", () => {
     expect(town.refreshes()).toHaveLength(2);
   });
 
-  test("is waited for while another process may still be at it", async () => {
+  test("is not what another process is still at: both get the same answer", async () => {
     await using town = await openTown("ann");
+    await using other = town.gate.beside();
     town.clock.advance(HOUR);
-    const { upstreams } = town.gate.store;
-    const mine = await upstreams.editCredential(
-      town.upstream.id,
-      "ann",
-      (current) => ({ ...current!, refreshingAt: town.clock.now() }),
+    const ann = principal("ann");
+    const theirs = other.accounts.access(town.upstream, ann);
+    const answers = await Promise.all(
+      Array.from({ length: 50 }, (_, i) =>
+        town.gate.call(town.upstream, "ann", i % 2 ? theirs : undefined),
+      ),
     );
-    const call = town.call("ann");
-    const other = await openTown("ann");
-    // The other process gets its answer, and stores it.
-    await upstreams.editCredential(town.upstream.id, "ann", () => ({
-      ...mine!,
-      refreshingAt: null,
-    }));
-    expect((await call).user).toBe("ann");
+    expect(answers.map(({ user }) => user)).toEqual(Array(50).fill("ann"));
     expect(town.refreshes()).toHaveLength(1);
-    await other[Symbol.asyncDispose]();
   });
 });
 
@@ -356,6 +364,19 @@ describe("a token that the server refuses", () => {
     );
     expect(answers.map(({ user }) => user)).toEqual(Array(20).fill("ann"));
     expect(town.refreshes()).toHaveLength(1);
+  });
+
+  test("and was renewed meanwhile is given anew without another look", async () => {
+    await using town = await openTown("ann");
+    const access = town.gate.accounts.access(town.upstream, principal("ann"));
+    const headers = await access.headers();
+    town.as.expireAll();
+    await town.call("ann");
+    const refusal = { status: 401, challenge: null, headers } as const;
+    expect(await access.refused(refusal)).toBe(true);
+    expect(await access.headers()).not.toEqual(headers);
+    expect(town.refreshes()).toHaveLength(1);
+    expect(town.credential("ann")?.status).toBe("active");
   });
 
   test("though it is fresh is not renewed again", async () => {

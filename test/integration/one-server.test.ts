@@ -289,6 +289,9 @@ describe("the URL of a server", () => {
     expect(foreign.filter((part) => typeof part === "number")).toEqual([
       404, 404, 404, 404,
     ]);
+    for (const text of foreign.filter((part) => typeof part === "string")) {
+      expect(text).toContain("there is no MCP server of this name");
+    }
     expect(JSON.parse(foreign[1] as string)).toMatchObject({
       jsonrpc: "2.0",
       id: 2,
@@ -435,9 +438,9 @@ describe("a session", () => {
 describe("a chat", () => {
   test("with one server is another than that of the same id with all, or with another server", async () => {
     const chat = { "x-chat-id": "same" };
-    const [all, hub, lab] = [
-      await rig.open("cyd", chat, "/mcp"),
+    const [hub, all, lab] = [
       await rig.open("cyd", chat, `${HUB}?mode=dynamic`),
+      await rig.open("cyd", chat, "/mcp"),
       await rig.open("cyd", chat, "/mcp/lab"),
     ];
     expect(new Set([all, hub, lab]).size).toBe(3);

@@ -630,6 +630,13 @@ describe("an answer", () => {
           "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 99\r\n\r\nhello",
         ),
     ],
+    [
+      "is not in the other encoding it says",
+      (socket) =>
+        socket.write(
+          "HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 99\r\n\r\nhello hello hello he",
+        ),
+    ],
   ])("that %s is a failure of the server", async (_what, answer) => {
     await using server = await rawServer(HERE, answer);
     const error = await rejection(
@@ -637,6 +644,7 @@ describe("an answer", () => {
     );
     expect(error.code).toBe("upstream_failed");
     expect(error.message).toStartWith(HERE);
+    expect(error.data?.["reason"]).toBeOneOf(["protocol", "unreachable"]);
     await until(() => server.open === 0);
   });
 

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import type { Principal } from "../../src/core/principal.ts";
 import { createEventIds } from "../../src/mcp/event-id.ts";
 import { createStreams } from "../../src/mcp/stream.ts";
+import { openRegistry } from "../../src/store/sqlite/operate.ts";
 import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
 import { openRig } from "../support/app.ts";
 import { call, listTools, messages, parseEvents } from "../support/caller.ts";
@@ -197,6 +198,21 @@ test("a session expires when nothing has been heard of it, with its stream, and 
   const status = async (session: string) =>
     (await rig.post("ada", listTools, { "mcp-session-id": session })).status;
   expect([await status(used), await status(left)]).toEqual([200, 404]);
+});
+
+test("a session that another process ends has its stream closed at the next heartbeat", async () => {
+  const clock = fakeClock(Date.now());
+  await using rig = await openRig({ clock });
+  const session = await rig.open("ada");
+  const other = await rig.open("ada");
+  const stream = await rig.listen("ada", { "mcp-session-id": session });
+  rig.tick();
+  using registry = openRegistry(rig.directory);
+  expect(await registry.end(session)).toBe(true);
+  rig.tick();
+  await stream.ended;
+  const headers = { "mcp-session-id": other };
+  expect((await rig.post("ada", listTools, headers)).status).toBe(200);
 });
 
 test("a reader that stops reading holds nobody up, and finds what it missed when it comes back", async () => {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import type { Gateway, Registration } from "../support/gateway.ts";
+import type { Gateway } from "../support/gateway.ts";
 import { openGateway } from "../support/gateway.ts";
 import type { McpClient, McpClientOptions } from "../support/mcp-clients.ts";
 import { openUpstreams } from "../support/servers/upstreams.ts";
@@ -17,20 +17,14 @@ let upstreams: Upstreams;
 let gateway: Gateway;
 beforeAll(async () => {
   upstreams = await openUpstreams();
-  gateway = await openGateway({ servers: upstreams.registrations });
+  gateway = await openGateway({ upstreams: upstreams.registrations });
 });
 afterAll(async () => {
   await gateway[Symbol.asyncDispose]();
   await upstreams[Symbol.asyncDispose]();
 });
 
-const slugs: Registration["slug"][] = [
-  "stateless",
-  "sessions",
-  "older",
-  "sse",
-  "stdio",
-];
+const slugs = ["stateless", "sessions", "older", "sse", "stdio"];
 const rows = slugs.flatMap((slug) =>
   callers.map((caller) => ({ slug, ...caller })),
 );
@@ -146,7 +140,7 @@ describe.each(rows)("the server $slug, to $caller", ({ slug, kind }) => {
     expect(JSON.stringify(made.contents)).toContain('\\"id\\":\\"7\\"');
     await expect(
       client.client.readResource({ uri: "test://template/7/other" }),
-    ).rejects.toMatchObject({ code: ofSessions ? -32002 : -32602 });
+    ).rejects.toThrow(/not found/);
     for (const ref of [
       { type: "ref/prompt", name: prompt },
       { type: "ref/resource", uri: uriTemplate },
@@ -229,7 +223,9 @@ describe.each(rows)("the server $slug, to $caller", ({ slug, kind }) => {
       },
     );
     expect(answer).toBe(`${nonce}: to work of ${nonce}`);
-    expect(steps).toEqual([`${nonce} 1`, `${nonce} 2`]);
+    // The newer client adds a step of its own for each question.
+    const own = steps.filter((step) => String(step).startsWith(nonce));
+    expect(own).toEqual([`${nonce} 1`, `${nonce} 2`]);
     const logs = client.heard.filter(({ params }) => params?.data === nonce);
     expect(logs).toHaveLength(2);
   });

@@ -51,9 +51,7 @@ export async function openRig(
     database?: string;
     /** What is to be in the data directory before the start. */
     before?: (directory: string) => Promise<void>;
-    /** How long registered servers may take. */
-    times?: AppOptions["times"];
-  } = {},
+  } & Pick<AppOptions, "authenticator" | "servers" | "times"> = {},
 ): Promise<Rig> {
   const directory = temporaryDirectory();
   if (options.database) {
@@ -93,6 +91,10 @@ export async function openRig(
       log,
       ...(options.clock ? { clock: options.clock } : {}),
       ...(options.sources ? { sources: options.sources } : {}),
+      ...(options.servers ? { servers: options.servers } : {}),
+      ...(options.authenticator
+        ? { authenticator: options.authenticator }
+        : {}),
       ...(options.times ? { times: options.times } : {}),
     });
   let app: App = make();

@@ -1,9 +1,14 @@
 import { Database } from "bun:sqlite";
+import { drizzle } from "drizzle-orm/bun-sqlite";
 import { GatewayError } from "../../src/core/errors.ts";
 import type { Principal, Scope } from "../../src/core/principal.ts";
-import type { Clock, LogFields } from "../../src/core/runtime.ts";
+import type { Clock, LogFields, Vault } from "../../src/core/runtime.ts";
 import type { Store } from "../../src/core/store.ts";
-import type { Upstream, UpstreamAccess } from "../../src/core/upstream.ts";
+import type {
+  Upstream,
+  UpstreamAccess,
+  UpstreamStore,
+} from "../../src/core/upstream.ts";
 import type { Accounts } from "../../src/gateway/accounts.ts";
 import { createAccounts } from "../../src/gateway/accounts.ts";
 import { createHttp } from "../../src/http/server.ts";
@@ -11,9 +16,12 @@ import { randomIds, systemClock } from "../../src/runtime/machine.ts";
 import { createOutbound } from "../../src/runtime/outbound.ts";
 import { createVault } from "../../src/runtime/vault.ts";
 import { createOAuthClient } from "../../src/sources/mcp/oauth.ts";
-import { databaseFile } from "../../src/store/sqlite/database.ts";
+import { databaseFile, openDatabase } from "../../src/store/sqlite/database.ts";
 import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
 import type { Browser, Page } from "./member-browser.ts";
+import { createUpstreamStore } from "../../src/store/sqlite/upstreams.ts";
+import { createWriter } from "../../src/store/sqlite/writer.ts";
+import type { Management } from "../../src/gateway/management.ts";
 import { temporaryDirectory } from "./directory.ts";
 
 /** Registered servers, their members' accounts and the routes that connect them, on real sockets; no more of the product. */
@@ -37,6 +45,8 @@ export type Gate = AsyncDisposable & {
   connect(upstream: Upstream, user: string, browser: Browser): Promise<Page>;
   /** Closes the store and all that is over it, and opens them anew: another process, over the same files. */
   reopen(): Promise<void>;
+  /** The same servers and members in another process, over a connection of its own to the same file. */
+  beside(): AsyncDisposable & { accounts: Accounts };
   /** Changes rows behind the store's back. */
   tamper(statement: string, ...values: string[]): void;
 };
@@ -90,8 +100,20 @@ export async function openGate(
     clientIdUrl: null,
     ...options.settings,
   };
-  const base = () => settings.publicUrl ?? url;
+  const base = (): string => settings.publicUrl ?? url;
   const key = options.key ?? crypto.getRandomValues(new Uint8Array(32));
+
+  const accountsOver = (upstreams: UpstreamStore, vault: Vault) =>
+    createAccounts({
+      upstreams,
+      vault,
+      oauth: createOAuthClient(createOutbound({ allow, userAgent: "gate" })),
+      clock,
+      ids: randomIds,
+      log,
+      baseUrl: base,
+      clientIdUrl: () => settings.clientIdUrl,
+    });
 
   function compose() {
     const vault = createVault({
@@ -105,16 +127,7 @@ export async function openGate(
       sessionCache: 10,
       caps: { events: 20, bytes: 100_000 },
     });
-    const accounts = createAccounts({
-      upstreams: store.upstreams,
-      vault,
-      oauth: createOAuthClient(createOutbound({ allow, userAgent: "gate" })),
-      clock,
-      ids: randomIds,
-      log,
-      baseUrl: base,
-      clientIdUrl: () => settings.clientIdUrl,
-    });
+    const accounts = accountsOver(store.upstreams, vault);
     const verify = async (text: string) => {
       const [user = "", scope = "apps:write"] = text.split("=");
       return principal(user, scope as Scope);
@@ -145,7 +158,8 @@ export async function openGate(
         ...accounts,
         clientId: () => settings.clientIdUrl ?? `${base()}/oauth/client.json`,
       },
-      upstreams: store.upstreams,
+      registered: store.upstreams,
+      ...({} as Management),
       mac: vault.mac,
       secret: randomIds.secret,
     });
@@ -255,6 +269,27 @@ export async function openGate(
     async reopen() {
       await whole.store.close();
       whole = compose();
+    },
+    beside() {
+      const client = openDatabase(directory.path);
+      const db = drizzle(client, { casing: "snake_case" });
+      const version = client.prepare<{ data_version: number }, []>(
+        "PRAGMA data_version",
+      );
+      const upstreams = createUpstreamStore({
+        db,
+        writer: createWriter(client, () => {}),
+        othersVersion: () => version.get()!.data_version,
+      });
+      const vault = createVault({
+        keys: [key],
+        directory: directory.path,
+        sealed: () => whole.store.sealed,
+      });
+      return {
+        accounts: accountsOver(upstreams, vault),
+        [Symbol.asyncDispose]: async () => client.close(),
+      };
     },
     tamper(statement, ...values) {
       using db = new Database(databaseFile(directory.path));

@@ -103,10 +103,11 @@ export async function openConnection(
   }
   const stateless = client.getProtocolEra() === "modern";
   const protocolVersion = client.getNegotiatedProtocolVersion()!;
-  const { name, version, title } = client.getServerVersion() ?? {
+  const { name, version, title, icons } = client.getServerVersion() ?? {
     name: upstream.name,
     version: "",
     title: undefined,
+    icons: undefined,
   };
   const about: UpstreamAbout = {
     era: stateless ? "stateless" : "sessions",
@@ -114,6 +115,7 @@ export async function openConnection(
     serverInfo: { name, version, ...(title ? { title } : {}) },
     capabilities: { ...client.getServerCapabilities() },
     instructions: client.getInstructions() ?? null,
+    ...(icons === undefined ? {} : { icons }),
   };
 
   let open = true;

@@ -8,31 +8,18 @@ import { GatewayError } from "../../core/errors.ts";
  */
 export function endpoint(text: string, field: string, near: string): string {
   const url = URL.parse(text);
-  const home = URL.parse(near);
-  const usable =
-    url !== null &&
-    (url.protocol === "https:" || url.protocol === "http:") &&
-    url.username === "" &&
-    url.password === "" &&
-    url.hash === "";
-  const within = usable && home !== null && url.origin === home.origin;
-  if (usable && (within || (url.protocol === "https:" && isPublicName(url)))) {
-    return text;
-  }
+  const within = url?.origin === URL.parse(near)?.origin;
+  if (isPlain(url) && (within || isPublic(url))) return text;
   throw refusedField(field, near);
 }
 
 /** An authorization server that a registered server names: https, or on this machine. */
 export function authorizationServerUrl(text: string, near: string): string {
   const url = URL.parse(text);
-  const field = "authorization_servers";
-  if (
-    url?.protocol === "https:" ||
-    (url?.protocol === "http:" && isLoopback(url.hostname))
-  ) {
-    return endpoint(text, field, url.origin);
+  if (isPlain(url) && (url.protocol === "https:" || isLoopback(url.hostname))) {
+    return text;
   }
-  throw refusedField(field, near);
+  throw refusedField("authorization_servers", near);
 }
 
 /** `resource_metadata` of a challenge: on the server's own origin, and without dots that climb; else null. */
@@ -69,9 +56,21 @@ function isLoopback(host: string): boolean {
   return /^(localhost|.*\.localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(host);
 }
 
-/** Not an address, and not a name that only this machine or network knows. */
-function isPublicName({ hostname }: URL): boolean {
+/** For HTTP, and without what has no place in the URL of an endpoint. */
+function isPlain(url: URL | null): url is URL {
   return (
+    url !== null &&
+    /^https?:$/.test(url.protocol) &&
+    url.username === "" &&
+    url.password === "" &&
+    url.hash === ""
+  );
+}
+
+/** Over TLS, at no address, and at no name that only this machine or network knows. */
+function isPublic({ protocol, hostname }: URL): boolean {
+  return (
+    protocol === "https:" &&
     !hostname.startsWith("[") &&
     !/^[\d.]+$/.test(hostname) &&
     !isLoopback(hostname.replace(/\.$/, ""))

@@ -2,13 +2,16 @@ import type { FetchLike } from "@modelcontextprotocol/client";
 import { GatewayError } from "../../core/errors.ts";
 import type { OutboundFetch } from "../../core/runtime.ts";
 
-/** Until an authorization server or a server's metadata has begun to answer. */
+/** For a whole answer: less than after what a refresh counts as cut off. */
 const TIMEOUT_MS = 15_000;
 /** Metadata and tokens are small. */
 const MAX_BYTES = 65_536;
 
 /** The SDK's idea of a fetch, over the outbound guard. Only GET is redirected, by the SDK, within its origin. */
-export function oauthFetch(outbound: OutboundFetch): FetchLike {
+export function oauthFetch(
+  outbound: OutboundFetch,
+  timeoutMs = TIMEOUT_MS,
+): FetchLike {
   return async (target, init) => {
     const url = String(target);
     const method = init?.method ?? "GET";
@@ -16,7 +19,7 @@ export function oauthFetch(outbound: OutboundFetch): FetchLike {
     const response = await outbound(url, {
       method,
       headers: Object.fromEntries(new Headers(init?.headers)),
-      timeoutMs: TIMEOUT_MS,
+      signal: AbortSignal.timeout(timeoutMs),
       maxBytes: MAX_BYTES,
       ...(body === undefined || body === null ? {} : { body: String(body) }),
     });
@@ -70,16 +73,21 @@ export function fieldError(
       { data: { reason: "blocked_destination", field } },
     );
   }
-  return new GatewayError(
-    "upstream_failed",
-    `The ${field} of ${host} did not answer as it should.`,
-    {
-      data: {
-        reason:
-          thrown instanceof Error && thrown.name === "IssuerMismatchError"
-            ? "issuer_mismatch"
-            : "invalid_response",
-      },
-    },
-  );
+  const name = thrown instanceof Error ? thrown.name : "";
+  if (name === "TimeoutError") {
+    return new GatewayError(
+      "timeout",
+      `The ${field} of ${host} did not answer in time.`,
+    );
+  }
+  return name === "IssuerMismatchError"
+    ? failed("issuer_mismatch", `The ${field} of ${host} is of another issuer.`)
+    : failed(
+        "invalid_response",
+        `The ${field} of ${host} did not answer as it should.`,
+      );
+}
+
+function failed(reason: string, message: string): GatewayError {
+  return new GatewayError("upstream_failed", message, { data: { reason } });
 }

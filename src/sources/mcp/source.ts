@@ -37,8 +37,6 @@ import { createWire } from "./wire.ts";
 /** The registered MCP servers of a workspace, as a source of tools, prompts and resources. */
 export type McpSource = Source & {
   connector: UpstreamConnector;
-  /** Tells that what somebody, or everybody, has is something else now. */
-  changed(who: Identity | null): void;
   /** Closes what nobody needs; every few seconds. */
   tick(): void;
   /** Closes all. Processes that were started have a moment to leave. */
@@ -291,7 +289,6 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
     },
 
     onChange: (listener) => void listeners.push(listener),
-    changed: (who) => tell({ who }),
     tick: members.closeIdle,
     close: members.closeAll,
   };

@@ -63,6 +63,15 @@ export function createWire(options: WireOptions): Wire {
           await access.refused({ status, challenge, headers });
           response = await send(await access.headers());
           if (response.status === 401) {
+            // Renewed, and refused all the same: throws what the member has to do.
+            const again = response.headers.get("www-authenticate");
+            await response.body?.cancel();
+            const renewed = await access.headers();
+            await access.refused({
+              status: 401,
+              challenge: again,
+              headers: renewed,
+            });
             throw new GatewayError(
               "upstream_failed",
               `${upstream.name} refuses a credential that has just been renewed.`,

@@ -14,6 +14,7 @@ import type { BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
 import { LRUCache } from "lru-cache";
 import type { Identity } from "../../core/principal.ts";
 import { identityKey, sameIdentity } from "../../core/principal.ts";
+import { MAX_SUBSCRIBED } from "../../core/session.ts";
 import type {
   Mode,
   Session,
@@ -198,14 +199,14 @@ export function createSessionStore(wiring: {
         ),
       )
       .orderBy(desc(sessions.pk))
-      .limit(sql.placeholder("limit"))
+      .limit(MAX_SUBSCRIBED)
       .prepare(),
   );
   const subscribedAll = later(() =>
     subscribed()
       .where(isNotNull(sessions.subscriptions))
       .orderBy(desc(sessions.pk))
-      .limit(sql.placeholder("limit"))
+      .limit(MAX_SUBSCRIBED)
       .prepare(),
   );
   const insertSession = later(() =>
@@ -481,20 +482,18 @@ export function createSessionStore(wiring: {
         .orderBy(desc(chats.lastSeenAt), desc(chats.pk))
         .all(),
 
-    subscribed(who, limit) {
+    subscribed(who) {
       forgetWhatOthersChanged(LOOK_MS);
       const key = who ? identityKey(who) : EVERYBODY;
       let ids = subscribers.get(key);
       if (!ids) {
-        const of = who && {
-          workspace: who.workspace,
-          subject: who.subject,
-        };
-        ids = (
-          of
-            ? subscribedOf().all({ ...of, limit })
-            : subscribedAll().all({ limit })
-        ).map(({ id }) => id);
+        const found = who
+          ? subscribedOf().all({
+              workspace: who.workspace,
+              subject: who.subject,
+            })
+          : subscribedAll().all();
+        ids = found.map(({ id }) => id);
         subscribers.set(key, ids);
       }
       return ids

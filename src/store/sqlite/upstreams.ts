@@ -112,6 +112,23 @@ export function createUpstreamStore(wiring: {
       )
       .prepare(),
   );
+  const connected = later(() =>
+    db
+      .select({
+        id: servers.id,
+        members: sql<number>`count(*) FILTER (WHERE ${credentials.status} = 'active')`,
+        own: sql<
+          string | null
+        >`max(iif(${credentials.subject} = ${sql.placeholder("subject")}, ${credentials.status}, NULL))`,
+        iconEtag: icons.etag,
+      })
+      .from(servers)
+      .leftJoin(credentials, eq(credentials.serverId, servers.id))
+      .leftJoin(icons, eq(icons.serverId, servers.id))
+      .where(eq(servers.workspace, sql.placeholder("workspace")))
+      .groupBy(servers.id)
+      .prepare(),
+  );
   const listed = later(() =>
     db
       .select({ listing: listings.listing, fetchedAt: listings.fetchedAt })
@@ -272,6 +289,10 @@ export function createUpstreamStore(wiring: {
           })
           .where(eq(servers.id, id))
           .run();
+        const { url = current.url, authType = current.authType } = edit;
+        if (url !== current.url || authType !== current.authType) {
+          db.delete(credentials).where(eq(credentials.serverId, id)).run();
+        }
         const changed = Object.keys(edit).some((key) => !looks.has(key));
         return { current: get(id), changed };
       });
@@ -294,6 +315,15 @@ export function createUpstreamStore(wiring: {
       return gone !== null;
     },
 
+    connections: (workspace, subject) =>
+      new Map(
+        connected()
+          .all({ workspace, subject })
+          .map(({ id, ...rest }) => [
+            id,
+            { ...rest, own: rest.own as Credential["status"] | null },
+          ]),
+      ),
     credential,
     credentials: (serverId) =>
       db

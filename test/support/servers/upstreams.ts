@@ -1,10 +1,12 @@
-import type { Registration } from "../gateway.ts";
+import type { Program, Registration } from "../gateway.ts";
 import { openFullServer } from "./full.ts";
 import { openLegacyServer, openLegacySseServer } from "./legacy-v1.ts";
 import { stdioServer } from "./stdio.ts";
 
 /** A server of each kind, all with the same tools. */
-export type Upstreams = AsyncDisposable & { registrations: Registration[] };
+export type Upstreams = AsyncDisposable & {
+  registrations: (Registration | Program)[];
+};
 
 export async function openUpstreams(): Promise<Upstreams> {
   const servers = {

@@ -219,3 +219,38 @@ test("what others list does not change the digests of a view without them", asyn
     expect(digest).not.toBe(before[2]![n]!);
   }
 });
+
+test("a server's own tool with the name of one of ours is not shown beside it", async () => {
+  const { source, asked } = slowSource("s");
+  const catalogs = open([{ ...source, alone: (_who, key) => app(key) }]);
+  const names = ["call-tool", "enable-tools", "other", "search-tools"];
+  void catalogs.get(ada);
+  asked[0]!.resolve(
+    listing({
+      offers: names.map((name) => ({
+        app: app("a"),
+        ref: name,
+        key: name,
+        name,
+        tool: { inputSchema: { type: "object" } },
+      })),
+    }),
+  );
+  await settle();
+  const shown = (mode: "static" | "dynamic" | "search") => {
+    const view = { ...DEFAULT_VIEW, server: "a", mode, enabled: names };
+    const { entries, find } = catalogs.peek(ada)!.show(view);
+    return entries.map(({ name }) => [name, find(name) === null]);
+  };
+  expect(shown("static")).toEqual(names.map((name) => [name, false]));
+  expect(shown("dynamic")).toEqual([
+    ["enable-tools", true],
+    ["call-tool", false],
+    ["other", false],
+    ["search-tools", false],
+  ]);
+  expect(shown("search")).toEqual([
+    ["search-tools", true],
+    ["call-tool", true],
+  ]);
+});

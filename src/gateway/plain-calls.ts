@@ -1,0 +1,110 @@
+import { GatewayError, asGatewayError } from "../core/errors.ts";
+import type { Principal } from "../core/principal.ts";
+import { DEFAULT_VIEW } from "../core/session.ts";
+import { isInputRequired } from "../core/source.ts";
+import type { CallToolResult } from "../core/tool.ts";
+import type { Toolbox } from "./toolbox.ts";
+import type { UpstreamContents } from "./upstream-contents.ts";
+import type { Upstreams } from "./upstreams.ts";
+
+/** Calls of tools for those who speak no MCP: one request, one result, nothing in between. */
+export type PlainCalls = {
+  /**
+   * Calls a tool by the name that it has in the caller's catalogue. Throws what the toolbox throws, and `conflict` for a
+   * tool that asks its user something.
+   */
+  call(
+    principal: Principal,
+    name: string,
+    args: Record<string, unknown>,
+    signal: AbortSignal,
+  ): Promise<CallToolResult>;
+  /** Calls a tool of one server by the name that it has there. Also throws what keeps the caller from using that server. */
+  callOf(
+    principal: Principal,
+    server: string,
+    tool: string,
+    args: Record<string, unknown>,
+    signal: AbortSignal,
+  ): Promise<CallToolResult>;
+};
+
+export function createPlainCalls({
+  toolbox,
+  upstreams,
+  contents,
+}: {
+  toolbox: Toolbox;
+  upstreams: Pick<Upstreams, "get">;
+  contents: Pick<UpstreamContents, "requireUsable">;
+}): PlainCalls {
+  const call: PlainCalls["call"] = async (principal, name, args, signal) => {
+    const controller = new AbortController();
+    const leave = () => controller.abort(signal.reason);
+    if (signal.aborted) leave();
+    signal.addEventListener("abort", leave);
+    try {
+      const result = await toolbox.call(
+        { principal, view: DEFAULT_VIEW, enable: null },
+        name,
+        args,
+        {
+          controller,
+          capabilities: {},
+          input: null,
+          logLevel: null,
+          progress() {},
+          log() {},
+          // Nobody can come back for the answer, so there is nothing to keep.
+          onRecord: () => Promise.resolve(),
+          hangUp() {},
+        },
+      );
+      if (!isInputRequired(result)) return result;
+      throw new GatewayError(
+        "conflict",
+        `${name} asks its user something first, which takes an MCP client: call it by way of /mcp.`,
+        { data: { code: "input_required" } },
+      );
+    } catch (thrown) {
+      throw explain(thrown);
+    } finally {
+      signal.removeEventListener("abort", leave);
+    }
+  };
+
+  return {
+    call,
+    async callOf(principal, server, tool, args, signal) {
+      const { upstream } = upstreams.get(principal, server);
+      contents.requireUsable(principal, upstream);
+      const { uuid, updatedAt } = upstream;
+      const name = await toolbox.nameOf(principal, uuid, tool, updatedAt);
+      if (name === null) {
+        throw new GatewayError(
+          "not_found",
+          `${upstream.name} has no tool ${tool}.`,
+        );
+      }
+      return call(principal, name, args, signal);
+    },
+  };
+}
+
+const codes: Partial<Record<GatewayError["code"], string>> = {
+  upstream_failed: "upstream_unreachable",
+  timeout: "upstream_timeout",
+};
+
+/** With the codes that REST clients know. A server's own JSON-RPC error says why it refused, so it is told. */
+function explain(thrown: unknown): unknown {
+  const error = asGatewayError(thrown);
+  const code = error.rpc ? "upstream_error" : codes[error.code];
+  if (code === undefined || error.data?.["code"] !== undefined) return thrown;
+  const { rpc, retryAfterMs } = error;
+  return new GatewayError(error.code, error.message, {
+    cause: thrown,
+    data: { ...error.data, code, ...(rpc ? { rpc } : {}) },
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+  });
+}

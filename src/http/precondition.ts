@@ -1,0 +1,30 @@
+import { GatewayError } from "../core/errors.ts";
+import type { Upstream } from "../core/upstream.ts";
+import type { Precondition } from "../gateway/upstreams.ts";
+import type { Ctx } from "./routes.ts";
+
+/** Optimistic locking (RFC 9110 §13): the version of a server is its ETag. */
+
+export function etagOf({ version }: Upstream): string {
+  return `"${version}"`;
+}
+
+/** What `If-Match` says; null without one. */
+export function readPrecondition(c: Ctx): Precondition {
+  const header = c.req.header("if-match");
+  if (header === undefined) return null;
+  const tags = new Set(header.split(",").map((tag) => tag.trim()));
+  // Weak tags never match here.
+  return (version) => tags.has("*") || tags.has(`"${version}"`);
+}
+
+/** The same, for what must not be done blindly. */
+export function requirePrecondition(c: Ctx): Precondition {
+  const precondition = readPrecondition(c);
+  if (precondition !== null) return precondition;
+  throw new GatewayError(
+    "conflict",
+    "Somebody else may have changed the server. Read it, and send its ETag in If-Match with the change.",
+    { data: { code: "precondition_required" } },
+  );
+}
