@@ -24,7 +24,7 @@ afterAll(async () => {
   await upstreams[Symbol.asyncDispose]();
 });
 
-const slugs = ["stateless", "sessions", "older", "sse", "stdio"];
+const slugs = ["stateless", "keeping", "older", "sse", "stdio"];
 const rows = slugs.flatMap((slug) =>
   callers.map((caller) => ({ slug, ...caller })),
 );

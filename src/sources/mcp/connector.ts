@@ -3,10 +3,11 @@ import type { Principal } from "../../core/principal.ts";
 import type { Clock } from "../../core/runtime.ts";
 import type { Upstream, UpstreamConnector } from "../../core/upstream.ts";
 import type { Breakers } from "./breaker.ts";
-import { NOBODY, openConnection } from "./connection.ts";
+import { openConnection } from "./connection.ts";
 import { fetchListing } from "./listing.ts";
 import type { Lists } from "./lists.ts";
 import type { Members } from "./members.ts";
+import { NOBODY } from "./rpc.ts";
 import type { Wire } from "./wire.ts";
 
 /** {@link UpstreamConnector} over the connections of the source. */
@@ -32,7 +33,8 @@ export function createConnector(wiring: {
         wire: wiring.wireFor(upstream, () => principal),
         client: wiring.client,
         aside: { request: (_asked, reply) => reply(NOBODY), notification() {} },
-        closed() {},
+        ended() {},
+        missed() {},
         signal: limit,
         timeoutMs: connectTimeoutMs,
       });

@@ -15,7 +15,6 @@ import type {
   UpstreamStore,
 } from "../../core/upstream.ts";
 import type { Breakers } from "./breaker.ts";
-import { isDown } from "./failure.ts";
 import { CHANGED, appOf, offersOf } from "./listing.ts";
 import type { Members } from "./members.ts";
 import type { Times } from "./times.ts";
@@ -82,7 +81,7 @@ export function createLists(wiring: {
       listing = await members.of(upstream, principal).list(signal);
     } catch (thrown) {
       const error = signal.aborted ? slow(upstream) : thrown;
-      if (isDown(error)) breakers.failed(upstream.id);
+      breakers.judge(upstream.id, error);
       throw error;
     }
     breakers.succeeded(upstream.id);

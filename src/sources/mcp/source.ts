@@ -128,7 +128,8 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
         }),
       heard: {
         listChanged: changedIn,
-        reconnected: changed,
+        missed: changed,
+        completed: (completed) => tell({ who, completed }),
         updated: (uri) => tell({ who, uri, app: appOf(member.upstream) }),
         logged: (level, data, logger) =>
           tell({
@@ -146,6 +147,10 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
   }
 
   const usable = ({ enabled, state }: Upstream) => enabled && state === "ready";
+  const now = ({ workspace, id }: Upstream) => {
+    const found = store.find(workspace, id);
+    return found && usable(found) ? found : null;
+  };
 
   /** The server that an offer came from. Throws `not_found` when it is gone, `conflict` when it is off. */
   function upstreamOf(who: Identity, app: App): Upstream {
@@ -173,6 +178,14 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
     tell({ who: principal });
     const text = `${upstream.name} is connected to the user's account. List the tools again.`;
     return { content: [{ type: "text", text }] };
+  }
+
+  /** Whether a server that counts as down is there again, when it is time. */
+  function findOut(upstream: Upstream, principal: Principal): void {
+    lists.refresh(upstream, principal, 0).then(
+      () => tell({ who: principal }),
+      () => {},
+    );
   }
 
   return {
@@ -283,13 +296,17 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
           .filter(({ app }) => app.ref === upstream.uuid)
           .map(({ uri }) => uri);
         if (uris.length === 0 && !saysChanges(upstream)) continue;
-        if (breakers.isDown(upstream.id) || !members.hasRoom()) continue;
+        if (breakers.isDown(upstream.id)) {
+          findOut(upstream, principal);
+          continue;
+        }
+        if (!members.hasRoom()) continue;
         members.of(upstream, principal).watch(uris);
       }
     },
 
     onChange: (listener) => void listeners.push(listener),
-    tick: members.closeIdle,
+    tick: () => members.tidy(now),
     close: members.closeAll,
   };
 }

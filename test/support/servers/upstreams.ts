@@ -11,7 +11,7 @@ export type Upstreams = AsyncDisposable & {
 export async function openUpstreams(): Promise<Upstreams> {
   const servers = {
     stateless: await openFullServer({ era: "stateless" }),
-    sessions: await openFullServer({ era: "legacy" }),
+    keeping: await openFullServer({ era: "legacy" }),
     older: await openLegacyServer(),
     sse: await openLegacySseServer(),
   };
