@@ -34,6 +34,7 @@ import { createTokenMint } from "./sources/membrane/mint.ts";
 import { createMembraneSource } from "./sources/membrane/source.ts";
 import type { VerificationOptions } from "./sources/membrane/verification.ts";
 import { createVerifier } from "./sources/membrane/verifier.ts";
+import type { Times } from "./sources/mcp/times.ts";
 import { openSqlite } from "./store/sqlite/sqlite.ts";
 import { buildToolIndex } from "./store/sqlite/tool-index.ts";
 import { version } from "./version.ts";
@@ -70,6 +71,8 @@ export type AppOptions = {
    * directory. It may be asked, and neither begun nor started.
    */
   operator?: Principal;
+  /** How long they may take. */
+  times?: Partial<Times>;
   /** Called when the disk fails: nothing is stored any more, and the process had better be started anew. */
   onStorageFailure?: () => void;
 };
@@ -134,6 +137,7 @@ export function createApp(options: AppOptions): App {
     gatewayId,
     baseUrl,
     ownClientId,
+    times: options.times,
   });
   const membrane = membraneApi(config);
   const sources = [

@@ -15,6 +15,7 @@ import type { ManagementOptions } from "./gateway/management.ts";
 import { createOAuthClient } from "./sources/mcp/oauth.ts";
 import type { McpSource } from "./sources/mcp/source.ts";
 import { createMcpSource } from "./sources/mcp/source.ts";
+import type { Times } from "./sources/mcp/times.ts";
 import { version } from "./version.ts";
 
 /** Registered MCP servers, wired: the source of what they have, and who is let in with what. */
@@ -42,6 +43,7 @@ export function createRegisteredServers(wiring: {
   baseUrl: () => string;
   /** Of our client metadata. */
   ownClientId: () => string;
+  times?: Partial<Times> | undefined;
 }): RegisteredServers {
   const { config, store, vault, outbound, clock, ids, log, baseUrl } = wiring;
   const { upstreams } = store;
@@ -69,6 +71,7 @@ export function createRegisteredServers(wiring: {
     gatewayId: wiring.gatewayId,
     maxConnections: MAX_CONNECTIONS,
     freshMs: config.CATALOG_TTL / 2,
+    times: wiring.times,
   });
   upstreams.onChange(({ upstream, subject }) =>
     source.connector.drop(upstream.id, subject ?? undefined),

@@ -60,6 +60,11 @@ export type InputRequired = {
   >;
   /** Comes back with the answers; nobody but us can read or change it on its way. */
   requestState?: string;
+  /**
+   * Of a call that goes on and waits for the answers: aborted when it does not any more, and what comes of it is to be
+   * had by coming back. Such a call takes refusals, too.
+   */
+  waiting?: AbortSignal;
 };
 
 /** What came back for an {@link InputRequired}. */
@@ -67,7 +72,11 @@ export type Input = {
   /** The client's results, by the keys of the requests; unchecked. */
   responses: Record<string, unknown>;
   state: string | null;
+  /** What the client has refused, by the same keys, and why; for a call that is {@link InputRequired.waiting}. */
+  refusals?: Record<string, Refusal>;
 };
+
+export type Refusal = { code: number; message: string; data?: unknown };
 
 export type CallContext = {
   /** Aborted when the caller cancels, the deadline passes or the session ends. */
@@ -84,6 +93,8 @@ export type CallContext = {
   progress(progress: number, total?: number, message?: string): void;
   /** Tells the caller something worth knowing; dropped when the caller did not ask for that level. */
   log(level: LogLevel, data: unknown, logger?: string): void;
+  /** Tells the caller that what its user was sent to a URL for is done; dropped for one that cannot be sent to any. */
+  completed(elicitationId: string): void;
   /**
    * Resolves when the call is on disk, so that a crash cannot forget it; rejects when it cannot be. Whatever has
    * an effect outside of this process waits for it first.
@@ -99,10 +110,12 @@ export type CallContext = {
 /** What has happened at a source, and for whom; null for everybody. */
 export type SourceChange = {
   who: Identity | null;
-  /** The resource that has new contents; without it and `log`, lists have changed. */
+  /** The resource that has new contents; without it, `completed` and `log`, lists have changed. */
   uri?: string;
   /** Whose resource that is; without it, anybody's who has that URI. */
   app?: App;
+  /** What a user was sent to a URL for is done. */
+  completed?: string;
   /** Something that was logged outside of any call. */
   log?: { app: App; level: LogLevel; data: unknown; logger?: string };
 };

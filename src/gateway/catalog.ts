@@ -289,8 +289,8 @@ export function createCatalogs(wiring: {
 
   for (const source of sources) {
     source.onChange?.((change) => {
-      const { who, uri, log: logged } = change;
-      if (uri !== undefined || logged !== undefined) {
+      const { who, uri, completed, log: logged } = change;
+      if ((uri ?? completed ?? logged) !== undefined) {
         for (const listener of toldListeners) listener(change);
         return;
       }

@@ -55,6 +55,7 @@ export function createPlainCalls({
           logLevel: null,
           progress() {},
           log() {},
+          completed() {},
           // Nobody can come back for the answer, so there is nothing to keep.
           onRecord: () => Promise.resolve(),
           hangUp() {},

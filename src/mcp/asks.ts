@@ -1,8 +1,14 @@
 import { GatewayError } from "../core/errors.ts";
 import type { Ids } from "../core/runtime.ts";
-import type { Ask } from "./input.ts";
+import type { Refusal } from "../core/source.ts";
+import type { Answered, Ask } from "./input.ts";
 import type { RpcResponse } from "./jsonrpc.ts";
-import { isRecord, requestText } from "./jsonrpc.ts";
+import {
+  INTERNAL_ERROR,
+  isRecord,
+  notificationText,
+  requestText,
+} from "./jsonrpc.ts";
 
 /** Requests of ours to the clients of sessions: sampling, elicitation, roots. */
 export type Asks = {
@@ -34,8 +40,9 @@ export function createAsks(ids: Ids): Asks {
   ): Ask {
     return async (method, params, over) => {
       const signal = AbortSignal.any([ofCall, over]);
+      signal.throwIfAborted();
       const id = ids.request();
-      const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+      const { promise, resolve, reject } = Promise.withResolvers<Answered>();
       const timer = setTimeout(
         () =>
           reject(
@@ -46,21 +53,17 @@ export function createAsks(ids: Ids): Asks {
           ),
         ASK_TIMEOUT_MS,
       );
-      const aborted = () => reject(signal.reason as Error);
+      const aborted = () => {
+        if (!ofCall.aborted) say(withdrawnText(id));
+        reject(signal.reason);
+      };
       signal.addEventListener("abort", aborted);
       asked.set(id, {
         sessionPk,
-        settle({ result, error }) {
-          if (error !== undefined) {
-            const why = isRecord(error) ? error["message"] : error;
-            reject(
-              new GatewayError(
-                "conflict",
-                `The client refused ${method}: ${String(why).slice(0, 1000)}`,
-              ),
-            );
-          } else resolve(result);
-        },
+        settle: ({ result, error }) =>
+          resolve(
+            error === undefined ? { result } : { refusal: readRefusal(error) },
+          ),
       });
       try {
         say(requestText(id, method, params));
@@ -79,5 +82,24 @@ export function createAsks(ids: Ids): Asks {
       const request = asked.get(String(message.id));
       if (request?.sessionPk === sessionPk) request.settle(message);
     },
+  };
+}
+
+function withdrawnText(requestId: string): string {
+  return notificationText("notifications/cancelled", {
+    requestId,
+    reason: "Nobody waits for the answer any more.",
+  });
+}
+
+function readRefusal(error: unknown): Refusal {
+  const { code, message, data } = isRecord(error) ? error : {};
+  return {
+    code: Number.isSafeInteger(code) ? Number(code) : INTERNAL_ERROR,
+    message: (typeof message === "string" ? message : String(error)).slice(
+      0,
+      1000,
+    ),
+    ...(data === undefined ? {} : { data }),
   };
 }

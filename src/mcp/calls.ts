@@ -7,6 +7,7 @@ import type { Customer } from "../gateway/toolbox.ts";
 import type { Allowance } from "./allowance.ts";
 import { createAllowance } from "./allowance.ts";
 import type { Asks } from "./asks.ts";
+import { canOpenUrls, completedText } from "./elicitations.ts";
 import type {
   RequestId,
   RpcNotification,
@@ -135,6 +136,11 @@ export function createCalls(wiring: {
       mayLog ??= createAllowance(wiring.clock, LOGS_PER_SECOND);
       if (mayLog()) say(logText({ level, logger, data }));
     };
+    const completed: MethodContext["completed"] = (elicitationId) => {
+      // 2026-07-28 has no such notification: its clients learn it by asking again.
+      if (!say || over || !session || !canOpenUrls(session)) return;
+      say(completedText(elicitationId));
+    };
     const outcome = (async () => {
       try {
         const method = start.method(request.params, {
@@ -158,6 +164,7 @@ export function createCalls(wiring: {
           progress: progress?.report ?? null,
           logLevel: say && logLevel,
           log,
+          completed,
           keep: session && ((rule) => sessions.edit(session.pk, rule)),
           ...connection,
           listed: async (list, digest) => {

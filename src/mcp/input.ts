@@ -1,5 +1,5 @@
 import type { Identity } from "../core/principal.ts";
-import type { Input, InputRequired } from "../core/source.ts";
+import type { Input, InputRequired, Refusal } from "../core/source.ts";
 import { isInputRequired } from "../core/source.ts";
 import { GatewayError } from "../core/errors.ts";
 import type { Clock } from "../core/runtime.ts";
@@ -19,12 +19,13 @@ const STATE_TTL_MS = 3_600_000;
 /** How often a source may ask again within one call of a session. */
 const MAX_ROUNDS = 16;
 
-/** Sends a request to the caller's client, and resolves with its result; waits no longer when `signal` is aborted. */
+/** Sends a request to the caller's client; withdraws it when `signal` is aborted, and rejects with its reason. */
 export type Ask = (
   method: string,
   params: Record<string, unknown> | undefined,
   signal: AbortSignal,
-) => Promise<unknown>;
+) => Promise<Answered>;
+export type Answered = { result: unknown } | { refusal: Refusal };
 
 export type InputContext = {
   who: Identity;
@@ -160,23 +161,34 @@ export function createInputs(wiring: {
         "This needs an answer of the user or the model, and the caller has no stream to be asked on. Use an MCP client with a session.",
       );
     }
-    // One that is refused ends the call: nobody waits for the others.
+    const { waiting } = asked;
     const over = new AbortController();
-    const responses = await Promise.all(
-      Object.entries(asked.inputRequests ?? {}).map(
-        async ([name, { method, params }]) => [
-          name,
-          await ask(method, params, over.signal),
-        ],
-      ),
-    ).catch((error: unknown) => {
-      over.abort(error);
-      throw error;
-    });
-    return {
-      responses: Object.fromEntries(responses) as Input["responses"],
-      state: asked.requestState ?? null,
+    const withdraw = () => over.abort(WITHDRAWN);
+    if (waiting?.aborted) withdraw();
+    waiting?.addEventListener("abort", withdraw);
+    const responses: Record<string, unknown> = {};
+    const refusals: Record<string, Refusal> = {};
+    const askOne = async (name: string, method: string, params?: Params) => {
+      const answered = await ask(method, params, over.signal);
+      if ("result" in answered) responses[name] = answered.result;
+      else if (waiting) refusals[name] = answered.refusal;
+      else throw refused(method, answered.refusal);
     };
+    try {
+      await Promise.all(
+        Object.entries(asked.inputRequests ?? {}).map(
+          ([name, { method, params }]) => askOne(name, method, params),
+        ),
+      );
+    } catch (error) {
+      // One that is refused ends the call: nobody waits for the others.
+      over.abort(error);
+      // What came of the call instead is to be had.
+      if (error !== WITHDRAWN) throw error;
+    } finally {
+      waiting?.removeEventListener("abort", withdraw);
+    }
+    return { responses, refusals, state: asked.requestState ?? null };
   }
 
   return {
@@ -220,6 +232,18 @@ export function createInputs(wiring: {
       `It has asked for input ${MAX_ROUNDS} times, and was stopped.`,
     );
   }
+}
+
+type Params = Record<string, unknown>;
+
+/** The source does not wait for the answers any more. */
+const WITHDRAWN = Symbol("withdrawn");
+
+function refused(method: string, { message }: Refusal): GatewayError {
+  return new GatewayError(
+    "conflict",
+    `The client refused ${method}: ${message}`,
+  );
 }
 
 /** For JSON.stringify: the same text for the same members, in whatever order they came. */

@@ -27,6 +27,7 @@ export type MethodContext = {
   /** See {@link CallContext}. */
   logLevel: CallContext["logLevel"];
   log: CallContext["log"];
+  completed: CallContext["completed"];
   hangUp(): void;
   onRecord(): Promise<void>;
   /** Told of the digest of every list before it is sent. */
@@ -86,7 +87,8 @@ export function createMethods(wiring: {
     work: (start: CallStart) => Promise<T>,
     write: (result: T) => Result,
   ): Promise<Result> {
-    const { customer, controller, progress, log, hangUp, onRecord } = context;
+    const { customer, controller, progress, log, completed } = context;
+    const { hangUp, onRecord } = context;
     const { capabilities } = context.input;
     try {
       const outcome = await inputs.run(
@@ -101,12 +103,15 @@ export function createMethods(wiring: {
             logLevel: context.logLevel,
             progress: progress ?? (() => {}),
             log,
+            completed,
             hangUp,
             onRecord,
           }),
       );
       return "ask" in outcome ? (outcome.ask as Result) : write(outcome as T);
     } catch (thrown) {
+      // A source that waits for an answer learns that there will be none.
+      controller.abort(thrown);
       throw passOn(thrown, context.input, params);
     }
   }

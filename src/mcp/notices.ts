@@ -13,6 +13,7 @@ import type { Library } from "../gateway/library.ts";
 import { createPace } from "../gateway/pace.ts";
 import type { Allowance } from "./allowance.ts";
 import { createAllowance } from "./allowance.ts";
+import { canOpenUrls, completedText } from "./elicitations.ts";
 import { notificationText } from "./jsonrpc.ts";
 import type { ListName } from "./lists.ts";
 import { changedText, digestOf, listNames, listedAs } from "./lists.ts";
@@ -168,8 +169,21 @@ export function createNotices(wiring: {
     }
   });
 
-  catalogs.onTold(({ who, uri, app, log: said }) => {
+  /** Its client knows whether it has sent its user there. */
+  function completed(who: Identity | null, elicitationId: string): void {
+    for (const reader of who ? [who] : streams.readers()) {
+      for (const pk of streams.sessionsRead(reader)) {
+        const session = sessions.findByPk(reader, pk);
+        if (session && canOpenUrls(session)) {
+          tell(pk, completedText(elicitationId));
+        }
+      }
+    }
+  }
+
+  catalogs.onTold(({ who, uri, app, completed: id, log: said }) => {
     if (said) logged(who, said);
+    else if (id !== undefined) completed(who, id);
     else if (uri !== undefined) updated(who, uri, app);
   });
 

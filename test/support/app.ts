@@ -49,12 +49,15 @@ export async function openRig(
     introspect?: boolean;
     /** A file to begin with. */
     database?: string;
-  } & Pick<AppOptions, "authenticator" | "servers"> = {},
+    /** What is to be in the data directory before the start. */
+    before?: (directory: string) => Promise<void>;
+  } & Pick<AppOptions, "authenticator" | "servers" | "times"> = {},
 ): Promise<Rig> {
   const directory = temporaryDirectory();
   if (options.database) {
     copyFileSync(options.database, databaseFile(directory.path));
   }
+  await options.before?.(directory.path);
   const workspace = openWorkspace(
     options.world ?? oddWorld({ bigActions: 30 }),
     {
@@ -92,6 +95,7 @@ export async function openRig(
       ...(options.authenticator
         ? { authenticator: options.authenticator }
         : {}),
+      ...(options.times ? { times: options.times } : {}),
     });
   let app: App = make();
   const url = await app.start();

@@ -3,9 +3,9 @@ import type { InputRequired } from "../../core/source.ts";
 import { isInputRequired } from "../../core/source.ts";
 import type { CallToolResult } from "../../core/tool.ts";
 import type { Upstream } from "../../core/upstream.ts";
-import type { Params } from "./connection.ts";
-import { OWN } from "./connection.ts";
 import { isRecord } from "./questions.ts";
+import type { Params } from "./rpc.ts";
+import { OWN } from "./rpc.ts";
 
 /** What servers answer, as our callers get it. */
 

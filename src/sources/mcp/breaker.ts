@@ -1,6 +1,7 @@
 import { GatewayError } from "../../core/errors.ts";
 import type { Clock } from "../../core/runtime.ts";
 import type { Upstream } from "../../core/upstream.ts";
+import { hasAnswered, isDown } from "./failure.ts";
 
 /**
  * Keeps a server that is down from costing every caller its timeout: after some failures in a row it counts as down,
@@ -11,7 +12,8 @@ export type Breakers = {
   require(upstream: Upstream): void;
   isDown(serverId: number): boolean;
   succeeded(serverId: number): void;
-  failed(serverId: number): void;
+  /** What a failed request says of its server, if anything. */
+  judge(serverId: number, error: unknown): void;
   forget(serverId: number): void;
 };
 
@@ -24,6 +26,17 @@ export function createBreakers(clock: Clock): Breakers {
     number,
     { failures: number; waitMs: number; until: number }
   >();
+
+  function failed(id: number): void {
+    const state = servers.get(id) ?? { failures: 0, waitMs: 0, until: 0 };
+    state.failures++;
+    if (state.failures >= FAILURES) {
+      state.waitMs = Math.min(Math.max(state.waitMs * 2, FIRST_MS), MAX_MS);
+      state.until = clock.monotonic() + state.waitMs;
+    }
+    servers.set(id, state);
+  }
+
   return {
     require({ id, name }) {
       const state = servers.get(id);
@@ -44,14 +57,9 @@ export function createBreakers(clock: Clock): Breakers {
     },
     isDown: (id) => (servers.get(id)?.failures ?? 0) >= FAILURES,
     succeeded: (id) => void servers.delete(id),
-    failed(id) {
-      const state = servers.get(id) ?? { failures: 0, waitMs: 0, until: 0 };
-      state.failures++;
-      if (state.failures >= FAILURES) {
-        state.waitMs = Math.min(Math.max(state.waitMs * 2, FIRST_MS), MAX_MS);
-        state.until = clock.monotonic() + state.waitMs;
-      }
-      servers.set(id, state);
+    judge(id, error) {
+      if (isDown(error)) failed(id);
+      else if (hasAnswered(error)) servers.delete(id);
     },
     forget: (id) => void servers.delete(id),
   };

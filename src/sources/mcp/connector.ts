@@ -3,14 +3,12 @@ import type { Principal } from "../../core/principal.ts";
 import type { Clock } from "../../core/runtime.ts";
 import type { Upstream, UpstreamConnector } from "../../core/upstream.ts";
 import type { Breakers } from "./breaker.ts";
-import { NOBODY, openConnection } from "./connection.ts";
+import { openConnection } from "./connection.ts";
 import { fetchListing } from "./listing.ts";
 import type { Lists } from "./lists.ts";
 import type { Members } from "./members.ts";
+import { NOBODY } from "./rpc.ts";
 import type { Wire } from "./wire.ts";
-
-/** From the request to connect until the handshake is made. */
-export const CONNECT_MS = 15_000;
 
 /** {@link UpstreamConnector} over the connections of the source. */
 export function createConnector(wiring: {
@@ -20,20 +18,25 @@ export function createConnector(wiring: {
   breakers: Breakers;
   clock: Clock;
   client: { name: string; version: string };
+  connectTimeoutMs: number;
 }): UpstreamConnector {
-  const { members, lists, breakers, clock } = wiring;
+  const { members, lists, breakers, clock, connectTimeoutMs } = wiring;
   return {
     async probe(upstream, principal, signal) {
       const startedAt = clock.monotonic();
-      const limit = AbortSignal.any([signal, AbortSignal.timeout(CONNECT_MS)]);
+      const limit = AbortSignal.any([
+        signal,
+        AbortSignal.timeout(connectTimeoutMs),
+      ]);
       const connection = await openConnection({
         upstream,
         wire: wiring.wireFor(upstream, () => principal),
         client: wiring.client,
         aside: { request: (_asked, reply) => reply(NOBODY), notification() {} },
-        closed() {},
+        ended() {},
+        missed() {},
         signal: limit,
-        timeoutMs: CONNECT_MS,
+        timeoutMs: connectTimeoutMs,
       });
       try {
         const latencyMs = Math.round(clock.monotonic() - startedAt);

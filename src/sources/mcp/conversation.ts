@@ -1,10 +1,10 @@
 import { GatewayError } from "../../core/errors.ts";
-import type { CallContext, InputRequired } from "../../core/source.ts";
-import { logLevels } from "../../core/source.ts";
-import type { LogLevel } from "../../core/source.ts";
-import type { Answer, Incoming, Params } from "./connection.ts";
-import { NOBODY } from "./connection.ts";
+import type { CallContext, Input, InputRequired } from "../../core/source.ts";
+import type { Incoming } from "./connection.ts";
+import { COMPLETED, readLog } from "./heard.ts";
 import { askable, safeRequest } from "./questions.ts";
+import type { Answer, Params } from "./rpc.ts";
+import { NOBODY } from "./rpc.ts";
 
 /**
  * A call to a server with sessions, which may ask the caller's client something in the middle of it and waits for the
@@ -15,53 +15,78 @@ export type Conversation = {
   /** What comes of it next: the result, or questions. `context`: of whoever waits now. */
   next(context: CallContext): Promise<Params | InputRequired>;
   /** The answers to its questions, by their keys; what is missing is asked again. */
-  answer(responses: Record<string, unknown>): void;
-  /** What the server says meanwhile. */
-  on: Incoming;
-  isOver(): boolean;
+  answer(input: Input): void;
 };
 
+/** Whose call it is, and which: nobody else can go on with it. */
+export type Owner = { member: string; call: string };
+
 export type Conversations = {
-  /** Begins one. `owner` says whose it is and of what: nobody else can go on with it. `work` is aborted with its signal. */
+  /** Begins one. `work` is aborted with its signal. */
   begin(
-    owner: string,
+    owner: Owner,
     work: (on: Incoming, signal: AbortSignal) => Promise<Params>,
   ): Conversation;
   /** One that waits for answers. Throws `conflict` when there is none of that state any more. */
-  resume(owner: string, state: string): Conversation;
+  resume(owner: Owner, state: string): Conversation;
   /** True for a state of ours, and not of a server's own. */
   knows(state: string): boolean;
 };
 
 const PREFIX = "waiting-call:";
-/** How long a call waits for somebody to come back. */
-const PATIENCE_MS = 600_000;
-const MAX_WAITING = 1000;
+/** Calls that wait for somebody to come back: of one member, and of all. The one that waits longest is given up. */
+const MAX_OF_MEMBER = 50;
+const MAX_WAITING = 5000;
 
-export function createConversations(newId: () => string): Conversations {
-  const waiting = new Map<
-    string,
-    { owner: string; conversation: Conversation; giveUp: () => void }
-  >();
+/** `patienceMs`: how long a call waits for somebody to come back. */
+export function createConversations(
+  newId: () => string,
+  patienceMs: number,
+): Conversations {
+  type Waiting = Owner & {
+    conversation: Conversation;
+    timer: Timer;
+    giveUp(): void;
+  };
+  const waiting = new Map<string, Waiting>();
 
-  function forget(state: string) {
+  function take(state: string): Waiting | undefined {
     const found = waiting.get(state);
+    clearTimeout(found?.timer);
     waiting.delete(state);
     return found;
+  }
+
+  function wait(one: Omit<Waiting, "timer">): string {
+    const state = PREFIX + newId();
+    const timer = setTimeout(() => take(state)?.giveUp(), patienceMs);
+    timer.unref();
+    waiting.set(state, { ...one, timer });
+    const ofMember = [...waiting].filter(
+      ([, { member }]) => member === one.member,
+    );
+    const [tooMany] =
+      ofMember.length > MAX_OF_MEMBER
+        ? ofMember
+        : waiting.size > MAX_WAITING
+          ? waiting
+          : [];
+    if (tooMany) take(tooMany[0])?.giveUp();
+    return state;
   }
 
   return {
     knows: (state) => state.startsWith(PREFIX),
 
-    resume(owner, state) {
+    resume({ member, call }, state) {
       const found = waiting.get(state);
-      if (found?.owner !== owner) {
+      if (found?.member !== member || found.call !== call) {
         throw new GatewayError(
           "conflict",
-          "The call that has asked for this is not waiting any more: the server was restarted, or it took too long. Whether it took effect is unknown.",
+          "The call that has asked for this is not waiting any more: it was answered before, the server was restarted, or it took too long. Whether it took effect is unknown.",
         );
       }
-      forget(state);
+      take(state);
       return found.conversation;
     },
 
@@ -74,12 +99,14 @@ export function createConversations(newId: () => string): Conversations {
       let context: CallContext | null = null;
       let count = 0;
       let asked = Promise.withResolvers<void>();
-      let over = false;
+      const over = new AbortController();
 
       const on: Incoming = {
         request(request, reply) {
           const { capabilities } = context ?? { capabilities: {} };
-          if (over || !askable(request, capabilities)) return reply(NOBODY);
+          if (over.signal.aborted || !askable(request, capabilities)) {
+            return reply(NOBODY);
+          }
           const fault = safeRequest(request);
           if (fault !== null) {
             return reply({ error: { code: -32602, message: fault } });
@@ -88,6 +115,8 @@ export function createConversations(newId: () => string): Conversations {
           asked.resolve();
         },
         notification(method, params) {
+          const log = readLog(method, params);
+          if (log) return context?.log(...log);
           if (method === "notifications/progress") {
             const { progress, total, message } = params;
             if (typeof progress !== "number") return;
@@ -97,36 +126,31 @@ export function createConversations(newId: () => string): Conversations {
               typeof message === "string" ? message : undefined,
             );
           }
-          if (method === "notifications/message") {
-            const { level, data, logger } = params;
-            if (!logLevels.includes(level as LogLevel)) return;
-            context?.log(
-              level as LogLevel,
-              data,
-              typeof logger === "string" ? logger : undefined,
-            );
+          const { elicitationId } = params;
+          if (method === COMPLETED && typeof elicitationId === "string") {
+            context?.completed(elicitationId);
           }
         },
       };
       const outcome = work(on, controller.signal);
       const settled = () => {
-        over = true;
+        over.abort();
         for (const { reply } of questions.values()) reply(NOBODY);
         questions.clear();
       };
       outcome.then(settled, settled);
 
       const conversation: Conversation = {
-        on,
-        isOver: () => over,
-        answer(responses) {
+        answer({ responses, refusals = {} }) {
           for (const [key, { reply }] of questions) {
             const response = responses[key];
-            if (typeof response !== "object" || response === null) continue;
+            const error = refusals[key];
+            const answered = typeof response === "object" && response !== null;
+            if (!answered && !error) continue;
             questions.delete(key);
-            reply({ result: response as Params });
+            reply(error ? { error } : { result: response as Params });
           }
-          asked = Promise.withResolvers<void>();
+          asked = Promise.withResolvers();
           if (questions.size > 0) asked.resolve();
         },
         async next(current) {
@@ -134,28 +158,19 @@ export function createConversations(newId: () => string): Conversations {
           const { signal } = current;
           const aborted = () => controller.abort(signal.reason);
           if (signal.aborted) aborted();
+          // It goes on listening: whoever has asked may still give up.
           signal.addEventListener("abort", aborted);
           const first = await Promise.race([outcome, asked.promise]);
-          if (first !== undefined || over) {
-            signal.removeEventListener("abort", aborted);
-            return first ?? outcome;
-          }
-          // It goes on listening: whoever has asked may still give up.
-          const state = PREFIX + newId();
-          const timer = setTimeout(() => forget(state)?.giveUp(), PATIENCE_MS);
-          const giveUp = () =>
-            controller.abort(
-              new GatewayError("timeout", "Nobody came back with an answer."),
-            );
-          waiting.set(state, { owner, conversation, giveUp });
-          outcome.then(
-            () => clearTimeout(timer),
-            () => clearTimeout(timer),
-          );
-          if (waiting.size > MAX_WAITING) {
-            const [oldest] = waiting.keys();
-            forget(oldest!)?.giveUp();
-          }
+          if (first !== undefined) return first;
+          if (over.signal.aborted) return outcome;
+          const state = wait({
+            ...owner,
+            conversation,
+            giveUp: () =>
+              controller.abort(
+                new GatewayError("timeout", "Nobody came back with an answer."),
+              ),
+          });
           return {
             resultType: "input_required",
             inputRequests: Object.fromEntries(
@@ -165,6 +180,7 @@ export function createConversations(newId: () => string): Conversations {
               ]),
             ),
             requestState: state,
+            waiting: over.signal,
           };
         },
       };

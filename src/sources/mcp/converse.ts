@@ -5,11 +5,10 @@ import { isInputRequired } from "../../core/source.ts";
 import type { Upstream } from "../../core/upstream.ts";
 import { cleaned } from "./answers.ts";
 import type { Breakers } from "./breaker.ts";
-import type { Params } from "./connection.ts";
 import type { Conversations } from "./conversation.ts";
-import { isDown } from "./failure.ts";
 import type { Members } from "./members.ts";
 import { isRecord, safeElicitations, safeQuestions } from "./questions.ts";
+import type { Params } from "./rpc.ts";
 
 export type Asked = {
   method: string;
@@ -36,7 +35,7 @@ export function createConverse(wiring: {
   const { conversations, members, breakers } = wiring;
 
   function explain(upstream: Upstream, error: unknown): unknown {
-    if (isDown(error)) breakers.failed(upstream.id);
+    breakers.judge(upstream.id, error);
     const { rpc } = asGatewayError(error);
     if (rpc?.code !== URL_ELICITATION_REQUIRED) return error;
     const fault = safeElicitations(rpc.data);
@@ -47,13 +46,10 @@ export function createConverse(wiring: {
     const { input, logLevel } = context;
     const { workspace, subject } = principal;
     const named = params["name"] ?? params["uri"];
-    const owner = JSON.stringify([
-      workspace,
-      subject,
-      upstream.uuid,
-      method,
-      named,
-    ]);
+    const owner = {
+      member: JSON.stringify([workspace, subject]),
+      call: JSON.stringify([upstream.uuid, method, named]),
+    };
     const begin = () => {
       breakers.require(upstream);
       const member = members.of(upstream, principal);
@@ -83,7 +79,7 @@ export function createConverse(wiring: {
     const state = input?.state ?? null;
     const waiting = state !== null && conversations.knows(state);
     const conversation = waiting ? conversations.resume(owner, state) : begin();
-    if (waiting) conversation.answer(input!.responses);
+    if (waiting) conversation.answer(input!);
     const result = await conversation.next(context).catch((error: unknown) => {
       throw context.signal.aborted ? error : explain(upstream, error);
     });
@@ -93,11 +89,12 @@ export function createConverse(wiring: {
     }
     const fault = safeQuestions(result);
     if (fault !== null) throw unsafe(upstream, fault);
-    const { resultType, inputRequests, requestState } = result;
+    const { resultType, inputRequests, requestState, waiting: until } = result;
     return {
       resultType,
       ...(inputRequests ? { inputRequests } : {}),
       ...(requestState === undefined ? {} : { requestState }),
+      ...(until === undefined ? {} : { waiting: until }),
     };
   };
 }

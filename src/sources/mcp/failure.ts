@@ -1,7 +1,7 @@
 import { GatewayError } from "../../core/errors.ts";
 import type { FailureClass } from "../../core/upstream.ts";
 
-/** A server has forgotten the session; nothing was done. */
+/** A server has forgotten the session of a request that was sent to it; nothing was done. */
 export function sessionLost(): GatewayError {
   return new GatewayError(
     "upstream_failed",
@@ -10,6 +10,7 @@ export function sessionLost(): GatewayError {
   );
 }
 
+/** True when the request can be sent again in another session. */
 export function isSessionLost(error: unknown): boolean {
   return (
     error instanceof GatewayError && error.data?.["reason"] === "session_lost"
@@ -35,6 +36,30 @@ export function failure(
   );
 }
 
+/** For a request that was sent, when there will be no answer any more; with what was wrong with the answer, if it was that. */
+export function brokeOff(name: string, cause?: unknown): GatewayError {
+  if (
+    cause instanceof GatewayError &&
+    cause.data?.["failureClass"] === "invalid_response"
+  ) {
+    return cause;
+  }
+  return new GatewayError(
+    "upstream_failed",
+    `${name} broke off the connection before it had answered. Whether the request took effect is unknown.`,
+    { data: { failureClass: "transport", reason: "broke_off" }, cause },
+  );
+}
+
+/** For what is under way when we close a connection ourselves. */
+export function closed(name: string): GatewayError {
+  return new GatewayError(
+    "conflict",
+    `The connection to ${name} was closed, because the server was changed or this one is stopping. Whether what was under way took effect is unknown.`,
+    { data: { reason: "closed" } },
+  );
+}
+
 /** What a server has answered a request with. */
 export function rpcFailure(
   name: string,
@@ -52,10 +77,21 @@ export function rpcFailure(
   );
 }
 
-/** Whether this says that the server is down, and not what it thinks of a request. */
+/** Whether this says that the server is down, and not what it thinks of a request, or who has sent it. */
 export function isDown(error: unknown): boolean {
   if (!(error instanceof GatewayError)) return true;
   if (error.code === "timeout") return true;
   if (error.data?.["code"] === "upstream_unreachable") return false;
+  if (isLoop(error)) return false;
   return error.code === "upstream_failed" && error.rpc === undefined;
+}
+
+/** True when the server itself has answered, though not as was wished. */
+export function hasAnswered(error: unknown): boolean {
+  return error instanceof GatewayError && error.rpc !== undefined;
+}
+
+/** True for a request that has come back to a gateway which it had come through. */
+export function isLoop(error: unknown): boolean {
+  return error instanceof GatewayError && error.data?.["reason"] === "loop";
 }

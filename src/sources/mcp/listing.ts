@@ -8,8 +8,9 @@ import type {
 import type { App, Offer } from "../../core/tool.ts";
 import type { Upstream, UpstreamListing } from "../../core/upstream.ts";
 import { cleanInputSchema } from "../membrane/schema.ts";
-import type { Connection, Params } from "./connection.ts";
+import type { Connection } from "./connection.ts";
 import { isRecord } from "./questions.ts";
+import type { Params } from "./rpc.ts";
 
 /** What a server lists: fetched within limits, and made into offers. An item that is no good costs only itself. */
 

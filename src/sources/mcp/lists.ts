@@ -15,9 +15,9 @@ import type {
   UpstreamStore,
 } from "../../core/upstream.ts";
 import type { Breakers } from "./breaker.ts";
-import { isDown } from "./failure.ts";
 import { CHANGED, appOf, offersOf } from "./listing.ts";
 import type { Members } from "./members.ts";
+import type { Times } from "./times.ts";
 
 /** What the servers of a workspace have for each member. The last good list of one that does not answer serves. */
 export type Lists = {
@@ -45,10 +45,6 @@ export type Lists = {
 export type Listed = { listing: UpstreamListing; fetchedAt: number };
 export type WholeListing = { [Part in keyof Listing]-?: Listing[Part] & {} };
 
-/** After this a list goes on without the server; what comes later is told. */
-const SOON_MS = 4000;
-const LIST_MS = 30_000;
-
 /** Offered for a server that the member has to connect to first. */
 export const CONNECT = "connect-account";
 
@@ -61,8 +57,9 @@ export function createLists(wiring: {
   /** Told when a list has come that somebody did not wait for. */
   late: (who: Identity) => void;
   freshMs: number;
+  times: Times;
 }): Lists {
-  const { store, members, breakers, clock, log } = wiring;
+  const { store, members, breakers, clock, log, times } = wiring;
   /** `at`: in monotonic ms; -Infinity when it is known to be out of date. */
   const kept = new Map<string, Listed & { at: number }>();
   const flights = new Map<string, Promise<Listed>>();
@@ -78,13 +75,13 @@ export function createLists(wiring: {
     const key = keyOf(upstream, principal);
     breakers.require(upstream);
     const at = clock.monotonic();
-    const signal = AbortSignal.timeout(LIST_MS);
+    const signal = AbortSignal.timeout(times.list);
     let listing: UpstreamListing;
     try {
       listing = await members.of(upstream, principal).list(signal);
     } catch (thrown) {
       const error = signal.aborted ? slow(upstream) : thrown;
-      if (isDown(error)) breakers.failed(upstream.id);
+      breakers.judge(upstream.id, error);
       throw error;
     }
     breakers.succeeded(upstream.id);
@@ -154,7 +151,7 @@ export function createLists(wiring: {
     };
     const work = refresh(upstream, principal, wiring.freshMs);
     try {
-      const found = await Promise.race([work, Bun.sleep(SOON_MS)]);
+      const found = await Promise.race([work, Bun.sleep(times.soon)]);
       if (found) return add(found.listing);
       work.then(
         () => wiring.late(principal),

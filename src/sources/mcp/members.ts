@@ -9,8 +9,12 @@ export type Members = {
   of(upstream: Upstream, principal: Principal): Member;
   /** True when another one can be had without closing any. */
   hasRoom(): boolean;
+  /** Of one member, or of all. */
   drop(serverId: number, subject?: string): void;
-  closeIdle(): void;
+  /**
+   * Closes what nobody needs, and what `now` says is reached in another way, or not at all (null), now.
+   */
+  tidy(now: (upstream: Upstream) => Upstream | null): void;
   closeAll(): void;
   count(): number;
 };
@@ -22,7 +26,9 @@ export function createMembers(
   create: (upstream: Upstream, principal: Principal) => Member,
 ): Members {
   const members = new Map<string, Member>();
-  const keyOf = (serverId: number, subject: string) => `${serverId} ${subject}`;
+  // What came through other gateways goes on as such, so that a circle is noticed.
+  const keyOf = (serverId: number, { subject, via = [] }: Principal) =>
+    JSON.stringify([serverId, subject, ...via]);
 
   function close(key: string, member: Member): void {
     members.delete(key);
@@ -44,7 +50,7 @@ export function createMembers(
 
   return {
     of(upstream, principal) {
-      const key = keyOf(upstream.id, principal.subject);
+      const key = keyOf(upstream.id, principal);
       const known = members.get(key);
       if (known && sameWay(known.upstream, upstream)) {
         known.upstream = upstream;
@@ -61,14 +67,17 @@ export function createMembers(
     drop(serverId, subject) {
       for (const [key, member] of members) {
         if (member.upstream.id !== serverId) continue;
-        if (subject === undefined || key === keyOf(serverId, subject)) {
+        if (subject === undefined || subject === member.principal.subject) {
           close(key, member);
         }
       }
     },
-    closeIdle() {
+    tidy(now) {
       for (const [key, member] of members) {
-        if (member.idleFor(IDLE_MS)) close(key, member);
+        const upstream = now(member.upstream);
+        const usable = upstream && sameWay(member.upstream, upstream);
+        if (!usable || member.idleFor(IDLE_MS)) close(key, member);
+        else member.trim();
       }
     },
     closeAll() {
@@ -79,7 +88,7 @@ export function createMembers(
 }
 
 /** Whether connections to the one are good for the other. */
-function sameWay(a: Upstream, b: Upstream): boolean {
+export function sameWay(a: Upstream, b: Upstream): boolean {
   return (
     a.url === b.url &&
     a.transport === b.transport &&

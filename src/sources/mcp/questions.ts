@@ -1,5 +1,5 @@
 import type { InputRequired } from "../../core/source.ts";
-import type { Params } from "./connection.ts";
+import type { Params } from "./rpc.ts";
 
 /** What servers ask of the caller's user, model or host. */
 

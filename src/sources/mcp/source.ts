@@ -18,7 +18,7 @@ import {
   requireList,
 } from "./answers.ts";
 import { createBreakers } from "./breaker.ts";
-import { CONNECT_MS, createConnector } from "./connector.ts";
+import { createConnector } from "./connector.ts";
 import { createConversations } from "./conversation.ts";
 import { createConverse } from "./converse.ts";
 import { appOf } from "./listing.ts";
@@ -29,6 +29,8 @@ import { createMember } from "./member.ts";
 import { createMembers } from "./members.ts";
 import { isRecord } from "./questions.ts";
 import { createStdioTransport } from "./stdio.ts";
+import type { Times } from "./times.ts";
+import { usualTimes } from "./times.ts";
 import type { Wire } from "./wire.ts";
 import { createWire } from "./wire.ts";
 
@@ -55,13 +57,12 @@ export type McpSourceOptions = {
   maxConnections: number;
   /** For how long a list counts as current that nobody has said is not. */
   freshMs: number;
+  times?: Partial<Times> | undefined;
 };
-
-/** Each kind of list of one member of one server is said to change at most this often. */
-const CHANGE_MS = 1000;
 
 export function createMcpSource(options: McpSourceOptions): McpSource {
   const { store, accounts, clock, log } = options;
+  const times = { ...usualTimes, ...options.times };
   const listeners: ((change: SourceChange) => void)[] = [];
   const tell = (change: SourceChange) => {
     for (const listener of listeners) listener(change);
@@ -78,9 +79,10 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
     log,
     late: (who) => tell({ who }),
     freshMs: options.freshMs,
+    times,
   });
   const converse = createConverse({
-    conversations: createConversations(options.ids.secret),
+    conversations: createConversations(options.ids.secret, times.patience),
     members,
     breakers,
   });
@@ -107,7 +109,7 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
     // Each kind by itself: one that changes all the time delays no other.
     const changes = new Map<string, () => void>();
     const changedIn = (kind: string) => {
-      const known = changes.get(kind) ?? coalesce(CHANGE_MS, changed);
+      const known = changes.get(kind) ?? coalesce(times.changed, changed);
       changes.set(kind, known);
       known();
     };
@@ -117,7 +119,7 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
       wire: wireFor(upstream, () => member.principal),
       client: options.client,
       clock,
-      connectTimeoutMs: CONNECT_MS,
+      times,
       dropped: (what) =>
         log.warn("left out of a server's list", {
           server: upstream.slug,
@@ -126,7 +128,8 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
         }),
       heard: {
         listChanged: changedIn,
-        reconnected: changed,
+        missed: changed,
+        completed: (completed) => tell({ who, completed }),
         updated: (uri) => tell({ who, uri, app: appOf(member.upstream) }),
         logged: (level, data, logger) =>
           tell({
@@ -144,6 +147,10 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
   }
 
   const usable = ({ enabled, state }: Upstream) => enabled && state === "ready";
+  const now = ({ workspace, id }: Upstream) => {
+    const found = store.find(workspace, id);
+    return found && usable(found) ? found : null;
+  };
 
   /** The server that an offer came from. Throws `not_found` when it is gone, `conflict` when it is off. */
   function upstreamOf(who: Identity, app: App): Upstream {
@@ -173,6 +180,14 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
     return { content: [{ type: "text", text }] };
   }
 
+  /** Whether a server that counts as down is there again, when it is time. */
+  function findOut(upstream: Upstream, principal: Principal): void {
+    lists.refresh(upstream, principal, 0).then(
+      () => tell({ who: principal }),
+      () => {},
+    );
+  }
+
   return {
     id: "mcp",
     logs: true,
@@ -183,6 +198,7 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
       breakers,
       clock,
       client: options.client,
+      connectTimeoutMs: times.connect,
     }),
 
     async list(principal) {
@@ -280,13 +296,17 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
           .filter(({ app }) => app.ref === upstream.uuid)
           .map(({ uri }) => uri);
         if (uris.length === 0 && !saysChanges(upstream)) continue;
-        if (breakers.isDown(upstream.id) || !members.hasRoom()) continue;
+        if (breakers.isDown(upstream.id)) {
+          findOut(upstream, principal);
+          continue;
+        }
+        if (!members.hasRoom()) continue;
         members.of(upstream, principal).watch(uris);
       }
     },
 
     onChange: (listener) => void listeners.push(listener),
-    tick: members.closeIdle,
+    tick: () => members.tidy(now),
     close: members.closeAll,
   };
 }

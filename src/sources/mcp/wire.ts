@@ -16,8 +16,13 @@ export type Wire = {
     sessionId?: string;
     protocolVersion?: string;
     fault: (error: GatewayError) => void;
+    /** Told what comes of each request for a stream of what the server says by itself. */
+    listening?: (outcome: Listening) => void;
   }): Promise<Transport>;
 };
+
+/** `anew`: it listens; `resumed`: it goes on where it was cut off; `lost`: the session is gone; `refused`: there is none. */
+export type Listening = "anew" | "resumed" | "lost" | "refused";
 
 export type WireOptions = {
   upstream: Upstream;
@@ -31,18 +36,32 @@ export type WireOptions = {
 
 /** Until a server begins to answer. A call has a deadline of its own, which is shorter unless somebody raised it. */
 const FIRST_BYTE_MS = 600_000;
+/** Between two requests for the same stream, however often the server closes it. */
+const LISTEN_AGAIN_MS = 1000;
 
 export function createWire(options: WireOptions): Wire {
   const { upstream, outbound } = options;
 
-  const fetchFor =
-    (fault: (error: GatewayError) => void) =>
-    async (url: string | URL, init: RequestInit = {}): Promise<Response> => {
+  const fetchFor = (
+    fault: (error: GatewayError) => void,
+    listening: (outcome: Listening) => void = () => {},
+  ) => {
+    let lastListen: Promise<unknown> = Promise.resolve();
+    return async (
+      url: string | URL,
+      init: RequestInit = {},
+    ): Promise<Response> => {
       const own = Object.fromEntries(new Headers(init.headers));
+      const { method = "GET" } = init;
+      const listens = method === "GET" && upstream.transport !== "sse";
+      if (listens) {
+        await lastListen;
+        lastListen = Bun.sleep(LISTEN_AGAIN_MS);
+      }
       const signal = init.signal ?? undefined;
       const send = async (credentials: Record<string, string>) =>
         outbound(String(url), {
-          method: init.method ?? "GET",
+          method,
           headers: { ...own, ...credentials, [VIA]: options.via().join(", ") },
           ...(typeof init.body === "string" ? { body: init.body } : {}),
           ...(signal ? { signal } : {}),
@@ -80,26 +99,40 @@ export function createWire(options: WireOptions): Wire {
           }
         }
         await check(upstream, response, {
-          inSession: "mcp-session-id" in own,
+          method,
+          inSession: "mcp-session-id" in own || upstream.transport === "sse",
           // Older servers answer what they do not know with anything.
           probing: own["mcp-method"] === "server/discover",
         });
+        if (listens) {
+          listening(
+            !response.ok
+              ? "refused"
+              : "last-event-id" in own
+                ? "resumed"
+                : "anew",
+          );
+        }
         return guarded(response, fault);
       } catch (error) {
-        if (signal?.aborted !== true) fault(failure(upstream.name, error));
+        if (signal?.aborted !== true) {
+          fault(failure(upstream.name, error));
+          if (listens) listening(isSessionEnded(error) ? "lost" : "refused");
+        }
         throw error;
       }
     };
+  };
 
   return {
-    async transport({ fault, ...session }) {
+    async transport({ fault, listening, ...session }) {
       if (upstream.transport === "stdio") {
         return options.spawn(upstream, options.access().env());
       }
       const { SSEClientTransport, StreamableHTTPClientTransport } =
         await import("@modelcontextprotocol/client");
       const url = new URL(upstream.url);
-      const fetch = fetchFor(fault);
+      const fetch = fetchFor(fault, listening);
       return upstream.transport === "sse"
         ? new SSEClientTransport(url, {
             fetch,
@@ -117,8 +150,9 @@ export function createWire(options: WireOptions): Wire {
 async function check(
   upstream: Upstream,
   response: Response,
-  { inSession, probing }: { inSession: boolean; probing: boolean },
+  of: { method: string; inSession: boolean; probing: boolean },
 ): Promise<void> {
+  const { method, inSession, probing } = of;
   const { status } = response;
   if (status >= 300 && status < 400) {
     await response.body?.cancel();
@@ -138,11 +172,18 @@ async function check(
   }
   if (inSession && status === 404) {
     await response.body?.cancel();
-    throw sessionLost();
+    // What was asked for in it before may have been done.
+    throw method === "POST" ? sessionLost() : sessionEnded(upstream);
   }
-  if (!probing && (status === 429 || status >= 500)) {
+  const ofMessage = upstream.transport === "sse" && method === "POST";
+  if (ofMessage && status === 400) {
+    const text = await guarded(response, () => {}).text();
+    if (/session/i.test(text)) throw sessionLost();
+  }
+  const refused = ofMessage && !response.ok;
+  if (!probing && (status === 429 || status >= 500 || refused)) {
     const seconds = Number(response.headers.get("retry-after"));
-    await response.body?.cancel();
+    if (!response.bodyUsed) await response.body?.cancel();
     throw new GatewayError(
       status === 429 ? "rate_limited" : "upstream_failed",
       status === 429
@@ -156,4 +197,16 @@ async function check(
       },
     );
   }
+}
+
+function sessionEnded({ name }: Upstream): GatewayError {
+  return new GatewayError("upstream_failed", `${name} has ended its session.`, {
+    data: { failureClass: "protocol", reason: "session_ended" },
+  });
+}
+
+function isSessionEnded(error: unknown): boolean {
+  return (
+    error instanceof GatewayError && error.data?.["reason"] === "session_ended"
+  );
 }

@@ -114,6 +114,26 @@ export function createExtras(): { tools: ToolDefinition[]; memory: Memory } {
       },
     },
     {
+      name: "held",
+      description: "Answers when so many calls of `hold` are at this gate",
+      inputSchema: optional({ gate: string, calls: number }),
+      async run(_turn, { gate: name, calls = 1 }) {
+        await gate(String(name)).entered(Number(calls));
+        return say("held");
+      },
+    },
+    {
+      name: "was_cancelled",
+      description: "Answers when the call with this nonce was cancelled",
+      inputSchema: object({ nonce: string }),
+      async run({ signal }, { nonce }) {
+        while (!cancelled.includes(String(nonce)) && !signal.aborted) {
+          await Bun.sleep(1);
+        }
+        return say("cancelled");
+      },
+    },
+    {
       name: "open",
       description: "Opens the gate of `hold`",
       inputSchema: object({ gate: string }),
@@ -157,6 +177,21 @@ export function createExtras(): { tools: ToolDefinition[]; memory: Memory } {
         }
         const { action, content } = answer;
         return say(JSON.stringify({ message, action, content }));
+      },
+    },
+    {
+      name: "work_and_ask",
+      description: "Reports progress, logs and asks, each with its nonce",
+      inputSchema: object({ nonce: string }),
+      run(turn, { nonce }) {
+        const answer = elicited(turn, "form");
+        turn.progress(answer ? 2 : 1, 2, `${nonce} ${answer ? 2 : 1}`);
+        turn.log("warning", nonce, "extras");
+        if (!answer) {
+          const form = object({ answer: string });
+          return ask({ form: elicit(`work of ${nonce}`, form) });
+        }
+        return say(`${nonce}: ${String(answer.content?.["answer"])}`);
       },
     },
     {

@@ -1,10 +1,11 @@
 import { expect, test } from "bun:test";
 import { createBreakers } from "../../../../src/sources/mcp/breaker.ts";
+import { brokeOff } from "../../../../src/sources/mcp/failure.ts";
 import { fakeClock } from "../../../support/clock.ts";
 
 const server = { id: 7, name: "Seven" } as never;
 const failTimes = (breakers: ReturnType<typeof createBreakers>, n: number) => {
-  for (let i = 0; i < n; i++) breakers.failed(7);
+  for (let i = 0; i < n; i++) breakers.judge(7, brokeOff("Seven"));
 };
 
 test("a server counts as down after five failures in a row, and not before", () => {
@@ -15,7 +16,7 @@ test("a server counts as down after five failures in a row, and not before", () 
   failTimes(breakers, 4);
   breakers.require(server);
   expect(breakers.isDown(7)).toBeFalse();
-  breakers.failed(7);
+  breakers.judge(7, brokeOff("Seven"));
   expect(() => breakers.require(server)).toThrow(/does not answer at present/);
   expect(breakers.isDown(7)).toBeTrue();
 });
@@ -42,7 +43,7 @@ test("it waits twice as long after each look in vain, up to five minutes", () =>
     expect(() => breakers.require(server)).toThrow();
     clock.advance(1);
     breakers.require(server);
-    breakers.failed(7);
+    breakers.judge(7, brokeOff("Seven"));
   }
 });
 
