@@ -127,7 +127,7 @@ describe.each([
     expect((await run("list")).out).toMatch(
       new RegExp(`\\n${slug} +${slug} +ready +yes +none +${upstream.url} `),
     );
-    const [known] = (await list(env, ...where())).filter(
+    const known = (await list(env, ...where())).find(
       (one) => one.slug === slug,
     );
     expect(known).toMatchObject({
@@ -471,10 +471,8 @@ describe("a program", () => {
 
   test("takes what stands after -- as it is, options too", async () => {
     const env = alone();
-    const added = await servers(
-      env,
-      ...["add", "prog", "--no-enable", "--", "http:", "--pin", "--"],
-    );
+    const add = ["add", "prog", "--no-enable", "--", "http:", "--pin", "--"];
+    const added = await servers(env, ...add);
     expect(added.code).toBe(0);
     expect((await list(env))[0]).toMatchObject({
       url: "stdio:http:",
@@ -495,10 +493,8 @@ describe("a program", () => {
 test("a server of HTTP+SSE is reached over that", async () => {
   await using older = await openLegacySseServer();
   const env = alone();
-  const added = await servers(
-    env,
-    ...["add", "older", older.url, "--transport", "sse"],
-  );
+  const add = ["add", "older", older.url, "--transport", "sse"];
+  const added = await servers(env, ...add);
   expect(added.code).toBe(0);
   expect((await list(env))[0]).toMatchObject({ transport: "sse" });
 });
