@@ -97,7 +97,7 @@ function readEntry(name: string, given: unknown, at: Reading): Entry {
     if (url !== undefined && entry["type"] !== "stdio") {
       const registration = readRemote(name, entry, url, at);
       return isOurs(registration.url, at.ours)
-        ? { name, skipped: "It is this gateway." }
+        ? { name, skipped: "this gateway itself" }
         : { name, registration, enabled };
     }
     if (entry["command"] === undefined) {
@@ -105,7 +105,7 @@ function readEntry(name: string, given: unknown, at: Reading): Entry {
     }
     const registration = readProgram(name, entry, at);
     return isBridge(registration, at.self)
-      ? { name, skipped: "It is this gateway, by way of membrane-mcp stdio." }
+      ? { name, skipped: "this gateway itself, by way of membrane-mcp stdio" }
       : { name, registration, enabled };
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;

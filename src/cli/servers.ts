@@ -78,7 +78,7 @@ export function createServerCommands(wiring: {
     const why = printable(lastError?.message ?? "Nobody has tried.");
     return {
       code: "upstream_failed",
-      words: `it could not be connected. ${why}`,
+      words: `not connected. ${why}`,
     };
   }
 
@@ -210,7 +210,7 @@ export function createServerCommands(wiring: {
         ),
       ];
       print(
-        `${printable(server.slug)}: ${printable(`${serverName} ${serverVersion}`)} works, by ${test.negotiationPath} of ${test.protocolVersion}, with ${has.join(", ")}, in ${test.latencyMs} ms.`,
+        `${printable(server.slug)}: ${printable(`${serverName} ${serverVersion}`)} works, with MCP of ${printable(test.protocolVersion ?? "?")} (${test.negotiationPath}), ${has.join(", ")}, in ${test.latencyMs} ms.`,
       );
       return 0;
     },
@@ -309,13 +309,13 @@ export function createServerCommands(wiring: {
             Promise.resolve({ name, done, words, failed });
         if ("skipped" in entry) return row("skipped", entry.skipped);
         if ("refused" in entry) return row("refused", entry.refused, true);
-        if (taken.has(name)) return row("there already", "Left as it is.");
+        if (taken.has(name)) return row("there already", "left as it is");
         taken.add(name);
         const { registration } = entry;
         if (registration.transport === "stdio" && url !== null) {
           return row(
             "refused",
-            "It is a program. Import it on the machine of the server, without --url.",
+            "it is a program: import it on the machine of the server, without --url",
             true,
           );
         }
