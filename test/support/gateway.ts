@@ -7,7 +7,7 @@ import { createUpstreamStore } from "../../src/store/sqlite/upstreams.ts";
 import { createWriter } from "../../src/store/sqlite/writer.ts";
 import type { Rig } from "./app.ts";
 import { openRig, WORKSPACE_KEY } from "./app.ts";
-import { createRest } from "./fake-upstreams.ts";
+import { createRest } from "./absent-servers.ts";
 import type { Command, McpClient, McpClientOptions } from "./mcp-clients.ts";
 import { openMcpClient } from "./mcp-clients.ts";
 

@@ -1,36 +1,13 @@
 import type { Transport } from "@modelcontextprotocol/client";
 import { GatewayError } from "../../core/errors.ts";
-import type { LogLevel } from "../../core/source.ts";
 import type { Upstream, UpstreamAbout } from "../../core/upstream.ts";
 import { brokeOff, closed, failure } from "./failure.ts";
 import { createOwnStreams } from "./own-stream.ts";
-import type { Answer, Params } from "./rpc.ts";
+import type { Incoming, Params, RequestOptions } from "./rpc.ts";
 import { OWN, replyOn } from "./rpc.ts";
 import type { SharedStream } from "./shared-stream.ts";
 import { createSharedStream } from "./shared-stream.ts";
 import type { Wire } from "./wire.ts";
-
-/** What a server says of its own accord, beside its answers. */
-export type Incoming = {
-  /** It asks for something, and waits for one `reply`. */
-  request(
-    asked: { method: string; params: Params },
-    reply: (answer: Answer) => void,
-  ): void;
-  notification(method: string, params: Params): void;
-};
-
-export type RequestOptions = {
-  /** Aborted: the server is told, and the request rejects with the reason. */
-  signal: AbortSignal;
-  /** In the stateless era: `Mcp-Param-…`. */
-  headers?: Record<string, string>;
-  /** What comes on the stream of this request. */
-  on?: Incoming;
-  /** In the stateless era: what the caller's client can do, and which log messages it wants. */
-  capabilities?: Record<string, unknown>;
-  logLevel?: LogLevel | null;
-};
 
 /** One session with a server, or, in the stateless era, what was learned of it. */
 export type Connection = {

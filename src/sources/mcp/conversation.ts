@@ -1,9 +1,8 @@
 import { GatewayError } from "../../core/errors.ts";
 import type { CallContext, Input, InputRequired } from "../../core/source.ts";
-import type { Incoming } from "./connection.ts";
 import { COMPLETED, readLog } from "./heard.ts";
 import { askable, safeRequest } from "./questions.ts";
-import type { Answer, Params } from "./rpc.ts";
+import type { Answer, Incoming, Params } from "./rpc.ts";
 import { NOBODY } from "./rpc.ts";
 
 /**

@@ -1,7 +1,6 @@
 import type { LogLevel } from "../../core/source.ts";
 import { logLevels } from "../../core/source.ts";
-import type { Incoming } from "./connection.ts";
-import type { Params } from "./rpc.ts";
+import type { Incoming, Params } from "./rpc.ts";
 
 /** What is heard of a server beside any request. */
 export type Heard = {

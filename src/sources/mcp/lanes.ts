@@ -1,8 +1,8 @@
 import type { Clock } from "../../core/runtime.ts";
 import type { LogLevel } from "../../core/source.ts";
-import type { Connection, Incoming } from "./connection.ts";
+import type { Connection } from "./connection.ts";
 import { closed } from "./failure.ts";
-import type { Answer, Params } from "./rpc.ts";
+import type { Answer, Incoming, Params } from "./rpc.ts";
 import { NOBODY } from "./rpc.ts";
 
 /**

@@ -1,10 +1,11 @@
 import type { Clock } from "../../core/runtime.ts";
-import type { Connection, Incoming } from "./connection.ts";
+import type { Connection } from "./connection.ts";
 import { closed } from "./failure.ts";
 import type { Heard } from "./heard.ts";
 import { hear, hearUnclear } from "./heard.ts";
 import type { Lanes } from "./lanes.ts";
 import { NOBODY } from "./rpc.ts";
+import type { Incoming } from "./rpc.ts";
 
 /** Listens, in the way of the server's era, while somebody says that they do. */
 export type Listening = {

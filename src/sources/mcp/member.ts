@@ -3,7 +3,7 @@ import type { Clock } from "../../core/runtime.ts";
 import type { LogLevel } from "../../core/source.ts";
 import { logLevels } from "../../core/source.ts";
 import type { Upstream, UpstreamListing } from "../../core/upstream.ts";
-import type { Connection, RequestOptions } from "./connection.ts";
+import type { Connection } from "./connection.ts";
 import { openConnection } from "./connection.ts";
 import { isSessionLost } from "./failure.ts";
 import type { Heard } from "./heard.ts";
@@ -12,7 +12,7 @@ import type { Lane } from "./lanes.ts";
 import { abortable, createLanes } from "./lanes.ts";
 import { createListening } from "./listening.ts";
 import { fetchListing } from "./listing.ts";
-import type { Params } from "./rpc.ts";
+import type { Params, RequestOptions } from "./rpc.ts";
 import type { Times } from "./times.ts";
 import type { Wire } from "./wire.ts";
 

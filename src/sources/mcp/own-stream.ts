@@ -1,8 +1,7 @@
 import type { JSONRPCRequest, Transport } from "@modelcontextprotocol/client";
 import { GatewayError } from "../../core/errors.ts";
-import type { Incoming, RequestOptions } from "./connection.ts";
 import { brokeOff, failure, rpcFailure, sessionLost } from "./failure.ts";
-import type { Params } from "./rpc.ts";
+import type { Incoming, Params, RequestOptions } from "./rpc.ts";
 import { NOBODY, cancelled, replyOn, settle } from "./rpc.ts";
 import type { Wire } from "./wire.ts";
 

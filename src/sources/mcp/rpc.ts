@@ -1,3 +1,4 @@
+import type { LogLevel } from "../../core/source.ts";
 import type {
   JSONRPCMessage,
   JSONRPCRequest,
@@ -18,6 +19,28 @@ export const OWN = "io.modelcontextprotocol/";
 /** The answer for a request of a server that nobody is there to answer. */
 export const NOBODY: Answer = {
   error: { code: -32601, message: "The client does not answer this." },
+};
+
+/** What a server says of its own accord, beside its answers. */
+export type Incoming = {
+  /** It asks for something, and waits for one `reply`. */
+  request(
+    asked: { method: string; params: Params },
+    reply: (answer: Answer) => void,
+  ): void;
+  notification(method: string, params: Params): void;
+};
+
+export type RequestOptions = {
+  /** Aborted: the server is told, and the request rejects with the reason. */
+  signal: AbortSignal;
+  /** In the stateless era: `Mcp-Param-…`. */
+  headers?: Record<string, string>;
+  /** What comes on the stream of this request. */
+  on?: Incoming;
+  /** In the stateless era: what the caller's client can do, and which log messages it wants. */
+  capabilities?: Record<string, unknown>;
+  logLevel?: LogLevel | null;
 };
 
 /** Who waits for the answer to a request. */

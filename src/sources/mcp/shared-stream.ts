@@ -4,9 +4,8 @@ import type {
   Transport,
 } from "@modelcontextprotocol/client";
 import type { GatewayError } from "../../core/errors.ts";
-import type { Incoming, RequestOptions } from "./connection.ts";
 import { failure } from "./failure.ts";
-import type { Params, Waiting } from "./rpc.ts";
+import type { Incoming, Params, RequestOptions, Waiting } from "./rpc.ts";
 import { cancelled, settle } from "./rpc.ts";
 
 /** Requests of a connection on which everything comes over one stream: HTTP+SSE, and stdio. */
