@@ -1,7 +1,7 @@
 import { isAbsolute, resolve } from "node:path";
 import { GatewayError } from "../core/errors.ts";
 import type { AuthType } from "../core/upstream.ts";
-import type { EntryRegistration } from "./import.ts";
+import type { EntryRegistration } from "./entries.ts";
 import { readText } from "./token.ts";
 
 /** What is said on the command line of a server that is to be added, in the terms of the management API. */

@@ -3,8 +3,9 @@ import { Option } from "commander";
 import { GatewayError } from "../core/errors.ts";
 import { authTypes } from "../core/upstream.ts";
 import { identity } from "./arguments.ts";
+import type { ImportOptions } from "./importing.ts";
 import type { AddOptions, AddTarget } from "./registration.ts";
-import type { ImportOptions, LoginOptions, ServerCommands } from "./servers.ts";
+import type { LoginOptions, ServerCommands } from "./servers.ts";
 
 /** The servers that are meant, and as whom: of a running server, or of the database of this machine. */
 export type ServersAt = {

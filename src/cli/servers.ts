@@ -1,9 +1,11 @@
-import type { ErrorCode } from "../core/errors.ts";
 import { GatewayError, asGatewayError } from "../core/errors.ts";
 import type { Clock } from "../core/runtime.ts";
-import type { Entry, Reading } from "./import.ts";
+import { exitCodes } from "./exit.ts";
+import type { Reading } from "./entries.ts";
+import type { ImportOptions } from "./importing.ts";
+import { counted, createOutcomes } from "./outcome.ts";
 import type { AddOptions, AddTarget } from "./registration.ts";
-import { describeRegistration, readRegistration } from "./registration.ts";
+import { readRegistration } from "./registration.ts";
 import type { Server, ServerTool, ServersApi } from "./servers-api.ts";
 import { formatTable, formatTime, printable } from "./table.ts";
 import { readText } from "./token.ts";
@@ -26,14 +28,10 @@ export type ServerCommands = {
 };
 
 export type LoginOptions = { wait: boolean; tokenFile?: string };
-export type ImportOptions = { dryRun: boolean; enable: boolean };
 
 /** How long a link is good, and how often it is looked whether somebody has followed it. */
 const LOGIN_MS = 600_000;
 const LOOK_MS = 1000;
-
-/** What an import exits with when not everything could be taken over. */
-const INCOMPLETE = 1;
 
 export function createServerCommands(wiring: {
   api: ServersApi;
@@ -48,64 +46,8 @@ export function createServerCommands(wiring: {
 }): ServerCommands {
   const { api, at, url, clock, print } = wiring;
   const printJson = (value: unknown) => print(JSON.stringify(value, null, 2));
-  const self = "membrane-mcp servers";
   const there = url === null ? "" : ` --url ${url}`;
-  const loginCommand = ({ slug }: Server) =>
-    `${self} login ${printable(slug)}${there}`;
-
-  /** What a server has come to, for who has just turned it on or looks at it. */
-  async function outcomeOf(server: Server): Promise<Outcome> {
-    const { state, setupStep, lastError } = server;
-    if (state === "authorize") {
-      return {
-        code: "needs_authorization",
-        words: `everybody who uses it has to log in there: ${loginCommand(server)}`,
-      };
-    }
-    if (state === "ready") return readyOutcome(server);
-    switch (setupStep) {
-      case "add_credentials":
-        return {
-          code: "needs_authorization",
-          words: `it wants a credential, or another one. Remove it, and add it again with --token-file, --headers-file, or --client-id of a client that you have registered there`,
-        };
-      case "register_client":
-        return {
-          code: "upstream_failed",
-          words: `its authorization server has not taken our registration. Try again: ${self} enable ${printable(server.slug)}${there}`,
-        };
-    }
-    const why = printable(lastError?.message ?? "Nobody has tried.");
-    return {
-      code: "upstream_failed",
-      words: `not connected. ${why}`,
-    };
-  }
-
-  async function readyOutcome(server: Server): Promise<Outcome> {
-    if (!server.enabled) {
-      return {
-        code: "conflict",
-        words: `it is off. Turn it on: ${self} enable ${printable(server.slug)}${there}`,
-      };
-    }
-    try {
-      const { length } = await api.tools(server);
-      return { code: null, words: `ready with ${counted(length, "tool")}` };
-    } catch (thrown) {
-      const error = asGatewayError(thrown);
-      if (error.code === "needs_authorization") {
-        return {
-          code: null,
-          words: `ready; everybody who uses it connects first: ${loginCommand(server)}`,
-        };
-      }
-      return {
-        code: null,
-        words: `ready, but its tools could not be listed. ${error.message}`,
-      };
-    }
-  }
+  const outcomeOf = createOutcomes(api, there);
 
   /** Says it, or throws it. */
   async function tell(server: Server): Promise<number> {
@@ -188,15 +130,17 @@ export function createServerCommands(wiring: {
     async test(name, { json }) {
       const server = await api.find(name);
       const test = await api.test(server);
+      const failure =
+        test.failureClass === "auth"
+          ? "needs_authorization"
+          : "upstream_failed";
       if (json) {
         printJson(test);
-        return 0;
+        return test.success ? 0 : exitCodes[failure];
       }
       if (!test.success) {
         throw new GatewayError(
-          test.failureClass === "auth"
-            ? "needs_authorization"
-            : "upstream_failed",
+          failure,
           `${printable(server.slug)}: ${printable(test.error ?? "It does not work.")}`,
         );
       }
@@ -268,7 +212,7 @@ export function createServerCommands(wiring: {
       if (!tool) {
         throw new GatewayError(
           "not_found",
-          `${printable(server.slug)} has no tool ${printable(toolName)}. ${self} show ${printable(server.slug)}${there} shows those that it has.`,
+          `${printable(server.slug)} has no tool ${printable(toolName)}. membrane-mcp servers show ${printable(server.slug)}${there} shows those that it has.`,
         );
       }
       if (tool.status === "changed") await api.approve(server, tool);
@@ -278,83 +222,13 @@ export function createServerCommands(wiring: {
       return 0;
     },
 
-    async import(source, { dryRun, enable }) {
-      const { readEntries } = await import("./import.ts");
-      const entries = readEntries(source, at);
-      const known = await api.list();
-      const taken = new Set(known.flatMap(({ name, slug }) => [name, slug]));
-      const steps: (() => Promise<Row>)[] = [];
-      // One after the other, in their order; only connecting them takes long, and goes on at the same time.
-      for (const entry of entries) {
-        steps.push(await take(entry));
-      }
-      const rows = await Promise.all(steps.map((step) => step()));
-      print(
-        formatTable(
-          ["SERVER", dryRun ? "WOULD BE" : "IS", ""],
-          rows.map(({ name, done, words }) => [
-            printable(name),
-            done,
-            printable(words),
-          ]),
-        ),
-      );
-      return rows.some(({ failed }) => failed) ? INCOMPLETE : 0;
-
-      async function take(entry: Entry): Promise<() => Promise<Row>> {
-        const { name } = entry;
-        const row =
-          (done: string, words: string, failed = false) =>
-          () =>
-            Promise.resolve({ name, done, words, failed });
-        if ("skipped" in entry) return row("skipped", entry.skipped);
-        if ("refused" in entry) return row("refused", entry.refused, true);
-        if (taken.has(name)) return row("there already", "left as it is");
-        taken.add(name);
-        const { registration } = entry;
-        if (registration.transport === "stdio" && url !== null) {
-          return row(
-            "refused",
-            "it is a program: import it on the machine of the server, without --url",
-            true,
-          );
-        }
-        const on = enable && entry.enabled;
-        if (dryRun) {
-          const words = describeRegistration(registration);
-          return row("registered", on ? words : `${words}; off`);
-        }
-        try {
-          const created = await api.create(registration, known);
-          if (!on) return row("registered", "off");
-          return () => turnOn(created);
-        } catch (thrown) {
-          return row("refused", asGatewayError(thrown).message, true);
-        }
-      }
-
-      async function turnOn(created: Server): Promise<Row> {
-        const { name } = created;
-        try {
-          const { code, words } = await outcomeOf(await api.enable(created));
-          const failed = code !== null && code !== "needs_authorization";
-          return { name, done: "registered", words, failed };
-        } catch (thrown) {
-          const words = asGatewayError(thrown).message;
-          return { name, done: "registered", words, failed: true };
-        }
-      }
+    async import(source, options) {
+      const { importServers } = await import("./importing.ts");
+      const remote = url !== null;
+      const wiring = { api, at, remote, outcomeOf, print };
+      return importServers(source, options, wiring);
     },
   };
-}
-
-/** `code`: null when it can be used. `words`: without a stop at their end. */
-type Outcome = { code: ErrorCode | null; words: string };
-
-type Row = { name: string; done: string; words: string; failed: boolean };
-
-function counted(n: number, what: string): string {
-  return `${n} ${what}${n === 1 ? "" : "s"}`;
 }
 
 /** `untold`: why they are not known. */

@@ -192,6 +192,12 @@ describe.each([
     expect((await run("list")).out).toMatch(
       new RegExp(`${slug} +register +no .* The server could not be reached.`),
     );
+    const json = await run("test", slug, "--json");
+    expect(json.code).toBe(69);
+    expect(JSON.parse(json.out)).toMatchObject({
+      success: false,
+      failureClass: "transport",
+    });
     const tested = await run("test", slug);
     expect([tested.code, tested.err]).toEqual([
       69,
@@ -233,6 +239,23 @@ test("what is added beside a running server is there for its users at once", asy
   expect(text.includes('"fresh_echo"')).toBe(true);
   await caller.close();
   await servers(beside(), "remove", "fresh");
+});
+
+test("one of two that have the same name is named by its slug", async () => {
+  for (const name of ["Twin", "Twin"]) {
+    await fetch(`${server.url}/api/v2/w/${WORKSPACE_KEY}/mcp-servers`, {
+      method: "POST",
+      headers: { "x-api-key": adminKey, "content-type": "application/json" },
+      body: JSON.stringify({ name, url: upstream.url }),
+    });
+  }
+  expect(await servers(beside(), "remove", "Twin")).toMatchObject({
+    code: 64,
+    err: expect.stringContaining("Say which: twin, twin-2.") as never,
+  });
+  for (const slug of ["twin-2", "twin"]) {
+    expect((await servers(beside(), "remove", slug)).code).toBe(0);
+  }
 });
 
 describe("over a running server", () => {
@@ -703,6 +726,52 @@ describe("login", () => {
     expect(printed.code).toBe(0);
     expect(printed.out).toContain("ticket=");
     expect(printed.out).toContain("membrane-mcp serve");
+  });
+
+  test("of a server that runs elsewhere than the link would lead is not waited for", async () => {
+    await using oauth = await openOAuthServer();
+    const env = { ...beside(), PORT: "9" };
+    await servers(env, "add", "guarded", oauth.url);
+    const { code, err } = await servers(env, "login", "guarded");
+    expect([code, err]).toEqual([
+      75,
+      expect.stringContaining("http://127.0.0.1:9, where nobody answers"),
+    ]);
+    expect((await servers(env, "remove", "guarded")).code).toBe(0);
+  });
+
+  test("takes a client that was registered by hand, where none registers itself", async () => {
+    await using oauth = await openOAuthServer({
+      registration: false,
+      clients: [
+        {
+          client_id: "by-hand",
+          client_secret: "s3cret-of-the-client",
+          redirect_uris: [`${server.url}/oauth/callback`],
+          grant_types: ["authorization_code", "refresh_token"],
+        },
+      ],
+    });
+    const env = beside();
+    const without = await servers(env, "add", "guarded", oauth.url);
+    expect([without.code, without.err]).toEqual([
+      77,
+      expect.stringContaining("--client-id"),
+    ]);
+    await servers(env, "remove", "guarded");
+    const add = ["servers", "add", "guarded", oauth.url];
+    add.push("--client-id", "by-hand", "--client-secret-file", "-");
+    const added = await finish(add, env, "s3cret-of-the-client");
+    expect([added.code, added.err]).toEqual([
+      77,
+      expect.stringContaining("log in there"),
+    ]);
+    const { out } = await servers(env, "login", "guarded", "--no-wait");
+    expect(await followed(linkIn(out), oauth)).toContain("Connected");
+    const shown = await servers(env, "show", "guarded");
+    expect(shown.out).toContain('"registration":"manual"');
+    expect(shown.out).not.toContain("s3cret");
+    await servers(env, "remove", "guarded");
   });
 
   test("with a token of the member's own is for servers that take one", async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import type { Entry } from "../../../src/cli/import.ts";
-import { parseEntries } from "../../../src/cli/import.ts";
+import type { Entry } from "../../../src/cli/entries.ts";
+import { parseEntries } from "../../../src/cli/entries.ts";
 import {
   describeRegistration,
   readHeaders,
