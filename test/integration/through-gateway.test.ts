@@ -24,7 +24,7 @@ afterAll(async () => {
   await upstreams[Symbol.asyncDispose]();
 });
 
-const slugs = ["stateless", "keeping", "older", "sse", "stdio"];
+const slugs = ["stateless", "keeping", "older", "aside", "sse", "stdio"];
 const rows = slugs.flatMap((slug) =>
   callers.map((caller) => ({ slug, ...caller })),
 );
@@ -201,6 +201,13 @@ describe.each(rows)("the server $slug, to $caller", ({ slug, kind }) => {
       message: "Open this",
       url: "https://example.com/x",
     });
+    // Neither a stateless server nor a stateless client has such a notification.
+    if (!ofSessions || slug === "stateless") return;
+    const { elicitationId } = asked.at(-1);
+    const done = await client.until(
+      ({ method }) => method === "notifications/elicitation/complete",
+    );
+    expect(done.params).toEqual({ elicitationId });
   });
 
   test("sampling, and roots", async () => {

@@ -11,6 +11,7 @@ import { openListener } from "./listener.ts";
 import { parseBody } from "./recording.ts";
 import type { RecordedRequest } from "./recording.ts";
 import { createSessions } from "./sessions.ts";
+import type { Manner } from "./with-v1.ts";
 import { buildV1 } from "./with-v1.ts";
 
 /** A server of `@modelcontextprotocol/sdk` 1.x. */
@@ -31,7 +32,7 @@ export type LegacyServer = AsyncDisposable &
     restart(): Promise<void>;
   };
 
-export type LegacyOptions = {
+export type LegacyOptions = Manner & {
   /** "legacy" */
   name?: string;
   instructions?: string;
@@ -50,7 +51,7 @@ export async function openLegacyServer(
   const kit = createKit();
   const sessions = createSessions(async (settings) => {
     const transport = new WebStandardStreamableHTTPServerTransport(settings);
-    await buildV1(kit, aboutOf(options)).connect(transport as never);
+    await buildV1(kit, aboutOf(options), options).connect(transport as never);
     return transport;
   });
   const listener = openListener(async (request, recorded) => {
@@ -111,7 +112,7 @@ export async function openLegacySseServer(
       const transport = new SSEServerTransport("/messages", res);
       const id = transport.sessionId;
       sessions.set(id, transport);
-      const server = buildV1(kit, aboutOf(options));
+      const server = buildV1(kit, aboutOf(options), options);
       const { onclose } = server;
       server.onclose = () => {
         sessions.delete(id);

@@ -13,6 +13,7 @@ export async function openUpstreams(): Promise<Upstreams> {
     stateless: await openFullServer({ era: "stateless" }),
     keeping: await openFullServer({ era: "legacy" }),
     older: await openLegacyServer(),
+    aside: await openLegacyServer({ aside: true }),
     sse: await openLegacySseServer(),
   };
   return {

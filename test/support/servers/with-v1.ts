@@ -27,12 +27,22 @@ import { readFixture } from "./fixtures.ts";
 import type { Kit } from "./kit.ts";
 import { capabilities, createTurn, untilAnswered, wireLists } from "./kit.ts";
 
+/** How a server of the older SDK asks. */
+export type Manner = {
+  /** Puts its questions on the stream of its session, as many do, and not on that of the call. */
+  aside?: boolean;
+  /** How long it waits for an answer. */
+  patienceMs?: number;
+};
+
 /** A server of `@modelcontextprotocol/sdk` 1.x for one session or connection. Its questions are put during the call. */
 export function buildV1(
   kit: Kit,
   about: { name: string; instructions?: string },
+  { aside = false, patienceMs }: Manner = {},
 ): Server {
   const { name, ...rest } = about;
+  const options = patienceMs === undefined ? {} : { timeout: patienceMs };
   const server = new Server(
     { name, version: "1.0.0" },
     { capabilities, ...rest },
@@ -80,7 +90,9 @@ export function buildV1(
       hangUp: () => extra.closeSSEStream?.(),
     });
     const result = await untilAnswered(turn, play, (request) =>
-      extra.sendRequest(request as ServerRequest, ResultSchema),
+      aside
+        ? server.request(request as ServerRequest, ResultSchema, options)
+        : extra.sendRequest(request as ServerRequest, ResultSchema, options),
     );
     await told();
     return result;
