@@ -20,10 +20,14 @@ import { say } from "../support/servers/definitions.ts";
 import type { ToolDefinition } from "../support/servers/definitions.ts";
 import type { FullServer } from "../support/servers/full.ts";
 import { openFullServer } from "../support/servers/full.ts";
-import { createKit } from "../support/servers/kit.ts";
 import { openLegacySseServer } from "../support/servers/legacy-v1.ts";
 import { openOAuthServer } from "../support/servers/oauth-server.ts";
 import { stdioServer } from "../support/servers/stdio.ts";
+import { createKit } from "../support/servers/kit.ts";
+
+/** How many tools the full server has, and one that is a program. */
+const TOOLS = createKit().tools().length;
+const PROGRAM_TOOLS = TOOLS + 7;
 
 /** The commands for registered servers: on the database, beside a running server, and over one. */
 
@@ -121,7 +125,7 @@ describe.each([
     const added = await run("add", slug, upstream.url, "--description", "d");
     expect(added).toEqual({
       code: 0,
-      out: `${slug} is registered as ${slug}.\n${slug}: ready with 46 tools.\n`,
+      out: `${slug} is registered as ${slug}.\n${slug}: ready with ${TOOLS} tools.\n`,
       err: "",
     });
     expect((await run("list")).out).toMatch(
@@ -152,13 +156,13 @@ describe.each([
 
     expect((await run("test", slug)).out).toMatch(
       new RegExp(
-        `^${slug}: full 1.0.0 works, with MCP of 2026-07-28 \\(server_discover\\), 46 tools, 5 prompts, 4 resources, in \\d+ ms.\n$`,
+        `^${slug}: full 1.0.0 works, with MCP of 2026-07-28 \\(server_discover\\), ${TOOLS} tools, 5 prompts, 4 resources, in \\d+ ms.\n$`,
       ),
     );
     const tested = JSON.parse((await run("test", slug, "--json")).out);
     expect(tested).toMatchObject({
       success: true,
-      componentCounts: { tools: 46 },
+      componentCounts: { tools: TOOLS },
     });
 
     expect((await run("disable", slug)).out).toBe(`${slug} is off.\n`);
@@ -166,7 +170,7 @@ describe.each([
       /\nenabled: false\n[\s\S]*\ntools: .* is disabled/,
     );
     expect((await run("enable", slug)).out).toBe(
-      `${slug}: ready with 46 tools.\n`,
+      `${slug}: ready with ${TOOLS} tools.\n`,
     );
     expect((await run("disable", slug, "--clear-registration")).out).toContain(
       "has forgotten",
@@ -430,7 +434,7 @@ describe("a program", () => {
     );
     expect(added).toEqual({
       code: 0,
-      out: "prog is registered as prog.\nprog: ready with 53 tools.\n",
+      out: `prog is registered as prog.\nprog: ready with ${PROGRAM_TOOLS} tools.\n`,
       err: "",
     });
     const [prog] = await list(env);
@@ -679,7 +683,9 @@ describe("login", () => {
       expect(link).toStartWith(server.url);
       expect(await followed(link, oauth)).toContain("Connected");
       expect(await waiting.exited).toBe(0);
-      expect(waiting.stdout()).toEndWith("guarded: ready with 46 tools.\n");
+      expect(waiting.stdout()).toEndWith(
+        `guarded: ready with ${TOOLS} tools.\n`,
+      );
 
       const again = await servers(env, "login", "guarded", ...where());
       expect(again).toMatchObject({
@@ -789,7 +795,7 @@ describe("login", () => {
     await servers(env, "add", "own", guarded.url, "--auth", "direct_auth");
     await as("ada", "of-ada\n");
     expect((await servers(env, "enable", "own", "--member", "ada")).out).toBe(
-      "own: ready with 46 tools.\n",
+      `own: ready with ${TOOLS} tools.\n`,
     );
     const shown = await servers(env, "show", "own", "--member", "ada");
     expect(shown.out).toContain("memberId: ada\n");
@@ -852,8 +858,8 @@ describe("import", () => {
     const { code, out } = await servers(env, "import", path);
     expect(code).toBe(1);
     expect(rows(out)).toEqual({
-      web: "registered: ready with 46 tools",
-      program: "registered: ready with 53 tools",
+      web: `registered: ready with ${TOOLS} tools`,
+      program: `registered: ready with ${PROGRAM_TOOLS} tools`,
       asks: expect.stringContaining("${input:key}") as never,
       dead: "registered: not connected. The server could not be reached.",
       private: expect.stringMatching(/^refused: .*OUTBOUND_ALLOW/) as never,
@@ -919,7 +925,7 @@ describe("import", () => {
     );
     expect(code).toBe(1);
     expect(rows(out)).toEqual({
-      imported: "registered: ready with 46 tools",
+      imported: `registered: ready with ${TOOLS} tools`,
       ours: "skipped: this gateway itself",
       program: expect.stringContaining("without --url") as never,
     });
