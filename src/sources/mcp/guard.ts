@@ -7,7 +7,7 @@ const MAX_DEPTH = 64;
 
 /**
  * The same response, whose body errs when a message in it is too long or nested too deeply. In an event stream a
- * message is a line; a body of JSON is one message, which may have line ends. `refuse` is told why.
+ * message is all lines of an event, up to an empty one; a body of JSON is one message. `refuse` is told why.
  */
 export function guarded(
   response: Response,
@@ -25,23 +25,33 @@ export function guarded(
   let depth = 0;
   let inString = false;
   let escaped = false;
+  let emptyLine = true;
   const body = response.body.pipeThrough(
     new TransformStream<Uint8Array, Uint8Array>({
       transform(chunk, controller) {
         for (const byte of chunk) {
           length++;
+          if (lines && byte === NEWLINE) {
+            if (length > MAX_MESSAGE) fail(tooLarge());
+            // No text of JSON goes on in the next line, but lists and objects do.
+            inString = false;
+            escaped = false;
+            if (emptyLine) {
+              length = 0;
+              depth = 0;
+            }
+            emptyLine = true;
+            continue;
+          }
+          if (byte !== RETURN) emptyLine = false;
           if (escaped) escaped = false;
           else if (byte === BACKSLASH) escaped = inString;
           else if (byte === QUOTE) inString = !inString;
-          else if (byte === NEWLINE && lines) {
-            if (length > MAX_MESSAGE) fail(tooLarge());
-            length = 0;
-            depth = 0;
-            inString = false;
-          } else if (!inString && (byte === BRACE || byte === BRACKET)) {
+          else if (!inString && (byte === BRACE || byte === BRACKET)) {
             if (++depth > MAX_DEPTH) fail(tooDeep());
           } else if (!inString && (byte === UNBRACE || byte === UNBRACKET)) {
-            depth--;
+            // Not below nothing: a comment could make room for what follows.
+            if (depth > 0) depth--;
           }
         }
         if (length > MAX_MESSAGE) fail(tooLarge());
@@ -53,7 +63,7 @@ export function guarded(
   return new Response(body, { status, statusText, headers });
 }
 
-const [QUOTE, BACKSLASH, NEWLINE] = [0x22, 0x5c, 0x0a];
+const [QUOTE, BACKSLASH, NEWLINE, RETURN] = [0x22, 0x5c, 0x0a, 0x0d];
 const [BRACE, UNBRACE, BRACKET, UNBRACKET] = [0x7b, 0x7d, 0x5b, 0x5d];
 
 export function tooLarge(): GatewayError {

@@ -40,6 +40,8 @@ describe("what a server sends", () => {
     ["siblings", JSON_TYPE, `[${"[],".repeat(500)}[]]`],
     ["many events", EVENTS, `data: ${nested(60)}\n\n`.repeat(200)],
     ["an odd quote in a comment", EVENTS, `: "\n\ndata: ${nested(64)}\n\n`],
+    ["many events with CRLF", EVENTS, `data: ${nested(60)}\r\n\r\n`.repeat(99)],
+    ["an event of several lines", EVENTS, `data: {"a":\ndata: ["}"]}\n\n`],
   ])("%s comes through as it is", async (_what, type, body) => {
     expect(await through(type, body)).toBe(body);
   });
@@ -47,6 +49,13 @@ describe("what a server sends", () => {
   test.each([
     ["JSON", JSON_TYPE, nested(65)],
     ["an event", EVENTS, `data: {}\n\ndata: ${nested(65)}\n\n`],
+    ["an event of several lines", EVENTS, `data: [[[[\n`.repeat(17)],
+    ["one after a quote", EVENTS, `: "\\\ndata: ${nested(65)}\n\n`],
+    [
+      "one after brackets",
+      EVENTS,
+      `: ${"]".repeat(99)}\ndata: ${nested(65)}\n\n`,
+    ],
   ])("%s that is nested too deeply does not", async (_what, type, body) => {
     expect(await through(type, body)).toBe("upstream_too_deep");
   });
@@ -54,6 +63,11 @@ describe("what a server sends", () => {
   test.each([
     ["JSON", JSON_TYPE, `"${"a".repeat(MAX_MESSAGE)}"`],
     ["an event", EVENTS, `data: "${"a".repeat(MAX_MESSAGE)}"\n\n`],
+    [
+      "an event of many lines",
+      EVENTS,
+      `data: ${"a".repeat(MAX_MESSAGE / 64)}\n`.repeat(65),
+    ],
   ])("%s that is too long does not", async (_what, type, body) => {
     expect(await through(type, body, 100_000)).toBe("upstream_too_large");
   });
