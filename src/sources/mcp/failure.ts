@@ -55,7 +55,22 @@ export function rpcFailure(
 /** Whether this says that the server is down, and not what it thinks of a request. */
 export function isDown(error: unknown): boolean {
   if (!(error instanceof GatewayError)) return true;
+  if (isRefusal(error)) return false;
   if (error.code === "timeout") return true;
   if (error.data?.["code"] === "upstream_unreachable") return false;
   return error.code === "upstream_failed" && error.rpc === undefined;
+}
+
+/** Too much at once for us, in an answer to what one caller has asked. */
+const tooMuch: ReadonlySet<unknown> = new Set([
+  "upstream_too_large",
+  "upstream_too_deep",
+  "flood",
+]);
+
+/** True for what is between the server and who has sent the request: others may fare better, so it is not down for them. */
+function isRefusal({ data = {} }: GatewayError): boolean {
+  const { status, failureClass, reason } = data;
+  const refused = Number(status) >= 400 && Number(status) < 500;
+  return refused || failureClass === "auth" || tooMuch.has(reason);
 }
