@@ -402,9 +402,11 @@ const commands: Commands = {
     const config = readConfig({ LOG_LEVEL: "warn", ...env });
     const log = await openLog(config);
     const here = { config, log, env, self: self(), print };
-    const code = await runServerCommand(at, here, command);
-    log.flush();
-    return code;
+    try {
+      return await runServerCommand(at, here, command);
+    } finally {
+      log.flush();
+    }
   },
 
   async backup(file) {

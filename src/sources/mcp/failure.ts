@@ -80,6 +80,7 @@ export function rpcFailure(
 /** Whether this says that the server is down, and not what it thinks of a request, or who has sent it. */
 export function isDown(error: unknown): boolean {
   if (!(error instanceof GatewayError)) return true;
+  if (isRefusal(error)) return false;
   if (error.code === "timeout") return true;
   if (error.data?.["code"] === "upstream_unreachable") return false;
   if (isLoop(error)) return false;
@@ -94,4 +95,18 @@ export function hasAnswered(error: unknown): boolean {
 /** True for a request that has come back to a gateway which it had come through. */
 export function isLoop(error: unknown): boolean {
   return error instanceof GatewayError && error.data?.["reason"] === "loop";
+}
+
+/** Too much at once for us, in an answer to what one caller has asked. */
+const tooMuch: ReadonlySet<unknown> = new Set([
+  "upstream_too_large",
+  "upstream_too_deep",
+  "flood",
+]);
+
+/** True for what is between the server and who has sent the request: others may fare better, so it is not down for them. */
+function isRefusal({ data = {} }: GatewayError): boolean {
+  const { status, failureClass, reason } = data;
+  const refused = Number(status) >= 400 && Number(status) < 500;
+  return refused || failureClass === "auth" || tooMuch.has(reason);
 }
