@@ -49,8 +49,8 @@ export type WholeListing = { [Part in keyof Listing]-?: Listing[Part] & {} };
 const SOON_MS = 4000;
 const LIST_MS = 30_000;
 
-/** Offered for a server that the member has to connect to first. */
-export const CONNECT = "connect-account";
+/** Offered for a server that the member has to connect to first. No tool of a server has such a name. */
+export const CONNECT = "\nconnect-account";
 
 export function createLists(wiring: {
   store: UpstreamStore;
@@ -217,7 +217,7 @@ function connectOffer(app: App): Offer {
   return {
     app,
     ref: CONNECT,
-    key: CONNECT,
+    key: "connect-account",
     name: `Connect ${app.name}`,
     tool: {
       description: `${app.name} is available after the user has connected an account. Call this to get the link for that; afterwards its tools are listed.`,
