@@ -89,3 +89,13 @@ test("who has to connect first is offered that, under that name", async () => {
   expect(names).toContain("direct_connect-account");
   expect(names).not.toContain("direct_echo");
 });
+
+test.each([
+  ["hop,".repeat(16), 200],
+  ["hop,".repeat(17), 508],
+  ["h".repeat(65), 400],
+  ["a b", 400],
+])("a way through gateways of %p is %d", async (via, status) => {
+  const answer = await fetch(rig.url, { headers: { "mcp-gateway-via": via } });
+  expect(answer.status).toBe(status);
+});
