@@ -120,7 +120,17 @@ export function createFront(
       );
     }
     if (request.method === "OPTIONS") return preflight(request);
-    if (readVia(request).includes(options.gatewayId)) {
+    const via = readVia(request);
+    if (!via.every((id) => GATEWAY_ID.test(id))) {
+      return plain(400, `Bad Request: ${VIA} names no gateways.`);
+    }
+    if (via.length > MAX_VIA) {
+      return plain(
+        508,
+        `Loop Detected: this request has come through more than ${MAX_VIA} gateways.`,
+      );
+    }
+    if (via.includes(options.gatewayId)) {
       return plain(
         508,
         "Loop Detected: this request has come through this gateway before. Two gateways are registered with each other; remove one of the registrations.",
@@ -224,11 +234,12 @@ export function readVia(request: Request): string[] {
   return header
     .split(",")
     .map((id) => id.trim())
-    .filter((id) => id !== "")
-    .slice(0, MAX_VIA);
+    .filter((id) => id !== "");
 }
 
-const MAX_VIA = 32;
+/** Gateways one after the other; what they are called is passed on, and must not swell the requests to others. */
+const MAX_VIA = 16;
+const GATEWAY_ID = /^[0-9A-Za-z-]{1,64}$/;
 
 function preflight(request: Request): Response {
   return new Response(null, {

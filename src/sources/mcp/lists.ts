@@ -46,7 +46,14 @@ export type Listed = { listing: UpstreamListing; fetchedAt: number };
 export type WholeListing = { [Part in keyof Listing]-?: Listing[Part] & {} };
 
 /** Offered for a server that the member has to connect to first. */
-export const CONNECT = "connect-account";
+const CONNECT = "connect-account";
+/** A server may have a tool of that name. */
+const connectOffers = new WeakSet<Offer>();
+
+/** True for what is offered in the place of a server's tools. */
+export function isConnectOffer(offer: Offer): boolean {
+  return connectOffers.has(offer);
+}
 
 export function createLists(wiring: {
   store: UpstreamStore;
@@ -211,7 +218,7 @@ function slow({ name }: Upstream): GatewayError {
 }
 
 function connectOffer(app: App): Offer {
-  return {
+  const offer: Offer = {
     app,
     ref: CONNECT,
     key: CONNECT,
@@ -221,4 +228,6 @@ function connectOffer(app: App): Offer {
       inputSchema: { type: "object" },
     },
   };
+  connectOffers.add(offer);
+  return offer;
 }

@@ -23,7 +23,7 @@ import { createConversations } from "./conversation.ts";
 import { createConverse } from "./converse.ts";
 import { appOf } from "./listing.ts";
 import type { WholeListing } from "./lists.ts";
-import { CONNECT, createLists } from "./lists.ts";
+import { createLists, isConnectOffer } from "./lists.ts";
 import type { Member } from "./member.ts";
 import { createMember } from "./member.ts";
 import { createMembers } from "./members.ts";
@@ -220,7 +220,7 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
 
     async call(principal, offer, args, context) {
       const upstream = upstreamOf(principal, offer.app);
-      if (offer.ref === CONNECT) return connected(upstream, principal);
+      if (isConnectOffer(offer)) return connected(upstream, principal);
       lists.requireApproved(upstream, principal, offer.ref);
       await context.onRecord();
       context.signal.throwIfAborted();
