@@ -9,7 +9,10 @@ export type Members = {
   of(upstream: Upstream, principal: Principal): Member;
   /** True when another one can be had without closing any. */
   hasRoom(): boolean;
-  /** Of one member, or of all. */
+  /**
+   * Closes what all members have with a server. Of one member, whose credential is another now: what is under way has a
+   * moment to say how it went, for it may be what has found that out; nothing new goes that way.
+   */
   drop(serverId: number, subject?: string): void;
   /**
    * Closes what nobody needs, and what `now` says is reached in another way, or not at all (null), now.
@@ -20,6 +23,7 @@ export type Members = {
 };
 
 const IDLE_MS = 120_000;
+const LEAVE_MS = 1000;
 
 export function createMembers(
   max: number,
@@ -33,6 +37,15 @@ export function createMembers(
   function close(key: string, member: Member): void {
     members.delete(key);
     member.close();
+  }
+
+  const leaving = new Set<Member>();
+  function closeSoon(key: string, member: Member): void {
+    members.delete(key);
+    leaving.add(member);
+    setTimeout(() => {
+      if (leaving.delete(member)) member.close();
+    }, LEAVE_MS).unref();
   }
 
   function makeRoom(): void {
@@ -67,9 +80,8 @@ export function createMembers(
     drop(serverId, subject) {
       for (const [key, member] of members) {
         if (member.upstream.id !== serverId) continue;
-        if (subject === undefined || subject === member.principal.subject) {
-          close(key, member);
-        }
+        if (subject === undefined) close(key, member);
+        else if (subject === member.principal.subject) closeSoon(key, member);
       }
     },
     tidy(now) {
@@ -82,6 +94,8 @@ export function createMembers(
     },
     closeAll() {
       for (const [key, member] of members) close(key, member);
+      for (const member of leaving) member.close();
+      leaving.clear();
     },
     count: () => members.size,
   };
