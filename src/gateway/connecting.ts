@@ -1,6 +1,10 @@
 import { uniteScopes } from "../core/challenge.ts";
 import { GatewayError } from "../core/errors.ts";
-import type { AuthorizationServer, OAuthClient } from "../core/oauth.ts";
+import type {
+  AuthorizationServer,
+  OAuthClient,
+  Tokens,
+} from "../core/oauth.ts";
 import type { Clock, Ids, Log } from "../core/runtime.ts";
 import { advance } from "../core/upstream-state.ts";
 import type { OAuthFlow, Upstream, UpstreamStore } from "../core/upstream.ts";
@@ -128,11 +132,13 @@ export function createConnecting(options: {
   async function store(
     upstream: Upstream,
     { subject }: OAuthFlow,
-    { name }: SealedFlow,
+    begun: SealedFlow,
     grant: Grant,
     lifetimeMs: number | null,
   ): Promise<Upstream> {
+    const { name } = begun;
     const now = grant.obtainedAt;
+    requireAsBegun(upstreams.find(upstream.workspace, upstream.id), begun);
     const sealed = seals.sealGrant(upstream, grant, subject);
     await upstreams.editCredential(upstream.id, subject, (current) => ({
       name,
@@ -144,13 +150,33 @@ export function createConnecting(options: {
       expiresAt: lifetimeMs === null ? null : now + lifetimeMs,
       lastUsedAt: current?.lastUsedAt ?? null,
     }));
-    const ready = await upstreams.edit(
-      upstream.id,
-      (current) => advance(current, { type: "authorized", at: now }),
-      now,
-    );
-    if (ready === null) throw goneError();
-    return ready;
+    try {
+      const ready = await upstreams.edit(
+        upstream.id,
+        (current) => {
+          requireAsBegun(current, begun);
+          return advance(current, { type: "authorized", at: now });
+        },
+        now,
+      );
+      if (ready === null) throw goneError();
+      return ready;
+    } catch (error) {
+      await upstreams.removeCredential(upstream.id, subject);
+      throw error;
+    }
+  }
+
+  /** What was granted is for nobody: the server was changed while its authorization server answered. */
+  async function giveBack(
+    { found: { server, resource }, client }: SealedFlow,
+    { accessToken, refreshToken }: Tokens,
+  ): Promise<void> {
+    const token =
+      refreshToken === null
+        ? ({ token: accessToken, hint: "access_token" } as const)
+        : ({ token: refreshToken, hint: "refresh_token" } as const);
+    await oauth.revoke({ server, resource, client }, token).catch(() => {});
   }
 
   return {
@@ -245,13 +271,7 @@ export function createConnecting(options: {
       if (error === "invalid_scope") await forgetScopes(upstream, subject);
       if (error !== null || code === null) throw refused(upstream, error);
       const { clientId } = client;
-      if (
-        upstream.url !== begun.url ||
-        upstream.oauth?.clientId !== clientId ||
-        upstream.oauth.issuer !== server.issuer
-      ) {
-        throw changedError(upstream);
-      }
+      requireAsBegun(upstream, begun);
       const tokens = await oauth
         .exchange({ server, client, resource }, { code, verifier, redirectUrl })
         .catch(async (thrown: unknown) => {
@@ -268,7 +288,10 @@ export function createConnecting(options: {
         begun,
         grant,
         tokens.lifetimeMs,
-      );
+      ).catch(async (thrown: unknown) => {
+        await giveBack(begun, tokens);
+        throw thrown;
+      });
       log.info("authorized", {
         workspace,
         server: upstream.slug,
@@ -280,6 +303,21 @@ export function createConnecting(options: {
       };
     },
   };
+}
+
+/** Throws unless the server is still the one that the member has authorized for. */
+function requireAsBegun(
+  now: Upstream | null,
+  { url, client, found }: SealedFlow,
+): void {
+  if (now === null) throw goneError();
+  if (
+    now.url !== url ||
+    now.oauth?.clientId !== client.clientId ||
+    now.oauth.issuer !== found.server.issuer
+  ) {
+    throw changedError(now);
+  }
 }
 
 /** RFC 9207 §2.4: what an answer says of who it is from, compared as it stands. */

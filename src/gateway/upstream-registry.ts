@@ -89,10 +89,23 @@ export function createUpstreamRegistry(options: {
     );
   }
 
+  function requireNewName({ workspace }: Principal, name: string): void {
+    const known = store
+      .list(workspace)
+      .find((one) => one.slug === name || one.name === name);
+    if (!known) return;
+    throw new GatewayError(
+      "conflict",
+      `There is a server ${known.name} already. Change it with PATCH, or choose another name.`,
+      { data: { code: "name_taken", serverId: known.id } },
+    );
+  }
+
   async function insert(
     principal: Principal,
     registration: Registration,
     authentication: Authentication,
+    unique: boolean,
   ): Promise<Upstream> {
     const { workspace } = principal;
     const uuid = uuidOf(options.ids.session());
@@ -126,6 +139,8 @@ export function createUpstreamRegistry(options: {
             appUuid: registration.appUuid,
           };
     for (let tries = 1; ; tries++) {
+      // Each time: somebody else may have been faster.
+      if (unique) requireNewName(principal, name);
       const taken = store.list(workspace).map(({ slug }) => slug);
       const own = registration.slug;
       const slug = own ?? slugOf(name, new Set(taken));
@@ -148,19 +163,17 @@ export function createUpstreamRegistry(options: {
           "stdio servers are registered on the machine that runs them: membrane-mcp servers add",
         );
       }
-      const known = unique && store.findByName(principal.workspace, name);
-      if (known) {
-        throw new GatewayError(
-          "conflict",
-          `There is a server ${known.name} already. Change it with PATCH, or choose another name.`,
-          { data: { code: "name_taken", serverId: known.id } },
-        );
-      }
+      if (unique) requireNewName(principal, name);
       if (!isStdio) await options.check(registration.url);
       const authentication = isStdio
         ? envOf(registration.env)
         : readAuthentication(registration.authentication);
-      const created = await insert(principal, registration, authentication);
+      const created = await insert(
+        principal,
+        registration,
+        authentication,
+        unique,
+      );
       record(principal, "created", created);
       icons.refresh(created);
       return view(principal, await configure(created, authentication));

@@ -99,3 +99,12 @@ test.each([
   const answer = await fetch(rig.url, { headers: { "mcp-gateway-via": via } });
   expect(answer.status).toBe(status);
 });
+
+test("of several who register the same name at once one does", async () => {
+  const answers = await Promise.all([1, 2, 3, 4].map(() => add("Same Name")));
+  expect(answers.map(({ status }) => status).toSorted()).toEqual([
+    201, 409, 409, 409,
+  ]);
+  const found = await rest("ada", "GET /servers/Same%20Name");
+  expect(found.body.slug).toBe("same-name");
+});

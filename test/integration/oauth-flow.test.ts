@@ -376,6 +376,29 @@ describe("the way back", () => {
     expect(town.gate.current(town.upstream).state).toBe("authorize");
     expect(town.gate.store.upstreams.credentials(town.upstream.id)).toEqual([]);
   });
+
+  test.each([
+    ["moved", { url: "https://elsewhere.example/mcp" }],
+    ["registered anew", { oauth: null }],
+    ["disconnected", { state: "register", setupStep: "connect" }],
+  ] as const)(
+    "brings nothing for a server that is %s while tokens are on their way",
+    async (_how, change) => {
+      await using town = await openTown();
+      const { gate, upstream, as } = town;
+      const browser = openBrowser();
+      const back = await goOut(town, "ann", browser);
+      as.behave.tokens = async (meant) => {
+        await gate.store.upstreams.edit(upstream.id, () => change, 1);
+        return meant;
+      };
+      const page = await browser.open(back);
+      expect(page.status).toBe(409);
+      expect(gate.store.upstreams.credentials(upstream.id)).toEqual([]);
+      expect(gate.current(upstream)).toMatchObject({ enabled: false });
+      expect(as.living()).toEqual({ access: [], refresh: [] });
+    },
+  );
 });
 
 describe("a link", () => {
