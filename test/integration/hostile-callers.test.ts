@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { createRest } from "../support/absent-servers.ts";
 import type { Rig } from "../support/app.ts";
 import { WORKSPACE_KEY, openRig } from "../support/app.ts";
+import { W1, openRestRig } from "../support/rest-rig.ts";
 
 /** What members and servers do that is meant to harm the others. */
 
@@ -136,4 +137,38 @@ test("of a list that is too large as much is kept as anybody can use", async () 
     .filter(({ method }) => method === "tools/list");
   // Two each time that somebody looks, and no more.
   expect(pages.length).toBeWithin(2, 20);
+});
+
+test("who moves a server does not overwrite what somebody says while its members are disconnected", async () => {
+  await using other = await openRestRig();
+  const id = await other.add(
+    "moving",
+    {},
+    { authentication: { type: "oauth" } },
+  );
+  const store = other.store();
+  await store.edit(id, () => ({ state: "ready", setupStep: null }), 1);
+  let meanwhile: Promise<unknown> | null = null;
+  store.onChange(() => {
+    meanwhile ??= store.edit(
+      id,
+      () => ({ authType: "bearer", sealedSecret: "theirs" }),
+      2,
+    );
+  });
+  const answer = await other.rest(
+    "write:ada@w1",
+    `PATCH ${W1}/${id}`,
+    { url: "https://elsewhere.example/mcp" },
+    { "if-match": "*" },
+  );
+  await meanwhile;
+  expect([answer.status, answer.body.detail.code]).toEqual([
+    412,
+    "version_mismatch",
+  ]);
+  expect(other.stored(id)).toMatchObject({
+    authType: "bearer",
+    sealedSecret: "theirs",
+  });
 });
