@@ -10,6 +10,7 @@ import { advance } from "../core/upstream-state.ts";
 import type { OAuthFlow, Upstream, UpstreamStore } from "../core/upstream.ts";
 import type { Grant, Member, SealedFlow, Seals } from "./grant.ts";
 import { newGrant, withoutKey } from "./grant.ts";
+import { createRate } from "./rate.ts";
 import type { Registering } from "./registering.ts";
 import { changedError, goneError, readGrant } from "./registering.ts";
 import { refusalOf } from "./renewals.ts";
@@ -26,7 +27,8 @@ export type Connecting = {
   ): { upstream: Upstream; member: Member };
   /**
    * Begins an authorization. Throws `conflict` unless the server waits for one, or is ready and the member is not
-   * connected. `browser` is for a cookie named after `flow`: who does not bring it back is not let in.
+   * connected, and `rate_limited` for more than 20 a minute. `browser` is for a cookie named after `flow`: who does
+   * not bring it back is not let in.
    */
   begin(
     upstream: Upstream,
@@ -49,6 +51,8 @@ export type Return = {
 
 /** How long a link is good, and the way to the authorization server and back may take. */
 export const CONNECT_MS = 600_000;
+/** Authorizations that one member may begin at one server in a minute. */
+const BEGINS = 20;
 
 const base64url = { alphabet: "base64url", omitPadding: true } as const;
 
@@ -63,6 +67,13 @@ export function createConnecting(options: {
   baseUrl: () => string;
 }): Connecting {
   const { upstreams, oauth, registering, seals, clock, ids, log } = options;
+  // Each asks the server and its authorization server, and a link needs no credential.
+  const begins = createRate(
+    clock,
+    BEGINS,
+    60_000,
+    `An authorization can be begun ${BEGINS} times a minute. Wait a moment.`,
+  );
 
   function grantOf(upstream: Upstream, subject: string): Grant | null {
     const credential = upstreams.credential(upstream.id, subject);
@@ -209,6 +220,7 @@ export function createConnecting(options: {
 
     async begin(upstream, { subject, name }) {
       mayBegin(upstream, subject);
+      begins.take(JSON.stringify([upstream.id, subject]));
       const prepared = await registering.prepare(upstream);
       const { server, client, scopes: usual } = prepared;
       const before = grantOf(upstream, subject);

@@ -220,7 +220,10 @@ export function createUpstreamRegistry(options: {
           });
         });
         await oauth.disconnect(base);
+        const off = base;
         base = find(principal, before.id);
+        // It may take seconds, in which somebody else has said something, too.
+        if (!Bun.deepEquals(said(base), said(off))) requireSame(base, before);
       }
       const changed = await edit(base, (current) => {
         requireSame(current, base);
@@ -253,6 +256,14 @@ export function createUpstreamRegistry(options: {
     const hashes = shown.flatMap(({ tools }) => tools.map(definitionHash));
     await store.approveOnly(id, new Set(hashes));
   }
+}
+
+/** What people say of a server, and not what becomes of it. */
+function said(upstream: Upstream) {
+  const { name, description, appUuid, pinned, ...rest } = upstream;
+  const { url, transport, authType, sealedSecret } = rest;
+  const where = { url, transport, authType, sealedSecret };
+  return { name, description, appUuid, pinned, ...where };
 }
 
 /** A secret that is stored stays only for the origin and the way to be let in that it was given for. */

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { createRest } from "../support/absent-servers.ts";
 import type { Rig } from "../support/app.ts";
 import { WORKSPACE_KEY, openRig } from "../support/app.ts";
+import { W1, openRestRig } from "../support/rest-rig.ts";
 
 /** What members and servers do that is meant to harm the others. */
 
@@ -11,6 +12,15 @@ const tools = ["echo", "connect-account"].map((name) => ({
   name,
   inputSchema: { type: "object" },
 }));
+/** A page of a list that has no end; each tool is small enough by itself. */
+const largePage = () => ({
+  tools: Array.from({ length: 20 }, (_, i) => ({
+    ...tools[0],
+    name: `large-${asked.length}-${i}`,
+    description: "x".repeat(200_000),
+  })),
+  nextCursor: `${asked.length}`,
+});
 const server = Bun.serve({
   hostname: "127.0.0.1",
   port: 0,
@@ -26,7 +36,7 @@ const server = Bun.serve({
         capabilities: { tools: {} },
         serverInfo: { name: "small", version: "1" },
       },
-      "tools/list": { tools },
+      "tools/list": request.url.endsWith("/large") ? largePage() : { tools },
       "tools/call": { content: [{ type: "text", text: params?.name }] },
     }[method];
     return Response.json(
@@ -107,4 +117,58 @@ test("of several who register the same name at once one does", async () => {
   ]);
   const found = await rest("ada", "GET /servers/Same%20Name");
   expect(found.body.slug).toBe("same-name");
+});
+
+test("of a list that is too large as much is kept as anybody can use", async () => {
+  const before = asked.length;
+  await rest("ada", "POST /servers", { name: "large", url: `${at}/large` });
+  const listed = await rest(
+    "ada",
+    `GET /api/v2/w/${WORKSPACE_KEY}/mcp-servers`,
+  );
+  const { id } = listed.body.find((one: any) => one.slug === "large");
+  const { text } = await rest(
+    "ada",
+    `GET /api/v2/w/${WORKSPACE_KEY}/mcp-servers/${id}/tools`,
+  );
+  expect(text.length).toBeWithin(3_000_000, 5_000_000);
+  const pages = asked
+    .slice(before)
+    .filter(({ method }) => method === "tools/list");
+  // Two each time that somebody looks, and no more.
+  expect(pages.length).toBeWithin(2, 20);
+});
+
+test("who moves a server does not overwrite what somebody says while its members are disconnected", async () => {
+  await using other = await openRestRig();
+  const id = await other.add(
+    "moving",
+    {},
+    { authentication: { type: "oauth" } },
+  );
+  const store = other.store();
+  await store.edit(id, () => ({ state: "ready", setupStep: null }), 1);
+  let meanwhile: Promise<unknown> | null = null;
+  store.onChange(() => {
+    meanwhile ??= store.edit(
+      id,
+      () => ({ authType: "bearer", sealedSecret: "theirs" }),
+      2,
+    );
+  });
+  const answer = await other.rest(
+    "write:ada@w1",
+    `PATCH ${W1}/${id}`,
+    { url: "https://elsewhere.example/mcp" },
+    { "if-match": "*" },
+  );
+  await meanwhile;
+  expect([answer.status, answer.body.detail.code]).toEqual([
+    412,
+    "version_mismatch",
+  ]);
+  expect(other.stored(id)).toMatchObject({
+    authType: "bearer",
+    sealedSecret: "theirs",
+  });
 });

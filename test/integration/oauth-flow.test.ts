@@ -430,6 +430,29 @@ describe("a link", () => {
     expect(headers.get("cache-control")).toBe("no-store");
   });
 
+  test("begins no more than 20 authorizations a minute", async () => {
+    await using town = await openTown();
+    const { link, page } = await openLink(town, "ann");
+    const cookie = page.headers.get("set-cookie")!.split(";")[0]!;
+    const proof = /name="proof" value="([^"]+)"/.exec(page.text)![1]!;
+    const ticket = new URL(link).searchParams.get("ticket")!;
+    const begin = async () => {
+      const response = await fetch(link.split("?")[0]!, {
+        method: "POST",
+        headers: { cookie },
+        body: new URLSearchParams({ ticket, proof }),
+        redirect: "manual",
+      });
+      return response.status;
+    };
+    for (let n = 0; n < 20; n++) expect(await begin()).toBe(302);
+    const asked = town.server.requests.length;
+    expect(await begin()).toBe(429);
+    expect(town.server.requests).toHaveLength(asked);
+    town.clock.advance(60_000);
+    expect(await begin()).toBe(302);
+  });
+
   test("shows the hash of the style that it has", async () => {
     await using town = await openTown();
     const { page } = await openLink(town, "ann");

@@ -2,6 +2,7 @@ import { asGatewayError } from "../../core/errors.ts";
 import type { Principal } from "../../core/principal.ts";
 import type { Clock } from "../../core/runtime.ts";
 import type { Upstream, UpstreamConnector } from "../../core/upstream.ts";
+import { bounded } from "./about.ts";
 import type { Breakers } from "./breaker.ts";
 import { openConnection } from "./connection.ts";
 import { fetchListing } from "./listing.ts";
@@ -45,7 +46,7 @@ export function createConnector(wiring: {
         return {
           latencyMs,
           negotiationPath: connection.path,
-          about: connection.about,
+          about: bounded(connection.about),
           componentCounts: {
             tools: listing.tools.length,
             prompts: listing.prompts.length,

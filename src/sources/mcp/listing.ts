@@ -18,6 +18,8 @@ const MAX_PAGES = 50;
 const MAX_ITEMS = 1000;
 /** One item, in characters of JSON. */
 const MAX_ITEM = 262_144;
+/** All items of one list together: each member has a list of their own, in memory and on disk. */
+const MAX_LIST = 4_194_304;
 const MAX_NAME = 128;
 const MAX_URI = 4096;
 
@@ -74,6 +76,7 @@ async function fetchPages(
   const found = new Map<string, Params>();
   const seen = new Set<string>();
   let cursor: string | undefined;
+  let size = 0;
   for (let page = 0; ; page++) {
     const result = await connection.request(
       method,
@@ -90,6 +93,12 @@ async function fetchPages(
     }
     for (const item of items) {
       const [key, fault] = examine[name](item);
+      // Those that are no good, too: reading them takes as long.
+      size += JSON.stringify(item).length;
+      if (size > MAX_LIST) {
+        dropped(`${name}: more than ${MAX_LIST} characters`);
+        return [...found.values()];
+      }
       if (fault !== null) dropped(`${name}: ${fault}`);
       else if (found.size >= MAX_ITEMS) {
         dropped(`${name}: more than ${MAX_ITEMS}`);
