@@ -32,7 +32,11 @@ export type Lane = {
   /** Aborted when all that is under way is to end. */
   over: AbortSignal;
 };
-export type Entered = { lane: Lane; leave(): void };
+export type Entered = {
+  lane: Lane;
+  /** `cancelled`: the server may go on with it for a moment, and ask. */
+  leave(cancelled: boolean): void;
+};
 type Call = { on: Incoming; ended: Promise<void> };
 
 /** Sessions of one member with a server that does not say which call a question of its belongs to. */
@@ -162,10 +166,14 @@ export function createLanes(wiring: {
           const { promise: ended, resolve } = Promise.withResolvers<void>();
           const call = { on, ended };
           lane.calls.add(call);
-          const leave = () => {
+          const left = () => {
             lane.calls.delete(call);
             lane.usedAt = clock.monotonic();
             resolve();
+          };
+          const leave = (cancelled: boolean) => {
+            if (cancelled) setTimeout(left, wiring.unclearMs).unref();
+            else left();
           };
           return { lane, leave };
         }

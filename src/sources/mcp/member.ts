@@ -131,7 +131,7 @@ export function createMember(wiring: {
       if (isSessionLost(error)) lanes.drop(lane);
       throw error;
     } finally {
-      leave();
+      leave(options.signal.aborted);
     }
   }
 
