@@ -9,7 +9,7 @@ export type Members = {
   of(upstream: Upstream, principal: Principal): Member;
   /** True when another one can be had without closing any. */
   hasRoom(): boolean;
-  /** Of one member, or of all. */
+  /** Of all members; or of one, who may be somebody else there now, and whose calls under way go on. */
   drop(serverId: number, subject?: string): void;
   /**
    * Closes what nobody needs, and what `now` says is reached in another way, or not at all (null), now.
@@ -30,9 +30,9 @@ export function createMembers(
   const keyOf = (serverId: number, { subject, via = [] }: Principal) =>
     JSON.stringify([serverId, subject, ...via]);
 
-  function close(key: string, member: Member): void {
+  function close(key: string, member: Member, gently = false): void {
     members.delete(key);
-    member.close();
+    member.close(gently);
   }
 
   function makeRoom(): void {
@@ -67,9 +67,8 @@ export function createMembers(
     drop(serverId, subject) {
       for (const [key, member] of members) {
         if (member.upstream.id !== serverId) continue;
-        if (subject === undefined || subject === member.principal.subject) {
-          close(key, member);
-        }
+        if (subject === undefined) close(key, member);
+        else if (subject === member.principal.subject) close(key, member, true);
       }
     },
     tidy(now) {
