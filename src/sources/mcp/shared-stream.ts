@@ -5,7 +5,7 @@ import type {
 } from "@modelcontextprotocol/client";
 import type { GatewayError } from "../../core/errors.ts";
 import type { Incoming, RequestOptions } from "./connection.ts";
-import { failure } from "./failure.ts";
+import { brokeOff, failure, wasReset } from "./failure.ts";
 import type { Params, Waiting } from "./rpc.ts";
 import { cancelled, settle } from "./rpc.ts";
 
@@ -39,7 +39,11 @@ export function createSharedStream(
       pending.set(id, { resolve, reject, on });
       transport
         .send(message)
-        .catch((error: unknown) => reject(failure(name, error)));
+        .catch((error: unknown) =>
+          reject(
+            wasReset(error) ? brokeOff(name, error) : failure(name, error),
+          ),
+        );
       try {
         return await promise;
       } finally {
