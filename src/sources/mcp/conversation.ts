@@ -34,7 +34,7 @@ export type Conversations = {
 
 const PREFIX = "waiting-call:";
 /** Calls that wait for somebody to come back: of one member, and of all. The one that waits longest is given up. */
-const MAX_OF_MEMBER = 50;
+const MAX_OF_MEMBER = 500;
 const MAX_WAITING = 5000;
 
 /** `patienceMs`: how long a call waits for somebody to come back. */

@@ -51,6 +51,12 @@ export function brokeOff(name: string, cause?: unknown): GatewayError {
   );
 }
 
+/** True when the connection was there: what was sent over it may have arrived. */
+export function wasReset(error: unknown): boolean {
+  const { code } = ((error as Error | null)?.cause ?? {}) as { code?: unknown };
+  return code === "ECONNRESET";
+}
+
 /** For what is under way when we close a connection ourselves. */
 export function closed(name: string): GatewayError {
   return new GatewayError(

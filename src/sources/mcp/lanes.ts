@@ -10,8 +10,10 @@ import { NOBODY } from "./rpc.ts";
  * belongs to no request: from then on each call has a session to itself, or nobody could tell whom it asks.
  */
 export type Lanes = {
-  /** For a request that cannot be asked anything. */
-  any(): Lane;
+  /** For a request that cannot be asked anything, until `leave`. */
+  any(): Entered;
+  /** A session, opened when there is none. */
+  connection(): Promise<Connection>;
   /** For a call, which has it until `leave`; waits for one when all are taken. */
   enter(on: Incoming, signal: AbortSignal): Promise<Entered>;
   /** Is of no use any more; what is under way on streams of its own goes on. */
@@ -19,20 +21,26 @@ export type Lanes = {
   isBusy(): boolean;
   /** Closes those that were made for calls of their own and have not been used for `ms`. */
   trim(ms: number): void;
-  /** Ends all that is under way. */
-  close(): void;
+  /** Ends all that is under way; `gently`: each session ends when nothing is under way on it. */
+  close(gently: boolean): void;
 };
 
 /** A session, and the calls on it. */
 export type Lane = {
   connection: Promise<Connection>;
   calls: Set<Call>;
+  /** Requests that are no calls. */
+  others: number;
   /** What the server was told to log. */
   level: LogLevel | null;
   /** Aborted when all that is under way is to end. */
   over: AbortSignal;
 };
-export type Entered = { lane: Lane; leave(): void };
+export type Entered = {
+  lane: Lane;
+  /** `cancelled`: the server may go on with it for a moment, and ask. */
+  leave(cancelled: boolean): void;
+};
 type Call = { on: Incoming; ended: Promise<void> };
 
 /** Sessions of one member with a server that does not say which call a question of its belongs to. */
@@ -79,6 +87,7 @@ export function createLanes(wiring: {
     const lane: Own = {
       connection,
       calls,
+      others: 0,
       level: null,
       over: stop.signal,
       usedAt: clock.monotonic(),
@@ -150,9 +159,29 @@ export function createLanes(wiring: {
     };
   }
 
+  const isFree = ({ calls, others }: Lane) => calls.size === 0 && others === 0;
+
+  function left(lane: Own): void {
+    lane.usedAt = clock.monotonic();
+    if (isClosed && isFree(lane)) drop(lane);
+  }
+
+  const first = () => lanes[0] ?? openLane();
+
   return {
     drop,
-    any: () => lanes[0] ?? openLane(),
+    connection: () => first().connection,
+    any() {
+      const lane = first();
+      lane.others++;
+      return {
+        lane,
+        leave() {
+          lane.others--;
+          left(lane);
+        },
+      };
+    },
 
     async enter(on, signal) {
       for (;;) {
@@ -162,10 +191,14 @@ export function createLanes(wiring: {
           const { promise: ended, resolve } = Promise.withResolvers<void>();
           const call = { on, ended };
           lane.calls.add(call);
-          const leave = () => {
+          const end = () => {
             lane.calls.delete(call);
-            lane.usedAt = clock.monotonic();
             resolve();
+            left(lane);
+          };
+          const leave = (cancelled: boolean) => {
+            if (cancelled) setTimeout(end, wiring.unclearMs).unref();
+            else end();
           };
           return { lane, leave };
         }
@@ -176,18 +209,19 @@ export function createLanes(wiring: {
       }
     },
 
-    isBusy: () => lanes.some(({ calls }) => calls.size > 0),
+    isBusy: () => !lanes.every(isFree),
 
     trim(ms) {
       for (const lane of lanes.slice(1)) {
         const idle = clock.monotonic() - lane.usedAt > ms;
-        if (lane.calls.size === 0 && idle) drop(lane);
+        if (isFree(lane) && idle) drop(lane);
       }
     },
 
-    close() {
+    close(gently) {
       isClosed = true;
       for (const lane of lanes.slice()) {
+        if (gently && !isFree(lane)) continue;
         lane.stop.abort(closed(name));
         drop(lane);
       }

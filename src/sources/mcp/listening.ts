@@ -57,7 +57,7 @@ export function createListening(wiring: {
   }
 
   async function listen(): Promise<void> {
-    const connection = await lanes.any().connection;
+    const connection = await lanes.connection();
     if (connection.about.era === "stateless") {
       return listenStateless(connection);
     }

@@ -42,8 +42,8 @@ export type Member = {
   usedAt(): number;
   /** Closes what was opened for many calls at once and is not needed any more. */
   trim(): void;
-  /** Ends all that is under way. */
-  close(): void;
+  /** Ends all that is under way; `gently`: ends when nothing is under way any more. */
+  close(gently: boolean): void;
 };
 
 const TRIM_MS = 60_000;
@@ -115,7 +115,7 @@ export function createMember(wiring: {
     const { on, logLevel = null } = options;
     const { lane, leave } = on
       ? await lanes.enter(on, options.signal)
-      : { lane: lanes.any(), leave() {} };
+      : lanes.any();
     const signal = AbortSignal.any([options.signal, lane.over]);
     try {
       const connection = await abortable(lane.connection, signal);
@@ -131,7 +131,7 @@ export function createMember(wiring: {
       if (isSessionLost(error)) lanes.drop(lane);
       throw error;
     } finally {
-      leave();
+      leave(options.signal.aborted);
     }
   }
 
@@ -158,17 +158,19 @@ export function createMember(wiring: {
       healing(() => attempt(method, params, options)),
     list: (signal) =>
       healing(async () => {
-        const lane = lanes.any();
+        const { lane, leave } = lanes.any();
         const either = AbortSignal.any([signal, lane.over]);
-        const connection = await abortable(lane.connection, either);
-        return fetchListing(connection, either, wiring.dropped).catch(
-          (error: unknown) => {
-            if (isSessionLost(error)) lanes.drop(lane);
-            throw error;
-          },
-        );
+        try {
+          const connection = await abortable(lane.connection, either);
+          return await fetchListing(connection, either, wiring.dropped);
+        } catch (error) {
+          if (isSessionLost(error)) lanes.drop(lane);
+          throw error;
+        } finally {
+          leave(false);
+        }
       }),
-    connection: async (signal) => abortable(lanes.any().connection, signal),
+    connection: async (signal) => abortable(lanes.connection(), signal),
     watch: listening.watch,
     idleFor: (ms) =>
       !lanes.isBusy() &&
@@ -176,9 +178,9 @@ export function createMember(wiring: {
       !listening.isWatched(),
     usedAt: () => Math.max(usedAt, listening.watchedAt()),
     trim: () => lanes.trim(TRIM_MS),
-    close() {
+    close(gently) {
       listening.close();
-      lanes.close();
+      lanes.close(gently);
     },
   };
 }

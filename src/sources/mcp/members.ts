@@ -9,10 +9,7 @@ export type Members = {
   of(upstream: Upstream, principal: Principal): Member;
   /** True when another one can be had without closing any. */
   hasRoom(): boolean;
-  /**
-   * Closes what all members have with a server. Of one member, whose credential is another now: what is under way has a
-   * moment to say how it went, for it may be what has found that out; nothing new goes that way.
-   */
+  /** Of all members; or of one, who may be somebody else there now, and whose calls under way go on. */
   drop(serverId: number, subject?: string): void;
   /**
    * Closes what nobody needs, and what `now` says is reached in another way, or not at all (null), now.
@@ -23,7 +20,6 @@ export type Members = {
 };
 
 const IDLE_MS = 120_000;
-const LEAVE_MS = 1000;
 
 export function createMembers(
   max: number,
@@ -34,18 +30,9 @@ export function createMembers(
   const keyOf = (serverId: number, { subject, via = [] }: Principal) =>
     JSON.stringify([serverId, subject, ...via]);
 
-  function close(key: string, member: Member): void {
+  function close(key: string, member: Member, gently = false): void {
     members.delete(key);
-    member.close();
-  }
-
-  const leaving = new Set<Member>();
-  function closeSoon(key: string, member: Member): void {
-    members.delete(key);
-    leaving.add(member);
-    setTimeout(() => {
-      if (leaving.delete(member)) member.close();
-    }, LEAVE_MS).unref();
+    member.close(gently);
   }
 
   function makeRoom(): void {
@@ -81,7 +68,7 @@ export function createMembers(
       for (const [key, member] of members) {
         if (member.upstream.id !== serverId) continue;
         if (subject === undefined) close(key, member);
-        else if (subject === member.principal.subject) closeSoon(key, member);
+        else if (subject === member.principal.subject) close(key, member, true);
       }
     },
     tidy(now) {
@@ -94,8 +81,6 @@ export function createMembers(
     },
     closeAll() {
       for (const [key, member] of members) close(key, member);
-      for (const member of leaving) member.close();
-      leaving.clear();
     },
     count: () => members.size,
   };

@@ -1,6 +1,12 @@
 import type { JSONRPCRequest, Transport } from "@modelcontextprotocol/client";
 import { GatewayError } from "../../core/errors.ts";
-import { brokeOff, failure, rpcFailure, sessionLost } from "./failure.ts";
+import {
+  brokeOff,
+  failure,
+  rpcFailure,
+  sessionLost,
+  wasReset,
+} from "./failure.ts";
 import type { Incoming, Params, RequestOptions } from "./rpc.ts";
 import { NOBODY, cancelled, replyOn, settle } from "./rpc.ts";
 import type { Wire } from "./wire.ts";
@@ -62,7 +68,8 @@ export function createOwnStreams(wiring: {
     const aborted = () => reject(signal.reason);
     signal.addEventListener("abort", aborted);
     // What went wrong later was the way to the rest of the answer: nobody knows what was done.
-    const lost = () => (taken ? brokeOff(name, fault) : fault);
+    const lost = () =>
+      taken || wasReset(fault) ? brokeOff(name, fault) : fault;
     let telling = false;
     try {
       await transport.start();
@@ -85,7 +92,7 @@ export function createOwnStreams(wiring: {
         if (telling) cancel(transport, id);
         throw signal.reason;
       }
-      if (error instanceof GatewayError) throw error;
+      if (error instanceof GatewayError && !wasReset(error)) throw error;
       throw lost() ?? postFailure(name, error, session !== undefined);
     } finally {
       signal.removeEventListener("abort", aborted);

@@ -4,7 +4,7 @@ import type {
   Transport,
 } from "@modelcontextprotocol/client";
 import type { GatewayError } from "../../core/errors.ts";
-import { failure } from "./failure.ts";
+import { brokeOff, failure, wasReset } from "./failure.ts";
 import type { Incoming, Params, RequestOptions, Waiting } from "./rpc.ts";
 import { cancelled, settle } from "./rpc.ts";
 
@@ -38,7 +38,11 @@ export function createSharedStream(
       pending.set(id, { resolve, reject, on });
       transport
         .send(message)
-        .catch((error: unknown) => reject(failure(name, error)));
+        .catch((error: unknown) =>
+          reject(
+            wasReset(error) ? brokeOff(name, error) : failure(name, error),
+          ),
+        );
       try {
         return await promise;
       } finally {

@@ -195,6 +195,20 @@ export function createExtras(): { tools: ToolDefinition[]; memory: Memory } {
       },
     },
     {
+      name: "ask_late",
+      description: "Asks when its gate is opened, cancelled or not",
+      inputSchema: object({ gate: string, message: string }),
+      async run(turn, { gate: name, message }) {
+        const answer = elicited(turn, "form");
+        if (answer) return say(JSON.stringify(answer.content ?? null));
+        const { enter, opened } = gate(String(name));
+        enter();
+        await opened;
+        const form = object({ answer: string });
+        return ask({ form: elicit(String(message), form) });
+      },
+    },
+    {
       name: "two_questions",
       description: "Puts two forms before the user, one after the other",
       inputSchema: optional({ nonce: string }),

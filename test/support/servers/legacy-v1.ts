@@ -33,6 +33,8 @@ export type LegacyServer = AsyncDisposable &
   };
 
 export type LegacyOptions = Manner & {
+  /** What a session that is not known is answered: 404 unless said. */
+  unknown?: number;
   /** "legacy" */
   name?: string;
   instructions?: string;
@@ -53,7 +55,7 @@ export async function openLegacyServer(
     const transport = new WebStandardStreamableHTTPServerTransport(settings);
     await buildV1(kit, aboutOf(options), options).connect(transport as never);
     return transport;
-  });
+  }, options.unknown);
   const listener = openListener(async (request, recorded) => {
     const refused = options.guard?.(recorded.headers) ?? null;
     if (refused) return new Response(null, refused);
@@ -122,7 +124,7 @@ export async function openLegacySseServer(
     } else if (req.method === "POST" && pathname === "/messages") {
       const transport = sessions.get(searchParams.get("sessionId") ?? "");
       if (transport) await transport.handlePostMessage(req, res, body);
-      else res.writeHead(404).end("Session not found");
+      else res.writeHead(options.unknown ?? 404).end("Session not found");
     } else {
       res.writeHead(404).end();
     }

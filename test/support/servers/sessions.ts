@@ -22,9 +22,10 @@ export type TransportOptions = {
   retryInterval: number;
 };
 
-/** `open` makes a transport with a server of its own connected to it. */
+/** `open` makes a transport with a server of its own connected to it. `unknown`: what a session that is not known is answered. */
 export function createSessions(
   open: (options: TransportOptions) => Promise<Transport>,
+  unknown = 404,
 ): Sessions {
   const sessions = new Map<string, Transport>();
 
@@ -45,7 +46,7 @@ export function createSessions(
       const id = request.headers.get("mcp-session-id");
       const session = id === null ? undefined : sessions.get(id);
       if (session) return session.handleRequest(request);
-      if (id !== null) return refuse(404, -32001, "Session not found");
+      if (id !== null) return refuse(unknown, -32001, "Session not found");
       if ([body].flat().every((message) => message?.method !== "initialize")) {
         return refuse(400, -32000, "Bad Request: No valid session ID provided");
       }
