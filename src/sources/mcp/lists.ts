@@ -1,3 +1,4 @@
+import { LRUCache } from "lru-cache";
 import {
   GatewayError,
   asGatewayError,
@@ -55,6 +56,9 @@ export function isConnectOffer(offer: Offer): boolean {
   return connectOffers.has(offer);
 }
 
+/** Lists in memory, in characters; the others are in the database. */
+const MAX_KEPT = 67_108_864;
+
 export function createLists(wiring: {
   store: UpstreamStore;
   members: Members;
@@ -68,7 +72,10 @@ export function createLists(wiring: {
 }): Lists {
   const { store, members, breakers, clock, log, times } = wiring;
   /** `at`: in monotonic ms; -Infinity when it is known to be out of date. */
-  const kept = new Map<string, Listed & { at: number }>();
+  const kept = new LRUCache<string, Listed & { at: number }>({
+    maxSize: MAX_KEPT,
+    sizeCalculation: ({ listing }) => JSON.stringify(listing).length,
+  });
   const flights = new Map<string, Promise<Listed>>();
   const keyOf = (upstream: Upstream, who: Identity) =>
     `${upstream.id} ${identityKey(who)}`;
@@ -198,7 +205,8 @@ export function createLists(wiring: {
       const listing = (kept.get(keyOf(upstream, who)) ?? last(upstream, who))
         ?.listing;
       const now = clock.now();
-      if (!listing || !judged(upstream, listing, now).blocked.has(tool)) return;
+      // Without a list nobody knows what the tool is now.
+      if (listing && !judged(upstream, listing, now).blocked.has(tool)) return;
       throw new GatewayError("conflict", CHANGED, {
         data: { code: "tool_changed", serverId: upstream.id, tool },
       });

@@ -9,20 +9,25 @@ export type Members = {
   of(upstream: Upstream, principal: Principal): Member;
   /** True when another one can be had without closing any. */
   hasRoom(): boolean;
-  /** Of all members; or of one, who may be somebody else there now, and whose calls under way go on. */
-  drop(serverId: number, subject?: string): void;
   /**
-   * Closes what nobody needs, and what `now` says is reached in another way, or not at all (null), now.
+   * Of all members, or of one. Nothing new goes that way; calls under way go on, unless the server is reached in another
+   * way now, or not at all.
    */
-  tidy(now: (upstream: Upstream) => Upstream | null): void;
+  drop(serverId: number, subject?: string): void;
+  /** Closes what nobody needs, and what is reached in another way, or not at all, now. */
+  tidy(): void;
   closeAll(): void;
   count(): number;
 };
 
 const IDLE_MS = 120_000;
+/** Ways through other gateways by which one member uses one server. */
+const MAX_WAYS = 4;
 
 export function createMembers(
   max: number,
+  /** A server as it is now; null when it cannot be used. */
+  now: (upstream: Upstream) => Upstream | null,
   create: (upstream: Upstream, principal: Principal) => Member,
 ): Members {
   const members = new Map<string, Member>();
@@ -35,15 +40,20 @@ export function createMembers(
     member.close(gently);
   }
 
-  function makeRoom(): void {
-    if (members.size < max) return;
-    const [longest] = [...members]
+  const isUsable = ({ upstream }: Member) => {
+    const current = now(upstream);
+    return current !== null && sameWay(upstream, current);
+  };
+
+  function makeRoom(among: [string, Member][], most: number): void {
+    if (among.length < most) return;
+    const [longest] = among
       .filter(([, member]) => member.idleFor(0))
       .toSorted(([, a], [, b]) => a.usedAt() - b.usedAt());
     if (longest) return close(...longest);
     throw new GatewayError(
       "rate_limited",
-      `This server has ${max} connections to other servers open, all in use. Try again soon.`,
+      `There are ${most} connections open that this would need one of, all in use. Try again soon.`,
       { retryAfterMs: 5000 },
     );
   }
@@ -58,7 +68,12 @@ export function createMembers(
         return known;
       }
       if (known) close(key, known);
-      makeRoom();
+      const own = [...members].filter(
+        ([, { upstream: of, principal: by }]) =>
+          of.id === upstream.id && by.subject === principal.subject,
+      );
+      makeRoom(own, MAX_WAYS);
+      makeRoom([...members], max);
       const member = create(upstream, principal);
       members.set(key, member);
       return member;
@@ -67,15 +82,14 @@ export function createMembers(
     drop(serverId, subject) {
       for (const [key, member] of members) {
         if (member.upstream.id !== serverId) continue;
-        if (subject === undefined) close(key, member);
-        else if (subject === member.principal.subject) close(key, member, true);
+        if (subject === undefined || subject === member.principal.subject) {
+          close(key, member, isUsable(member));
+        }
       }
     },
-    tidy(now) {
+    tidy() {
       for (const [key, member] of members) {
-        const upstream = now(member.upstream);
-        const usable = upstream && sameWay(member.upstream, upstream);
-        if (!usable || member.idleFor(IDLE_MS)) close(key, member);
+        if (!isUsable(member) || member.idleFor(IDLE_MS)) close(key, member);
         else member.trim();
       }
     },

@@ -68,8 +68,15 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
     for (const listener of listeners) listener(change);
   };
   const breakers = createBreakers(clock);
-  const members = createMembers(options.maxConnections, (upstream, first) =>
-    open(upstream, first),
+  const usable = ({ enabled, state }: Upstream) => enabled && state === "ready";
+  const now = ({ workspace, id }: Upstream) => {
+    const found = store.find(workspace, id);
+    return found && usable(found) ? found : null;
+  };
+  const members = createMembers(
+    options.maxConnections,
+    now,
+    (upstream, first) => open(upstream, first),
   );
   const lists = createLists({
     store,
@@ -145,12 +152,6 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
     });
     return member;
   }
-
-  const usable = ({ enabled, state }: Upstream) => enabled && state === "ready";
-  const now = ({ workspace, id }: Upstream) => {
-    const found = store.find(workspace, id);
-    return found && usable(found) ? found : null;
-  };
 
   /** The server that an offer came from. Throws `not_found` when it is gone, `conflict` when it is off. */
   function upstreamOf(who: Identity, app: App): Upstream {
@@ -306,7 +307,7 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
     },
 
     onChange: (listener) => void listeners.push(listener),
-    tick: () => members.tidy(now),
+    tick: members.tidy,
     close: members.closeAll,
   };
 }
