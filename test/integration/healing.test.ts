@@ -85,17 +85,28 @@ describe.each(kinds)("$kind", ({ open, sse = false }) => {
     }
   });
 
-  test("may die in the middle of a call, which ends with an error and is not run again", async () => {
-    await using town = await openTown();
-    const { client, server } = town;
-    const nonce = crypto.randomUUID();
-    const call = client.text("s_hold", { gate: "g", nonce });
-    await server.held("g");
-    await server.restart();
-    await expect(call).rejects.toThrow(/took effect is unknown/);
-    await once(town);
-    expect(server.runs(nonce)).toBe(1);
-  });
+  test.each([
+    { when: "before it says anything", progress: false },
+    { when: "after it has said something", progress: true },
+  ])(
+    "may die in the middle of a call, $when: it ends with an error and is not run again",
+    async (one) => {
+      await using town = await openTown();
+      const { client, server } = town;
+      const nonce = crypto.randomUUID();
+      const said = Promise.withResolvers<void>();
+      const call = client.text(
+        "s_hold",
+        { gate: "g", nonce },
+        one.progress ? { progress: () => said.resolve() } : {},
+      );
+      await (one.progress ? said.promise : server.held("g"));
+      await server.restart();
+      await expect(call).rejects.toThrow(/took effect is unknown/);
+      await once(town);
+      expect(server.runs(nonce)).toBe(1);
+    },
+  );
 
   test("may be gone for a while: its list stays, its calls fail with an error, and all is well when it is back", async () => {
     await using town = await openTown();

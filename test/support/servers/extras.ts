@@ -103,10 +103,11 @@ export function createExtras(): { tools: ToolDefinition[]; memory: Memory } {
     },
     {
       name: "hold",
-      description: "Waits until its gate is opened",
+      description: "Says that it waits, and does until its gate is opened",
       inputSchema: optional({ gate: string, nonce: string }),
-      async run({ signal }, { gate: name, nonce }) {
+      async run({ signal, progress }, { gate: name, nonce }) {
         ran(nonce);
+        progress(1, 2, "held");
         const { enter, opened } = gate(String(name));
         enter();
         await unlessCancelled(signal, nonce ?? name, opened);

@@ -1,0 +1,162 @@
+import { describe, expect, test } from "bun:test";
+import { fakeClock } from "../support/clock.ts";
+import { openGateway } from "../support/gateway.ts";
+import type { McpClient } from "../support/mcp-clients.ts";
+import { openEvil } from "../support/servers/evil.ts";
+import { openLegacyServer } from "../support/servers/legacy-v1.ts";
+import { runs, stdioServer } from "../support/servers/stdio.ts";
+
+/** Servers that are down or slow cost nobody who does not call them, and those who do an error at once. */
+
+const listChanges = ({ heard }: McpClient) =>
+  heard.filter(({ method }) => method.endsWith("tools/list_changed")).length;
+
+/** An unruly server, and an orderly one that must not suffer. */
+async function openTown(
+  options: Parameters<typeof openGateway>[0] = {},
+  sse = false,
+) {
+  const clock = fakeClock(Date.now());
+  const evil = await openEvil();
+  const good = await openLegacyServer();
+  const gateway = await openGateway({
+    clock,
+    upstreams: [
+      { slug: "evil", at: sse ? evil.sseUrl : evil.url, sse },
+      { slug: "good", at: good.url },
+    ],
+    ...options,
+  });
+  const client = await gateway.client("ann", { kind: "v1" });
+  return {
+    clock,
+    evil,
+    gateway,
+    client,
+    async [Symbol.asyncDispose]() {
+      await client[Symbol.asyncDispose]();
+      await gateway[Symbol.asyncDispose]();
+      await good[Symbol.asyncDispose]();
+      await evil[Symbol.asyncDispose]();
+    },
+  };
+}
+
+describe.each([{ sse: false }, { sse: true }])(
+  "a server that is down (over SSE: $sse)",
+  ({ sse }) => {
+    test("is not asked any more after five failures, and now and then once whether it is back", async () => {
+      await using town = await openTown({}, sse);
+      const { client, evil, clock } = town;
+      const call = () => client.text("evil_good_one", { words: "w" });
+      await call();
+      await evil.stop();
+      for (let failures = 0; failures < 5; failures++) {
+        await expect(call()).rejects.toThrow(/reach|broke|closed/);
+      }
+      await evil.start();
+      const posts = () =>
+        evil.requests.filter(({ method }) => method === "POST").length;
+      const before = posts();
+      for (let calls = 0; calls < 10; calls++) {
+        await expect(call()).rejects.toThrow(
+          /does not answer at present.*Try again in 15 s/,
+        );
+      }
+      expect(posts()).toBe(before);
+      expect(await client.text("good_echo", { a: 1 })).toBe('{"a":1}');
+      clock.advance(15_000);
+      expect(await call()).toBe('{"words":"w"}');
+      expect(await call()).toBe('{"words":"w"}');
+    });
+
+    test("keeps its list, marked as stale to who manages it, and nobody is told of a change", async () => {
+      await using town = await openTown({}, sse);
+      const { client, evil, gateway, clock } = town;
+      const names = await client.toolNames();
+      expect(names).toContain("evil_good_one");
+      const path = `/${await gateway.id("evil")}/tools`;
+      const listed = () => gateway.manage("GET", path, undefined, {}, "ann");
+      expect(await listed()).toMatchObject({ stale: false });
+      for (let round = 0; round < 3; round++) {
+        await evil.stop();
+        // Longer than a list is good for.
+        clock.advance(120_000);
+        gateway.tick();
+        expect(await listed()).toMatchObject({
+          stale: true,
+          tools: [{ name: "good_one" }, { name: "good_two" }],
+        });
+        expect(await client.toolNames()).toEqual(names);
+        await evil.start();
+        clock.advance(600_000);
+        gateway.tick();
+        expect(await listed()).toMatchObject({ stale: false });
+        expect(await client.toolNames()).toEqual(names);
+      }
+      expect(listChanges(client)).toBe(0);
+      await client.text("good_change_tools");
+      while (listChanges(client) === 0) await Bun.sleep(1);
+      expect(listChanges(client)).toBe(1);
+    });
+  },
+);
+
+test("a server that comes back is noticed for those who only listen", async () => {
+  await using town = await openTown();
+  const { client, evil, gateway, clock } = town;
+  await client.toolNames();
+  await evil.stop();
+  for (let failures = 0; failures < 5; failures++) {
+    await client.call("evil_good_one").catch(() => {});
+  }
+  evil.behave("rug-pull");
+  await evil.start();
+  // The first list after that is as before, the next is not.
+  while (listChanges(client) === 0) {
+    clock.advance(15_000);
+    gateway.tick();
+    await Bun.sleep(5);
+    evil.push({ method: "notifications/tools/list_changed" });
+  }
+  const { tools } = await client.client.listTools();
+  const { description } = tools.find(({ name }) => name === "evil_good_one")!;
+  expect(description).toContain("sends it to us");
+});
+
+test("a slow server does not hold up the list, and its tools come when it has said them", async () => {
+  await using town = await openTown({ upstreams: [], times: { soon: 50 } });
+  const { client, evil, gateway } = town;
+  await using quick = await openLegacyServer();
+  await gateway.register({ slug: "quick", at: quick.url });
+  await gateway.register({ slug: "slow", at: evil.url });
+  // A byte now and then: it takes longer than anybody waits for a list.
+  evil.behave("drip", { on: ["tools/list"], everyMs: 5 });
+  await using late = await gateway.client("bob", { kind: "v1" });
+  const first = await late.toolNames();
+  expect(first).toContain("quick_echo");
+  expect(first).not.toContain("slow_good_one");
+  await late.until(({ method }) => method.endsWith("tools/list_changed"));
+  expect(await late.toolNames()).toContain("slow_good_one");
+  await client.toolNames();
+});
+
+test("a program that crashes ends its call with an error, and is started again for the next", async () => {
+  await using gateway = await openGateway({
+    upstreams: [{ slug: "s", at: stdioServer() }],
+  });
+  await using client = await gateway.client("ann", { kind: "v1" });
+  const pid = Number(await client.text("s_pid"));
+  const held = client.text("s_hold", { gate: "g" });
+  await client.text("s_held", { gate: "g" });
+  const calls = await Promise.allSettled([held, client.text("s_crash")]);
+  for (const call of calls) {
+    expect(call.status).toBe("rejected");
+    const { reason } = call as PromiseRejectedResult;
+    expect(String(reason)).toMatch(/took effect is unknown/);
+  }
+  expect(runs(pid)).toBe(false);
+  const next = Number(await client.text("s_pid"));
+  expect(runs(next)).toBe(true);
+  expect(next).not.toBe(pid);
+});
