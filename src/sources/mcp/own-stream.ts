@@ -69,14 +69,14 @@ export function createOwnStreams(wiring: {
     const aborted = () => reject(signal.reason);
     signal.addEventListener("abort", aborted);
     // What went wrong later was the way to the rest of the answer: nobody knows what was done.
-    const lost = () =>
-      taken || wasReset(fault) ? brokeOff(name, fault) : fault;
+    const lost = (why: unknown) =>
+      taken || wasReset(why) ? brokeOff(name, why) : null;
     let telling = false;
     try {
       await transport.start();
       const sent = transport.send(message, {
         ...(headers && stateless ? { headers } : {}),
-        onRequestStreamEnd: () => reject(lost() ?? brokeOff(name)),
+        onRequestStreamEnd: () => reject(brokeOff(name, fault)),
       });
       sent.then(
         () => {
@@ -93,8 +93,8 @@ export function createOwnStreams(wiring: {
         if (telling) cancel(transport, id);
         throw signal.reason;
       }
-      if (error instanceof GatewayError && !wasReset(error)) throw error;
-      throw lost() ?? postFailure(name, error, session !== undefined);
+      const why = error instanceof GatewayError ? error : fault;
+      throw lost(why) ?? why ?? postFailure(name, error, session !== undefined);
     } finally {
       signal.removeEventListener("abort", aborted);
       if (!telling) await leave(transport);
@@ -144,5 +144,6 @@ function postFailure(
           cause: error,
         },
       )
-    : failure(name, error);
+    : // Not the way, whose faults are ours: the SDK could not read what came.
+      failure(name, error, "invalid_response");
 }
