@@ -10,6 +10,15 @@ export function sessionLost(): GatewayError {
   );
 }
 
+/** For a server that does so again at once. */
+export function sessionsLost(name: string): GatewayError {
+  return new GatewayError(
+    "upstream_failed",
+    `${name} forgets each session as soon as it is opened.`,
+    { data: { failureClass: "protocol" } },
+  );
+}
+
 /** True when the request can be sent again in another session. */
 export function isSessionLost(error: unknown): boolean {
   return (
@@ -53,8 +62,10 @@ export function brokeOff(name: string, cause?: unknown): GatewayError {
 
 /** True when the connection was there: what was sent over it may have arrived. */
 export function wasReset(error: unknown): boolean {
-  const { code } = ((error as Error | null)?.cause ?? {}) as { code?: unknown };
-  return code === "ECONNRESET";
+  if (!(error instanceof GatewayError)) return false;
+  const { code } = (error.cause ?? {}) as { code?: unknown };
+  const cutOff = error.data?.["reason"] === "unreachable" && !error.cause;
+  return cutOff || code === "ECONNRESET";
 }
 
 /** For what is under way when we close a connection ourselves. */

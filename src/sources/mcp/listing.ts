@@ -1,5 +1,4 @@
 import { GatewayError } from "../../core/errors.ts";
-import { paramHeaderFault } from "../../core/param-headers.ts";
 import type {
   PromptOffer,
   ResourceOffer,
@@ -9,19 +8,19 @@ import type { App, Offer } from "../../core/tool.ts";
 import type { Upstream, UpstreamListing } from "../../core/upstream.ts";
 import { cleanInputSchema } from "../membrane/schema.ts";
 import type { Connection } from "./connection.ts";
+import type { Examine, ListName } from "./items.ts";
+import { loadExaminers } from "./items.ts";
 import { isRecord } from "./questions.ts";
 import type { Params } from "./rpc.ts";
 
-/** What a server lists: fetched within limits, and made into offers. An item that is no good costs only itself. */
+/** What a server lists: fetched within limits, and made into offers. */
 
 const MAX_PAGES = 50;
 const MAX_ITEMS = 1000;
-/** One item, in characters of JSON. */
-const MAX_ITEM = 262_144;
-/** All items of one list together: each member has a list of their own, in memory and on disk. */
+/** All items of one list together, in characters: each member has a list of their own, in memory and on disk. */
 const MAX_LIST = 4_194_304;
-const MAX_NAME = 128;
-const MAX_URI = 4096;
+/** What is told of those that are left out of one list; of the rest, how many they are. */
+const MAX_DROPPED = 10;
 
 const lists = {
   tools: { method: "tools/list", capability: "tools" },
@@ -32,7 +31,6 @@ const lists = {
     capability: "resources",
   },
 } as const;
-type ListName = keyof typeof lists;
 
 /** Asks for all that the server says it has. Throws what the first request throws that must not fail. */
 export async function fetchListing(
@@ -42,11 +40,19 @@ export async function fetchListing(
   dropped: (what: string) => void,
 ): Promise<UpstreamListing> {
   const { capabilities } = connection.about;
+  const examine = await loadExaminers();
+  // One list that cannot be had ends the others.
+  const over = new AbortController();
+  const either = AbortSignal.any([signal, over.signal]);
   const fetchList = async (name: ListName): Promise<Params[]> => {
     const { method, capability } = lists[name];
     if (!isRecord(capabilities[capability])) return [];
+    const left = createDropped(name, dropped);
     try {
-      return await fetchPages(connection, name, method, signal, dropped);
+      return await fetchPages(connection, { name, method }, either, {
+        examine: examine[name],
+        dropped: left.one,
+      });
     } catch (error) {
       // Servers with resources need not have templates, and say so in their own ways.
       const unknown =
@@ -54,7 +60,10 @@ export async function fetchListing(
         error instanceof GatewayError &&
         error.rpc !== undefined;
       if (unknown) return [];
+      over.abort(error);
       throw error;
+    } finally {
+      left.rest();
     }
   };
   const [tools, prompts, resources, resourceTemplates] = await Promise.all([
@@ -66,12 +75,24 @@ export async function fetchListing(
   return { tools, prompts, resources, resourceTemplates };
 }
 
+function createDropped(name: ListName, tell: (what: string) => void) {
+  let count = 0;
+  return {
+    one(fault: string) {
+      if (count++ < MAX_DROPPED) tell(`${name}: ${fault}`);
+    },
+    rest() {
+      const more = count - MAX_DROPPED;
+      if (more > 0) tell(`${name}: ${more} more`);
+    },
+  };
+}
+
 async function fetchPages(
   connection: Connection,
-  name: ListName,
-  method: string,
+  { name, method }: { name: ListName; method: string },
   signal: AbortSignal,
-  dropped: (what: string) => void,
+  { examine, dropped }: { examine: Examine; dropped: (fault: string) => void },
 ): Promise<Params[]> {
   const found = new Map<string, Params>();
   const seen = new Set<string>();
@@ -92,68 +113,31 @@ async function fetchPages(
       );
     }
     for (const item of items) {
-      const [key, fault] = examine[name](item);
       // Those that are no good, too: reading them takes as long.
-      size += JSON.stringify(item).length;
+      size += JSON.stringify(item)?.length ?? 0;
       if (size > MAX_LIST) {
-        dropped(`${name}: more than ${MAX_LIST} characters`);
+        dropped(`more than ${MAX_LIST} characters`);
         return [...found.values()];
       }
-      if (fault !== null) dropped(`${name}: ${fault}`);
+      const examined = examine(item);
+      if ("fault" in examined) dropped(examined.fault);
       else if (found.size >= MAX_ITEMS) {
-        dropped(`${name}: more than ${MAX_ITEMS}`);
+        dropped(`more than ${MAX_ITEMS}`);
         return [...found.values()];
-      } else if (!found.has(key)) found.set(key, item as Params);
+      } else if (!found.has(examined.key)) {
+        found.set(examined.key, examined.item);
+      }
     }
     const { nextCursor } = result;
     if (typeof nextCursor !== "string" || nextCursor === "") break;
     if (seen.has(nextCursor) || page + 1 >= MAX_PAGES) {
-      dropped(`${name}: its pages never end`);
+      dropped("its pages never end");
       break;
     }
     seen.add(nextCursor);
     cursor = nextCursor;
   }
   return [...found.values()];
-}
-
-type Examined = [key: string, fault: string | null];
-
-const examine: Record<ListName, (item: unknown) => Examined> = {
-  tools: (item) =>
-    examined(item, "name", MAX_NAME, (tool) => {
-      const { inputSchema } = tool;
-      if (!isRecord(inputSchema) || inputSchema["type"] !== "object") {
-        return "its inputSchema is not that of an object";
-      }
-      return paramHeaderFault(inputSchema);
-    }),
-  prompts: (item) => examined(item, "name", MAX_NAME, () => null),
-  resources: (item) => examined(item, "uri", MAX_URI, () => null),
-  resourceTemplates: (item) =>
-    examined(item, "uriTemplate", MAX_URI, () => null),
-};
-
-function examined(
-  item: unknown,
-  key: string,
-  max: number,
-  more: (item: Params) => string | null,
-): Examined {
-  if (!isRecord(item)) return ["", "one that is no object"];
-  const name = item[key];
-  if (typeof name !== "string" || name === "" || name.length > max) {
-    return ["", `one whose ${key} is not of 1 to ${max} characters`];
-  }
-  // eslint-disable-next-line no-control-regex -- whatever could end a line of a log or a header
-  if (/[\u0000-\u001f\u007f]/.test(name)) {
-    return ["", `one whose ${key} has control characters`];
-  }
-  if (JSON.stringify(item).length > MAX_ITEM) {
-    return [name, `${name}: it is too large`];
-  }
-  const fault = more(item);
-  return [name, fault === null ? null : `${name}: ${fault}`];
 }
 
 /** The app that a server is in its members' catalogues. */

@@ -5,7 +5,7 @@ import { logLevels } from "../../core/source.ts";
 import type { Upstream, UpstreamListing } from "../../core/upstream.ts";
 import type { Connection } from "./connection.ts";
 import { openConnection } from "./connection.ts";
-import { isSessionLost } from "./failure.ts";
+import { isSessionLost, sessionsLost } from "./failure.ts";
 import type { Heard } from "./heard.ts";
 import { hear, hearUnclear, onStream } from "./heard.ts";
 import type { Lane } from "./lanes.ts";
@@ -141,7 +141,9 @@ export function createMember(wiring: {
     try {
       return await work().catch(async (error: unknown) => {
         if (!isSessionLost(error)) throw error;
-        const result = await work();
+        const result = await work().catch((again: unknown) => {
+          throw isSessionLost(again) ? sessionsLost(upstream.name) : again;
+        });
         heard.missed();
         listening.missed();
         return result;

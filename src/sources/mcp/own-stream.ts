@@ -68,14 +68,14 @@ export function createOwnStreams(wiring: {
     const aborted = () => reject(signal.reason);
     signal.addEventListener("abort", aborted);
     // What went wrong later was the way to the rest of the answer: nobody knows what was done.
-    const lost = () =>
-      taken || wasReset(fault) ? brokeOff(name, fault) : fault;
+    const lost = (why: unknown) =>
+      taken || wasReset(why) ? brokeOff(name, why) : null;
     let telling = false;
     try {
       await transport.start();
       const sent = transport.send(message, {
         ...(headers && stateless ? { headers } : {}),
-        onRequestStreamEnd: () => reject(lost() ?? brokeOff(name)),
+        onRequestStreamEnd: () => reject(brokeOff(name, fault)),
       });
       sent.then(
         () => {
@@ -92,8 +92,8 @@ export function createOwnStreams(wiring: {
         if (telling) cancel(transport, id);
         throw signal.reason;
       }
-      if (error instanceof GatewayError && !wasReset(error)) throw error;
-      throw lost() ?? postFailure(name, error, session !== undefined);
+      const why = error instanceof GatewayError ? error : fault;
+      throw lost(why) ?? why ?? postFailure(name, error, session !== undefined);
     } finally {
       signal.removeEventListener("abort", aborted);
       if (!telling) await leave(transport);
@@ -143,5 +143,6 @@ function postFailure(
           cause: error,
         },
       )
-    : failure(name, error);
+    : // Not the way, whose faults are ours: the SDK could not read what came.
+      failure(name, error, "invalid_response");
 }

@@ -113,7 +113,7 @@ export function createWire(options: WireOptions): Wire {
                 : "anew",
           );
         }
-        return guarded(response, fault);
+        return guarded(upstream.name, response, fault);
       } catch (error) {
         if (signal?.aborted !== true) {
           fault(failure(upstream.name, error));
@@ -177,7 +177,7 @@ async function check(
   }
   const ofMessage = upstream.transport === "sse" && method === "POST";
   if (ofMessage && status === 400) {
-    const text = await guarded(response, () => {}).text();
+    const text = await guarded(upstream.name, response, () => {}).text();
     if (/session/i.test(text)) throw sessionLost();
   }
   const refused = ofMessage && !response.ok;

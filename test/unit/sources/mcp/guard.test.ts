@@ -10,6 +10,7 @@ async function through(type: string, body: string, size = 7) {
   const bytes = new TextEncoder().encode(body);
   let refused: GatewayError | null = null;
   const response = guarded(
+    "Evil",
     new Response(
       new ReadableStream({
         start(controller) {
@@ -39,9 +40,13 @@ describe("what a server sends", () => {
     ["escapes before a quote", JSON_TYPE, JSON.stringify('\\"'.repeat(500))],
     ["siblings", JSON_TYPE, `[${"[],".repeat(500)}[]]`],
     ["many events", EVENTS, `data: ${nested(60)}\n\n`.repeat(200)],
+    [
+      "events of other line ends",
+      EVENTS,
+      `data: ${nested(60)}\r\n\r\n`.repeat(9),
+    ],
+    ["what is no data", EVENTS, `: ${nested(65)}\nevent: ${nested(65)}\n\n`],
     ["an odd quote in a comment", EVENTS, `: "\n\ndata: ${nested(64)}\n\n`],
-    ["many events with CRLF", EVENTS, `data: ${nested(60)}\r\n\r\n`.repeat(99)],
-    ["an event of several lines", EVENTS, `data: {"a":\ndata: ["}"]}\n\n`],
   ])("%s comes through as it is", async (_what, type, body) => {
     expect(await through(type, body)).toBe(body);
   });
@@ -49,13 +54,9 @@ describe("what a server sends", () => {
   test.each([
     ["JSON", JSON_TYPE, nested(65)],
     ["an event", EVENTS, `data: {}\n\ndata: ${nested(65)}\n\n`],
-    ["an event of several lines", EVENTS, `data: [[[[\n`.repeat(17)],
-    ["one after a quote", EVENTS, `: "\\\ndata: ${nested(65)}\n\n`],
-    [
-      "one after brackets",
-      EVENTS,
-      `: ${"]".repeat(99)}\ndata: ${nested(65)}\n\n`,
-    ],
+    ["an event of many lines", EVENTS, `${"data: [\n".repeat(65)}\n`],
+    ["one after an odd quote", EVENTS, `: "\ndata: ${nested(65)}\n\n`],
+    ["one of other line ends", EVENTS, `data: {}\r\rdata: ${nested(65)}\r\r`],
   ])("%s that is nested too deeply does not", async (_what, type, body) => {
     expect(await through(type, body)).toBe("upstream_too_deep");
   });
@@ -66,7 +67,7 @@ describe("what a server sends", () => {
     [
       "an event of many lines",
       EVENTS,
-      `data: ${"a".repeat(MAX_MESSAGE / 64)}\n`.repeat(65),
+      `data: ${"a".repeat(1000)}\n`.repeat(MAX_MESSAGE / 1000),
     ],
   ])("%s that is too long does not", async (_what, type, body) => {
     expect(await through(type, body, 100_000)).toBe("upstream_too_large");

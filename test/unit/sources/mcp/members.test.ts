@@ -7,7 +7,11 @@ import { createMembers } from "../../../../src/sources/mcp/members.ts";
 const server = (id: number, more: Partial<Upstream> = {}) =>
   ({ id, url: `https://s${id}`, authType: "none", ...more }) as Upstream;
 const by = (subject: string, ...via: string[]) =>
-  ({ subject, workspace: "w", ...(via.length ? { via } : {}) }) as unknown as Principal;
+  ({
+    subject,
+    workspace: "w",
+    ...(via.length ? { via } : {}),
+  }) as unknown as Principal;
 
 /** Members that are busy until they are said to be idle, and how each was closed. */
 function openMembers(max: number, servers: Upstream[]) {
