@@ -3,6 +3,7 @@ import { GatewayError } from "../../core/errors.ts";
 import {
   brokeOff,
   failure,
+  hasAnswered,
   rpcFailure,
   sessionLost,
   wasReset,
@@ -93,6 +94,8 @@ export function createOwnStreams(wiring: {
         throw signal.reason;
       }
       const why = error instanceof GatewayError ? error : fault;
+      // It has answered, though not as was wished.
+      if (hasAnswered(why)) throw why;
       throw lost(why) ?? why ?? postFailure(name, error, session !== undefined);
     } finally {
       signal.removeEventListener("abort", aborted);
