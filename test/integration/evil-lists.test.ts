@@ -50,7 +50,7 @@ const lists: Row[] = [
     ],
     left: /tools: one that is no object/,
   },
-  { mode: "huge-description", names: ["huge"].slice(1), left: /too large/ },
+  { mode: "huge-description", names: [], left: /too large/ },
   {
     mode: "colliding-names",
     names: [
@@ -200,7 +200,7 @@ describe("what a caller's requests carry reaches no server", () => {
       ],
     });
     const token = await gateway.tokenFor("ann");
-    const key = await mintKey(gateway, token);
+    const key = await gateway.mintKey("ann");
     const call = { name: "evil_good_one", arguments: { words: "w" } };
     const _meta = { secret: "in-the-meta", progressToken: "the-token" };
     const plain = { accept: "application/json", ...secrets };
@@ -233,26 +233,14 @@ describe("what a caller's requests carry reaches no server", () => {
     ]) {
       expect(sent).not.toContain(secret);
     }
-    for (const { headers } of evil.requests) {
+    for (const { headers, path } of evil.requests) {
+      // Whoever looks for its icon has no credential at all.
+      if (!/^\/(mcp|sse|messages)/.test(path)) continue;
       expect(headers["authorization"]).toBe("Bearer its-own-credential");
       expect(Object.keys(headers)).not.toContain("x-api-key");
     }
   });
 });
-
-/** An API key of its own for who has this token. */
-async function mintKey(gateway: Gateway, token: string): Promise<string> {
-  const response = await fetch(`${gateway.url}/api/v2/w/wk-test/api-keys`, {
-    method: "POST",
-    headers: {
-      authorization: `Bearer ${token}`,
-      "content-type": "application/json",
-    },
-    body: JSON.stringify({ name: "k", scopes: ["apps:read"] }),
-  });
-  const { key } = (await response.json()) as { key: string };
-  return key;
-}
 
 test("a server of HTTP+SSE does not get anybody to another origin", async () => {
   await using evil = await openEvil();
