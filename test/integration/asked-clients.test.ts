@@ -78,6 +78,32 @@ describe.each(kinds)("a server that asks over $kind", ({ open, sse }) => {
   });
 });
 
+test.each([
+  ["elicitation/create", { message: "Your PIN?", requestedSchema: {} }],
+  ["sampling/createMessage", { messages: [], maxTokens: 1 }],
+  ["roots/list", {}],
+])("nobody is asked %s that belongs to no call", async (method, params) => {
+  await using evil = await openEvil();
+  await using gateway = await openGateway({
+    upstreams: [{ slug: "s", at: evil.url }],
+  });
+  const asked: unknown[] = [];
+  await using client = await gateway.client("ann", {
+    kind: "v1",
+    elicit: (params) => (asked.push(params), { action: "accept" }),
+    sample: (params) => (asked.push(params), "yes"),
+    roots: [{ uri: "file:///home" }],
+  });
+  await client.text("s_good_one", {});
+  while (!evil.requests.some((one) => one.method === "GET")) await Bun.sleep(1);
+  evil.push({ id: "unasked", method, params });
+  while (evil.answers.length === 0) await Bun.sleep(1);
+  expect(evil.answers).toMatchObject([
+    { id: "unasked", error: { code: -32601 } },
+  ]);
+  expect(asked).toEqual([]);
+});
+
 test("what was done at a URL is told to the clients that can open URLs, of that member", async () => {
   await using evil = await openEvil();
   await using gateway = await openGateway({

@@ -27,6 +27,8 @@ export type Gateway = Rig & {
   id(slug: string): Promise<number>;
   /** Changes what is registered, whoever else has changed it. */
   change(slug: string, change: object): Promise<void>;
+  /** An API key that acts as this member. */
+  mintKey(user: string): Promise<string>;
   /** An official client, connected as this user. `path`: `/mcp` unless said. */
   client(user: string, options?: GatewayClientOptions): Promise<McpClient>;
 };
@@ -113,6 +115,13 @@ export async function openGateway(
     manage,
     id,
     register,
+    async mintKey(user) {
+      const path = `/api/v2/w/${WORKSPACE_KEY}/api-keys`;
+      const body = { name: user, scope: "apps:read", memberId: user };
+      const who = await rig.tokenFor("admin");
+      const minted = await ask(who, `POST ${path}`, body);
+      return minted.body.key as string;
+    },
     async change(slug, change) {
       await manage("PATCH", `/${await id(slug)}`, change, { "if-match": "*" });
     },

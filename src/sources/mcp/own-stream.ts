@@ -3,7 +3,6 @@ import { GatewayError } from "../../core/errors.ts";
 import {
   brokeOff,
   failure,
-  hasAnswered,
   rpcFailure,
   sessionLost,
   wasReset,
@@ -34,8 +33,6 @@ export function createOwnStreams(wiring: {
     signal.throwIfAborted();
     const session = wiring.session();
     let fault: GatewayError | null = null;
-    /** Whether the server has it. */
-    let taken = false;
     const transport = await wire.transport({
       protocolVersion,
       ...(session === undefined ? {} : { sessionId: session }),
@@ -68,35 +65,26 @@ export function createOwnStreams(wiring: {
     signal.throwIfAborted();
     const aborted = () => reject(signal.reason);
     signal.addEventListener("abort", aborted);
-    // What went wrong later was the way to the rest of the answer: nobody knows what was done.
-    const lost = (why: unknown) =>
-      taken || wasReset(why) ? brokeOff(name, why) : null;
+    const unsent = (error: unknown): GatewayError => {
+      const why = error instanceof GatewayError ? error : fault;
+      if (wasReset(why)) return brokeOff(name, why);
+      return why ?? postFailure(name, error, session !== undefined);
+    };
     let telling = false;
     try {
       await transport.start();
-      const sent = transport.send(message, {
-        ...(headers && stateless ? { headers } : {}),
-        onRequestStreamEnd: () => reject(brokeOff(name, fault)),
-      });
-      sent.then(
-        () => {
-          taken = true;
-        },
-        () => {},
-      );
-      // A body that is hung up on ends here too.
-      await Promise.race([promise, sent]);
+      void transport
+        .send(message, {
+          ...(headers && stateless ? { headers } : {}),
+          onRequestStreamEnd: () => reject(brokeOff(name, fault)),
+        })
+        .catch((error: unknown) => reject(unsent(error)));
       return await promise;
     } catch (error) {
-      if (signal.aborted) {
-        telling = !stateless;
-        if (telling) cancel(transport, id);
-        throw signal.reason;
-      }
-      const why = error instanceof GatewayError ? error : fault;
-      // It has answered, though not as was wished.
-      if (hasAnswered(why)) throw why;
-      throw lost(why) ?? why ?? postFailure(name, error, session !== undefined);
+      if (!signal.aborted) throw error;
+      telling = !stateless;
+      if (telling) cancel(transport, id);
+      throw signal.reason;
     } finally {
       signal.removeEventListener("abort", aborted);
       if (!telling) await leave(transport);

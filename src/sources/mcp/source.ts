@@ -100,6 +100,7 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
       access: () => accounts.access(upstream, principal()),
       outbound: options.outbound,
       via: () => [...(principal().via ?? []), options.gatewayId],
+      takenMs: times.connect,
       spawn: (server, env) => createStdioTransport(server, env, log),
     });
   }

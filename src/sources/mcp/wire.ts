@@ -30,12 +30,16 @@ export type WireOptions = {
   outbound: OutboundFetch;
   /** The gateways that a request has come through, we among them. */
   via: () => readonly string[];
+  /** Until a message is taken whose answer comes elsewhere, as over HTTP+SSE. */
+  takenMs: number;
   /** Starts the process of a stdio server. */
   spawn: (upstream: Upstream, env: Record<string, string>) => Transport;
 };
 
 /** Until a server begins to answer. A call has a deadline of its own, which is shorter unless somebody raised it. */
 const FIRST_BYTE_MS = 600_000;
+/** Of what is said beside an answer that comes elsewhere; nobody reads it. */
+const MAX_ASIDE = 65_536;
 /** Between two requests for the same stream, however often the server closes it. */
 const LISTEN_AGAIN_MS = 1000;
 
@@ -58,6 +62,7 @@ export function createWire(options: WireOptions): Wire {
         await lastListen;
         lastListen = Bun.sleep(LISTEN_AGAIN_MS);
       }
+      const elsewhere = method === "POST" && upstream.transport === "sse";
       const signal = init.signal ?? undefined;
       const send = async (credentials: Record<string, string>) =>
         outbound(String(url), {
@@ -65,8 +70,8 @@ export function createWire(options: WireOptions): Wire {
           headers: { ...own, ...credentials, [VIA]: options.via().join(", ") },
           ...(typeof init.body === "string" ? { body: init.body } : {}),
           ...(signal ? { signal } : {}),
-          timeoutMs: FIRST_BYTE_MS,
-          maxBytes: null,
+          timeoutMs: elsewhere ? options.takenMs : FIRST_BYTE_MS,
+          maxBytes: elsewhere ? MAX_ASIDE : null,
         });
       const access = options.access();
       try {
