@@ -93,7 +93,8 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
       access: () => accounts.access(upstream, principal()),
       outbound: options.outbound,
       via: () => [...(principal().via ?? []), options.gatewayId],
-      spawn: (server, env) => createStdioTransport(server, env, log),
+      spawn: (server, env, fault) =>
+        createStdioTransport(server, env, log, fault),
     });
   }
 
