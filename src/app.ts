@@ -164,7 +164,7 @@ export function createApp(options: AppOptions): App {
     pageSize: config.TOOLS_PAGE_SIZE,
     callTimeoutMs: config.CALL_TIMEOUT,
   };
-  const toolbox = createToolbox(shelves);
+  const toolbox = createToolbox({ ...shelves, log });
   const { upstreams } = store;
   upstreams.onChange(({ upstream, subject }) =>
     catalogs.refresh(upstream.workspace, subject),
