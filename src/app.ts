@@ -88,6 +88,9 @@ const STARTED_MS = 1000;
 /** How long, after the last answer is made, its bytes may take. */
 const LAST_BYTES_MS = 1000;
 
+/** How often it is looked whether another process has changed a registered server: it costs microseconds. */
+const BESIDE_MS = 1000;
+
 /** How often expired things are looked for. */
 const RETENTION_MS = 30_000;
 
@@ -161,7 +164,7 @@ export function createApp(options: AppOptions): App {
     pageSize: config.TOOLS_PAGE_SIZE,
     callTimeoutMs: config.CALL_TIMEOUT,
   };
-  const toolbox = createToolbox(shelves);
+  const toolbox = createToolbox({ ...shelves, log });
   const { upstreams } = store;
   upstreams.onChange(({ upstream, subject }) =>
     catalogs.refresh(upstream.workspace, subject),
@@ -263,6 +266,7 @@ export function createApp(options: AppOptions): App {
       // The executable starts reluctant to compile what only the start runs (--compile-jit-policy).
       setTimeout(() => Bun.unsafe.setJITPolicy(1), STARTED_MS),
       setInterval(tick, HEARTBEAT_MS),
+      setInterval(lookBeside, BESIDE_MS),
       setInterval(() => void retainAll(), RETENTION_MS),
     );
   }
@@ -270,6 +274,10 @@ export function createApp(options: AppOptions): App {
   function tick(): void {
     mcp.tick();
     servers.source.tick();
+  }
+
+  /** What a command registers, its user lists next. */
+  function lookBeside(): void {
     for (const workspace of store.upstreams.changedElsewhere()) {
       catalogs.refresh(workspace, null);
     }

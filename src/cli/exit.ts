@@ -24,6 +24,7 @@ const reasons: Record<string, number> = {
   newer: 65,
   not_writable: 73,
   disk: DISK_FAILED,
+  storage_unavailable: DISK_FAILED,
   encryption_key: 78,
 };
 

@@ -184,8 +184,11 @@ function findServer(servers: readonly Server[], name: string): Server {
 
 /** What an answer that is none of success says, as an error of ours. */
 function refusalOf({ status, body }: ApiAnswer): GatewayError {
-  const { code, detail, error } = record(body);
-  const facts = record(detail);
+  const { code, detail, error, reason } = record(body);
+  const facts = {
+    ...(typeof reason === "string" ? { reason } : {}),
+    ...record(detail),
+  } as Record<string, unknown>;
   const words = [detail, facts["message"], error].find(
     (said): said is string => typeof said === "string",
   );

@@ -1,5 +1,6 @@
-import { GatewayError } from "../core/errors.ts";
+import { GatewayError, asGatewayError } from "../core/errors.ts";
 import type { Principal } from "../core/principal.ts";
+import type { Log } from "../core/runtime.ts";
 import { DEFAULT_VIEW } from "../core/session.ts";
 import type { View } from "../core/session.ts";
 import type { CallContext, InputRequired, Source } from "../core/source.ts";
@@ -68,8 +69,9 @@ export function createToolbox(wiring: {
   sources: readonly Source[];
   pageSize: number;
   callTimeoutMs: number;
+  log: Log;
 }): Toolbox {
-  const { catalogs, pageSize, callTimeoutMs } = wiring;
+  const { catalogs, pageSize, callTimeoutMs, log } = wiring;
   const sources = new Map(wiring.sources.map((source) => [source.id, source]));
 
   async function enableTools(
@@ -223,15 +225,42 @@ export function createToolbox(wiring: {
       const { controller, ...rest } = context;
       // It may have been cancelled while the catalogue was loaded.
       controller.signal.throwIfAborted();
-      return withDeadline(controller, callTimeoutMs, name, () =>
-        source.call(customer.principal, tool.offer, args, {
-          ...rest,
-          signal: controller.signal,
-          timeoutMs: callTimeoutMs,
-        }),
-      );
+      const { principal } = customer;
+      try {
+        return await withDeadline(controller, callTimeoutMs, name, () =>
+          source.call(principal, tool.offer, args, {
+            ...rest,
+            signal: controller.signal,
+            timeoutMs: callTimeoutMs,
+          }),
+        );
+      } catch (error) {
+        const reason = failureOf(error);
+        if (reason !== null) {
+          const { workspace, subject } = principal;
+          const app = tool.offer.app.key;
+          log.warn("tool did not answer", {
+            workspace,
+            user: subject,
+            app,
+            tool: name,
+            reason,
+          });
+        }
+        throw error;
+      }
     },
   };
+}
+
+/** Of what kind a failure of the other side is; null for other errors. Its words may repeat what it was sent. */
+function failureOf(thrown: unknown): string | null {
+  const { code, rpc, data, cause } = asGatewayError(thrown);
+  if (rpc || (code !== "upstream_failed" && code !== "timeout")) return null;
+  const inside = cause as { code?: unknown } | undefined;
+  return [code, data?.["failureClass"], data?.["status"], inside?.code]
+    .filter((part) => typeof part === "string" || typeof part === "number")
+    .join(" ");
 }
 
 /** The arguments of `call-tool`. */

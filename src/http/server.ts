@@ -1,4 +1,4 @@
-import { Hono } from "hono";
+import { HonoBase } from "hono/hono-base";
 import { describeError } from "../core/errors.ts";
 import type { Scope } from "../core/principal.ts";
 import type { Store } from "../core/store.ts";
@@ -15,6 +15,7 @@ import { mcpError, mcpRoutes, serverAt } from "./mcp.ts";
 import type { OAuthRouteOptions } from "./oauth.ts";
 import { oauthRoutes } from "./oauth.ts";
 import type { Access, Ctx, Handlers, Route } from "./routes.ts";
+import { createRouter } from "./router.ts";
 import { methodsOf, routes } from "./routes.ts";
 import type { ServerRouteOptions } from "./servers.ts";
 import { serverRoutes } from "./servers.ts";
@@ -77,7 +78,10 @@ export function createHttp(options: HttpOptions): HttpHandler {
     },
   };
 
-  const app = new Hono<Env>({ getPath: pathOf });
+  const app = new HonoBase<Env>({
+    getPath: pathOf,
+    router: createRouter(),
+  });
   for (const route of Object.keys(routes) as Route[]) add(route);
 
   function add<R extends Route>(route: R): void {

@@ -220,7 +220,8 @@ function handshakeFailure(name: string, error: unknown): GatewayError {
     : failure(name, error, "protocol");
 }
 
-function tooSlow(name: string, cause: unknown): GatewayError {
+/** For a server that has taken longer than it may. */
+export function tooSlow(name: string, cause: unknown): GatewayError {
   return new GatewayError("timeout", `${name} does not answer in time.`, {
     data: { failureClass: "transport" },
     cause,

@@ -4,7 +4,7 @@ import type { Clock } from "../../core/runtime.ts";
 import type { Upstream, UpstreamConnector } from "../../core/upstream.ts";
 import { bounded } from "./about.ts";
 import type { Breakers } from "./breaker.ts";
-import { openConnection } from "./connection.ts";
+import { openConnection, tooSlow } from "./connection.ts";
 import { fetchListing } from "./listing.ts";
 import type { Lists } from "./lists.ts";
 import type { Members } from "./members.ts";
@@ -25,10 +25,11 @@ export function createConnector(wiring: {
   return {
     async probe(upstream, principal, signal) {
       const startedAt = clock.monotonic();
-      const limit = AbortSignal.any([
-        signal,
-        AbortSignal.timeout(connectTimeoutMs),
-      ]);
+      const late = AbortSignal.timeout(connectTimeoutMs);
+      const limit = AbortSignal.any([signal, late]);
+      const explain = (thrown: unknown): never => {
+        throw late.aborted ? tooSlow(upstream.name, thrown) : thrown;
+      };
       const connection = await openConnection({
         upstream,
         wire: wiring.wireFor(upstream, () => principal),
@@ -38,10 +39,12 @@ export function createConnector(wiring: {
         missed() {},
         signal: limit,
         timeoutMs: connectTimeoutMs,
-      });
+      }).catch(explain);
       try {
         const latencyMs = Math.round(clock.monotonic() - startedAt);
-        const listing = await fetchListing(connection, limit, () => {});
+        const listing = await fetchListing(connection, limit, () => {}).catch(
+          explain,
+        );
         breakers.succeeded(upstream.id);
         return {
           latencyMs,

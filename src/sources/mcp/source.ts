@@ -101,7 +101,8 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
       outbound: options.outbound,
       via: () => [...(principal().via ?? []), options.gatewayId],
       takenMs: times.connect,
-      spawn: (server, env) => createStdioTransport(server, env, log),
+      spawn: (server, env, fault) =>
+        createStdioTransport(server, env, log, fault),
     });
   }
 

@@ -23,10 +23,13 @@ export function createStdioTransport(
   upstream: Upstream,
   env: Record<string, string>,
   log: Log,
+  /** Told why the process has ended by itself. */
+  fault: (error: GatewayError) => void,
 ): Transport {
   const { command, args, cwd } = upstream.command!;
   let child: ChildProcess | null = null;
   let ended = false;
+  let leaving = false;
 
   const kill = (signal: NodeJS.Signals) => {
     try {
@@ -54,10 +57,11 @@ export function createStdioTransport(
       const end = (why: string) => {
         if (ended) return;
         ended = true;
-        log.info("server process ended", {
+        log[leaving ? "info" : "warn"]("server process ended", {
           server: upstream.slug,
           reason: why,
         });
+        if (!leaving) fault(processEnded(upstream.name, why));
         // Those that it has started.
         kill("SIGKILL");
         (started.stdio[3] as Writable).destroy();
@@ -92,7 +96,7 @@ export function createStdioTransport(
       started.stdin!.on("error", () => {});
       started.stdio[3]!.on("error", () => {});
       started.on("exit", (code, signal) =>
-        end(signal === null ? `exit code ${code}` : signal),
+        end(signal ?? `exit code ${code}${exitReasons[code!] ?? ""}`),
       );
       await new Promise<void>((resolve, reject) => {
         started.once("spawn", resolve);
@@ -116,6 +120,7 @@ export function createStdioTransport(
 
     async close() {
       if (child === null || ended) return;
+      leaving = true;
       const left = new Promise((resolve) => child!.once("exit", resolve));
       child.stdin!.end();
       for (const signal of ["SIGTERM", "SIGKILL"] as const) {
@@ -127,4 +132,18 @@ export function createStdioTransport(
     },
   };
   return transport;
+}
+
+/** Of the shell. */
+const exitReasons: Record<number, string> = {
+  126: ", which says that it cannot be executed",
+  127: ", which says that there is no such program",
+};
+
+function processEnded(name: string, why: string): GatewayError {
+  return new GatewayError(
+    "upstream_failed",
+    `The program of ${name} has ended (${why}).`,
+    { data: { failureClass: "transport" } },
+  );
 }

@@ -33,7 +33,11 @@ export type WireOptions = {
   /** Until a message is taken whose answer comes elsewhere, as over HTTP+SSE. */
   takenMs: number;
   /** Starts the process of a stdio server. */
-  spawn: (upstream: Upstream, env: Record<string, string>) => Transport;
+  spawn: (
+    upstream: Upstream,
+    env: Record<string, string>,
+    fault: (error: GatewayError) => void,
+  ) => Transport;
 };
 
 /** Until a server begins to answer. A call has a deadline of its own, which is shorter unless somebody raised it. */
@@ -132,7 +136,7 @@ export function createWire(options: WireOptions): Wire {
   return {
     async transport({ fault, listening, ...session }) {
       if (upstream.transport === "stdio") {
-        return options.spawn(upstream, options.access().env());
+        return options.spawn(upstream, options.access().env(), fault);
       }
       const { SSEClientTransport, StreamableHTTPClientTransport } =
         await import("@modelcontextprotocol/client");
