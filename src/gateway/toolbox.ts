@@ -257,10 +257,19 @@ export function createToolbox(wiring: {
 function failureOf(thrown: unknown): string | null {
   const { code, rpc, data, cause } = asGatewayError(thrown);
   if (rpc || (code !== "upstream_failed" && code !== "timeout")) return null;
-  const inside = cause as { code?: unknown } | undefined;
-  return [code, data?.["failureClass"], data?.["status"], inside?.code]
+  return [code, data?.["failureClass"], data?.["reason"], data?.["status"]]
+    .concat(innermostCode(cause))
     .filter((part) => typeof part === "string" || typeof part === "number")
     .join(" ");
+}
+
+/** Such as `ECONNRESET`. */
+function innermostCode(cause: unknown): unknown {
+  const { code, cause: inside } = (cause ?? {}) as {
+    code?: unknown;
+    cause?: unknown;
+  };
+  return inside === undefined ? code : innermostCode(inside);
 }
 
 /** The arguments of `call-tool`. */

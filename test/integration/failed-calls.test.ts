@@ -26,7 +26,7 @@ test("a call that a server did not answer is in the log, with nothing of what wa
       user: "ada",
       app: "notes",
       tool: "notes_good_one",
-      reason: "upstream_failed ECONNRESET",
+      reason: "upstream_failed transport broke_off ECONNRESET",
     },
   ]);
   expect(JSON.stringify(said)).not.toContain(words);

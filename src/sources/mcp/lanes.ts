@@ -47,6 +47,8 @@ type Call = { on: Incoming; ended: Promise<void> };
 const MAX_LANES = 4;
 /** How long a session counts as beginning. */
 const BEGINNING_MS = 5000;
+/** How long a server may go on with a call that it was told to end; a question of another call waits as long. */
+const ENDING_MS = 1000;
 
 export function createLanes(wiring: {
   name: string;
@@ -197,7 +199,7 @@ export function createLanes(wiring: {
             left(lane);
           };
           const leave = (cancelled: boolean) => {
-            if (cancelled) setTimeout(end, wiring.unclearMs).unref();
+            if (cancelled) setTimeout(end, ENDING_MS).unref();
             else end();
           };
           return { lane, leave };
