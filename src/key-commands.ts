@@ -3,6 +3,7 @@ import type { KeyOptions } from "./cli/program.ts";
 import type { Config } from "./config.ts";
 import type { ApiKey } from "./core/api-key.ts";
 import { GatewayError } from "./core/errors.ts";
+import { BY_OPERATOR } from "./core/journal.ts";
 import { readApiKey } from "./gateway/api-key-text.ts";
 import { createApiKeys } from "./gateway/keys.ts";
 import { operator } from "./operator.ts";
@@ -86,7 +87,12 @@ export async function revokeKey(
   const found = registry.apiKeys.find(id);
   const revoked =
     found &&
-    (await registry.apiKeys.revoke(found.workspace, id, systemClock.now()));
+    (await registry.apiKeys.revoke(
+      found.workspace,
+      id,
+      systemClock.now(),
+      BY_OPERATOR,
+    ));
   if (revoked) return revoked;
   throw new GatewayError(
     "not_found",

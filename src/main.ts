@@ -102,7 +102,7 @@ function mcpUrl(given: string | undefined, config: Config): string {
 
 const registry = async () => {
   const { openRegistry } = await import("./store/sqlite/operate.ts");
-  return openRegistry(readConfig(env).DATA_DIR);
+  return openRegistry(readConfig(env).DATA_DIR, systemClock);
 };
 const print = (text: string) => console.log(text);
 const printJson = (value: unknown) => print(JSON.stringify(value, null, 2));

@@ -139,7 +139,7 @@ function lookInto(
   if (mayMake && !existsSync(databaseFile(directory))) {
     return { workspaces: () => [] };
   }
-  using open = openRegistry(directory);
+  using open = openRegistry(directory, systemClock);
   const found = open.workspaces();
   return { workspaces: () => found };
 }

@@ -1,3 +1,4 @@
+import type { Cause } from "./journal.ts";
 import type { Identity, Scope } from "./principal.ts";
 
 /** A credential for programs: long-lived, with a scope, and gone the moment it is revoked. */
@@ -16,7 +17,7 @@ export type ApiKey = Identity & {
   revokedAt: number | null;
 };
 
-/** Each method that writes is one transaction and resolves after it is on disk. */
+/** What has a `cause` is in the journal. Each method that writes is one transaction and resolves after it is on disk. */
 export type ApiKeyStore = {
   /** Also a key that has ended. As it is now, whoever changed it. `hash`: SHA-256 of its secret part. */
   find(id: string): (ApiKey & { hash: string }) | null;
@@ -29,8 +30,14 @@ export type ApiKeyStore = {
   create(
     key: ApiKey & { hash: string },
     limits: { most: number; endedBefore: number },
+    cause?: Cause,
   ): Promise<void>;
   /** A key that was revoked before keeps its time. Null when the workspace has none of that id. */
-  revoke(workspace: string, id: string, at: number): Promise<ApiKey | null>;
+  revoke(
+    workspace: string,
+    id: string,
+    at: number,
+    cause?: Cause,
+  ): Promise<ApiKey | null>;
   used(id: string, at: number): Promise<void>;
 };

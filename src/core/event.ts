@@ -1,3 +1,5 @@
+import type { NewEntry } from "./journal.ts";
+
 /**
  * The event log: every SSE event, on disk before its bytes leave.
  *
@@ -24,6 +26,8 @@ export type RunningCall = StreamRef & {
   callId: number;
   /** The JSON-RPC id, serialised. */
   requestId: string;
+  /** The tool that it calls. */
+  tool?: string;
 };
 
 /** What a call has said up to a commit. */
@@ -31,6 +35,8 @@ export type Outcome = {
   messages: readonly string[];
   /** True when the last message is the answer. */
   answered: boolean;
+  /** For the journal, of a call that has ended. */
+  entries?: readonly NewEntry[];
 };
 
 export type Recorded = { events: StreamEvent[]; answered: boolean };
@@ -46,8 +52,15 @@ export type EventLog = {
   record(call: RunningCall, outcome: () => Outcome): Promise<Recorded>;
   /** Appends to a stream. Resolves with the event's number, or null when the session has ended. */
   append(ref: StreamRef, data: string): Promise<number | null>;
-  /** Ends a running call: its answer (null: it was cancelled) and the end of its record, in one transaction. */
-  finish(call: RunningCall, answer: string | null): Promise<number | null>;
+  /**
+   * Ends a running call: its answer (null: it was cancelled), the end of its record and what the journal says of it
+   * by then, in one transaction.
+   */
+  finish(
+    call: RunningCall,
+    answer: string | null,
+    entries?: () => readonly NewEntry[],
+  ): Promise<number | null>;
   /** The events after `after`, in order, at most `limit` and, but for the first, `maxBytes`. */
   read(
     ref: StreamRef,
@@ -60,7 +73,10 @@ export type EventLog = {
   firstAfter(ref: StreamRef, after: number): number | null;
   /** The highest number ever given out that is still on record; 0 for none. */
   last(ref: StreamRef): number;
-  /** For the start: answers every call that a crash cut off, with `message(requestId)`. Returns how many. */
+  /**
+   * For the start: answers every call that a crash cut off, with `message(requestId)`, and has the journal say so of
+   * those of tools. Returns how many.
+   */
   interrupt(message: (requestId: string) => string): Promise<number>;
   /** Removes up to `limit` events written before `before`, oldest first. */
   prune(before: number, limit: number): Promise<number>;

@@ -40,6 +40,10 @@ export type Principal = Identity & {
   expiresAt: number | null;
   /** The gateways that the request has come through, the first one first. */
   via?: readonly string[];
+  /** Public part of the API key that it was verified by. */
+  key?: string;
+  /** What the log and the journal know the request by. */
+  request?: { id: string; traceparent?: string };
 };
 
 /** Verifies a credential of one kind and says whose it is. */

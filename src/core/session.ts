@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { Cause } from "./journal.ts";
 import type { Identity } from "./principal.ts";
 import type { LogLevel } from "./source.ts";
 
@@ -72,6 +73,7 @@ export type SessionOpening = Identity &
     /** SHA-256 of the HTTP+SSE ticket. */
     ticketHash: string | null;
     at: number;
+    cause?: Cause;
   };
 
 /**
@@ -108,6 +110,7 @@ export type SessionStore = {
     server: string | null,
     rule: (view: View | null) => View,
     at: number,
+    cause?: Cause,
   ): Promise<void>;
   /** Chat id → session id, newest first; of the chats that show everything, not one server. */
   chats(who: Identity): { chat: string; sessionId: string }[];
@@ -117,9 +120,9 @@ export type SessionStore = {
    * Applies a pure, synchronous rule to the session and stores what it returns.
    * Returns null when the session is gone.
    */
-  edit(pk: number, rule: SessionRule): Promise<Session | null>;
+  edit(pk: number, rule: SessionRule, cause?: Cause): Promise<Session | null>;
   /** Ends a session: row, chat entry, events and running calls. */
-  end(pk: number): Promise<void>;
+  end(pk: number, cause?: Cause): Promise<void>;
   count(): number;
   /** Removes up to `limit` sessions, and chats without one, last seen before `before`. Returns the sessions' row numbers. */
   expire(before: number, limit: number): Promise<number[]>;

@@ -1,5 +1,6 @@
 import type { ApiKeyStore } from "./api-key.ts";
 import type { EventLog } from "./event.ts";
+import type { Journal } from "./journal.ts";
 import type { NameStore } from "./name.ts";
 import type { SealedStore } from "./sealed.ts";
 import type { SessionStore } from "./session.ts";
@@ -9,6 +10,7 @@ import type { UpstreamStore } from "./upstream.ts";
 export type Store = AsyncDisposable & {
   sessions: SessionStore;
   events: EventLog;
+  journal: Journal;
   names: NameStore;
   apiKeys: ApiKeyStore;
   sealed: SealedStore;

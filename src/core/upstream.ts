@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { Cause } from "./journal.ts";
 import type { Identity, Principal } from "./principal.ts";
 
 /** A registered MCP server: an upstream. */
@@ -172,7 +173,8 @@ export type UpstreamEdit = Partial<
 
 /**
  * Registered servers and what belongs to them. Each method is one transaction and resolves after it is on disk.
- * Lookups take the workspace: another's server is not found.
+ * Lookups take the workspace: another's server is not found. What has a `cause` is in the journal, as the server's own
+ * doing when it is left out.
  */
 export type UpstreamStore = {
   /** In the order in which they were registered. Cheap, and as it is now, whoever changed it. */
@@ -184,6 +186,7 @@ export type UpstreamStore = {
   create(
     upstream: Omit<Upstream, "id" | "version" | "updatedAt">,
     most: number,
+    cause?: Cause,
   ): Promise<Upstream>;
   /**
    * Applies a pure, synchronous rule and stores what it returns, with the next version if it changes anything but how
@@ -195,9 +198,10 @@ export type UpstreamStore = {
     id: number,
     rule: (current: Upstream) => UpstreamEdit | null,
     at: number,
+    cause?: Cause,
   ): Promise<Upstream | null>;
   /** Removes it with all that belongs to it. */
-  remove(id: number): Promise<boolean>;
+  remove(id: number, cause?: Cause): Promise<boolean>;
 
   /** What a list of a workspace's servers says beside the servers themselves, by their ids. */
   connections(
@@ -214,10 +218,15 @@ export type UpstreamStore = {
     rule: (
       current: Credential | null,
     ) => Omit<Credential, "serverId" | "subject" | "version"> | null,
+    cause?: Cause,
   ): Promise<Credential | null>;
-  removeCredential(serverId: number, subject: string): Promise<boolean>;
+  removeCredential(
+    serverId: number,
+    subject: string,
+    cause?: Cause,
+  ): Promise<boolean>;
   /** Those of all members. */
-  removeCredentials(serverId: number): Promise<void>;
+  removeCredentials(serverId: number, cause?: Cause): Promise<void>;
 
   /** Also forgets what has expired before `now`. */
   openFlow(flow: OAuthFlow, now: number): Promise<void>;
@@ -254,6 +263,7 @@ export type UpstreamStore = {
     hash: string,
     by: string,
     at: number,
+    cause?: Cause,
   ): Promise<boolean>;
   /** Takes the approval from all definitions but those with these hashes. */
   approveOnly(serverId: number, hashes: ReadonlySet<string>): Promise<void>;

@@ -8,6 +8,7 @@ import type {
   Scope,
 } from "../core/principal.ts";
 import { permits, requireScope } from "../core/principal.ts";
+import { causeOf } from "../core/journal.ts";
 import type { Clock, Ids, Log } from "../core/runtime.ts";
 import { makeApiKey, readApiKey } from "./api-key-text.ts";
 
@@ -82,6 +83,7 @@ export function createApiKeys(wiring: {
       await store.create(
         { ...apiKey, hash: hash(secret) },
         { most: MOST, endedBefore: now - KEPT_MS },
+        causeOf(by),
       );
       return { key: text, apiKey };
     },
@@ -95,7 +97,7 @@ export function createApiKeys(wiring: {
       const theirs = found?.subject === by.subject || isAdmin(by);
       const revoked =
         found && theirs
-          ? await store.revoke(by.workspace, id, clock.now())
+          ? await store.revoke(by.workspace, id, clock.now(), causeOf(by))
           : null;
       if (revoked) return revoked;
       throw new GatewayError("not_found", "There is no such API key.");

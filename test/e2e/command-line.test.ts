@@ -1,3 +1,4 @@
+import { systemClock } from "../../src/runtime/machine.ts";
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import {
@@ -1091,7 +1092,7 @@ test("a server whose secrets were sealed with another key does not start, and sa
   ) as [string, string];
   await finish(["migrate"], { DATA_DIR: folder });
   {
-    using registry = openRegistry(folder);
+    using registry = openRegistry(folder, systemClock);
     createVault({
       keys: readConfig({ ENCRYPTION_KEY: right }).ENCRYPTION_KEY!,
       directory: folder,

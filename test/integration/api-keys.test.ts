@@ -37,7 +37,7 @@ async function keyOf(
     random = randomIds.random,
   } = {},
 ) {
-  using registry = openRegistry(on.directory);
+  using registry = openRegistry(on.directory, systemClock);
   const { key, apiKey } = await createApiKeys({
     store: registry.apiKeys,
     clock,
@@ -210,7 +210,7 @@ describe("an API key", () => {
     const { key, id } = await keyOf("ada", "apps:write", { on: timed, clock });
     const lastUsed = async () => {
       await rest(key, "GET", KEYS, undefined, timed);
-      using registry = openRegistry(timed.directory);
+      using registry = openRegistry(timed.directory, systemClock);
       return registry.apiKeys.find(id)!.lastUsedAt;
     };
     const first = clock.now();
@@ -293,7 +293,7 @@ describe("a key that is revoked", () => {
     [
       "by another process",
       async (_, id) => {
-        using registry = openRegistry(rig.directory);
+        using registry = openRegistry(rig.directory, systemClock);
         await registry.apiKeys.revoke(WORKSPACE_KEY, id, Date.now());
       },
     ],
@@ -478,7 +478,7 @@ describe("scopes", () => {
 
   /** All keys there are. */
   async function list(on: Rig) {
-    using registry = openRegistry(on.directory);
+    using registry = openRegistry(on.directory, systemClock);
     return registry.apiKeys.list(WORKSPACE_KEY, null);
   }
 

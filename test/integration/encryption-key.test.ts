@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { systemClock } from "../../src/runtime/machine.ts";
 import { sealContexts } from "../../src/core/sealed.ts";
 import { GatewayError } from "../../src/core/errors.ts";
 import { examineAll } from "../../src/doctor.ts";
@@ -194,7 +195,7 @@ describe("the key file", () => {
       .query("SELECT value FROM meta WHERE key = 'key_check'")
       .values();
     const elsewhere = temporaryDirectory();
-    const registry = openRegistry(directory.path);
+    const registry = openRegistry(directory.path, systemClock);
     const vault = createVault({
       keys: null,
       directory: elsewhere.path,
@@ -260,7 +261,7 @@ describe("a server", () => {
     const [older, newer] = [random(), random()];
     const env = { ENCRYPTION_KEY: older };
     await using rig = await openRig({ env });
-    const registry = openRegistry(rig.directory);
+    const registry = openRegistry(rig.directory, systemClock);
     const vaultOf = (keys: string) =>
       createVault({
         keys: readConfig({ ENCRYPTION_KEY: keys }).ENCRYPTION_KEY!,

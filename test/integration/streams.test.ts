@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { systemClock } from "../../src/runtime/machine.ts";
 import type { Principal } from "../../src/core/principal.ts";
 import { createEventIds } from "../../src/mcp/event-id.ts";
 import { createStreams } from "../../src/mcp/stream.ts";
@@ -207,7 +208,7 @@ test("a session that another process ends has its stream closed at the next hear
   const other = await rig.open("ada");
   const stream = await rig.listen("ada", { "mcp-session-id": session });
   rig.tick();
-  using registry = openRegistry(rig.directory);
+  using registry = openRegistry(rig.directory, systemClock);
   expect(await registry.end(session)).toBe(true);
   rig.tick();
   await stream.ended;

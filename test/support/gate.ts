@@ -278,6 +278,7 @@ export async function openGate(
       );
       const upstreams = createUpstreamStore({
         db,
+        note: () => {},
         writer: createWriter(client, () => {}),
         othersVersion: () => version.get()!.data_version,
       });

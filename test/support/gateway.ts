@@ -145,6 +145,7 @@ async function addPrograms(
   const vault = createVault({ keys: [key], directory, sealed: () => sealed });
   const seals = createSeals(vault);
   const upstreams = createUpstreamStore({
+    note: () => {},
     db: drizzle(client, { casing: "snake_case" }),
     writer,
     othersVersion: () => 0,

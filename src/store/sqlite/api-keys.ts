@@ -1,8 +1,11 @@
 import { and, count, desc, eq, lt, or, sql } from "drizzle-orm";
 import type { BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
 import type { ApiKey, ApiKeyStore } from "../../core/api-key.ts";
+import { keyEntry } from "../../core/entries.ts";
 import { GatewayError } from "../../core/errors.ts";
+import { BY_ITSELF } from "../../core/journal.ts";
 import type { Scope } from "../../core/principal.ts";
+import type { WriteEntries } from "./journal.ts";
 import { later } from "./later.ts";
 import { apiKeys } from "./schema.ts";
 import type { Writer } from "./writer.ts";
@@ -25,8 +28,9 @@ const { hash, ...visible } = {
 export function createApiKeyStore(wiring: {
   db: BunSQLiteDatabase;
   writer: Writer;
+  note: WriteEntries;
 }): ApiKeyStore {
-  const { db, writer } = wiring;
+  const { db, writer, note } = wiring;
   const byId = later(() =>
     db
       .select({ ...visible, hash })
@@ -49,7 +53,7 @@ export function createApiKeyStore(wiring: {
         )
         .orderBy(desc(apiKeys.createdAt), desc(apiKeys.id))
         .all(),
-    create: (key, { most, endedBefore }) =>
+    create: (key, { most, endedBefore }, cause = BY_ITSELF) =>
       writer.write(() => {
         const theirs = and(
           eq(apiKeys.workspace, key.workspace),
@@ -84,10 +88,15 @@ export function createApiKeyStore(wiring: {
           );
         }
         db.insert(apiKeys).values(key).run();
+        note([keyEntry("key_created", key, cause)]);
       }),
-    revoke: (workspace, id, at) =>
+    revoke: (workspace, id, at, cause = BY_ITSELF) =>
       writer.write((): ApiKey | null => {
         const own = and(eq(apiKeys.workspace, workspace), eq(apiKeys.id, id));
+        const before = db.select(visible).from(apiKeys).where(own).get();
+        if (before?.revokedAt === null) {
+          note([keyEntry("key_revoked", before, cause)]);
+        }
         db.update(apiKeys)
           .set({ revokedAt: sql`coalesce(${apiKeys.revokedAt}, ${at})` })
           .where(own)

@@ -4,7 +4,9 @@ import type { BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
 import { LRUCache } from "lru-cache";
 import type { EventLog, StreamEvent, StreamRef } from "../../core/event.ts";
 import { GatewayError } from "../../core/errors.ts";
+import { BY_ITSELF, entryOf } from "../../core/journal.ts";
 import type { Clock } from "../../core/runtime.ts";
+import type { WriteEntries } from "./journal.ts";
 import { later } from "./later.ts";
 import { calls, events } from "./schema.ts";
 import type { Writer } from "./writer.ts";
@@ -27,6 +29,7 @@ export function createEventLog(wiring: {
   db: BunSQLiteDatabase;
   writer: Writer;
   takeStream: () => number;
+  note: WriteEntries;
   clock: Clock;
   caps: EventCaps;
   /** The streams of a session that somebody reads at the moment. */
@@ -48,6 +51,12 @@ export function createEventLog(wiring: {
   const sessionExists = client.prepare<{ pk: number }, [number]>(
     "SELECT pk FROM sessions WHERE pk = ?",
   );
+  const ownerOf = later(() =>
+    client.prepare<
+      { workspace: string; subject: string; session: string },
+      [number]
+    >("SELECT workspace, subject, id AS session FROM sessions WHERE pk = ?"),
+  );
   const insertCall = later(() =>
     db
       .insert(calls)
@@ -56,6 +65,7 @@ export function createEventLog(wiring: {
         streamId: sql.placeholder("streamId"),
         sessionPk: sql.placeholder("sessionPk"),
         requestId: sql.placeholder("requestId"),
+        tool: sql.placeholder("tool"),
       })
       .prepare(),
   );
@@ -285,6 +295,15 @@ export function createEventLog(wiring: {
     return true;
   }
 
+  /** Inside a transaction. */
+  function noteInterrupted(call: { sessionPk: number; tool: string | null }) {
+    const who = ownerOf().get(call.sessionPk);
+    if (!who || call.tool === null) return;
+    const { session, ...identity } = who;
+    const data = { tool: call.tool, session, outcome: "interrupted" };
+    wiring.note([entryOf(identity, "tool_executed", data, BY_ITSELF)]);
+  }
+
   return {
     nextStream: wiring.takeStream,
 
@@ -293,8 +312,9 @@ export function createEventLog(wiring: {
         if (!sessionExists.get(call.sessionPk)) {
           throw new GatewayError("not_found", "Session not found");
         }
-        const { messages, answered } = outcome();
-        if (!answered) insertCall().run(call);
+        const { messages, answered, entries = [] } = outcome();
+        if (answered) wiring.note(entries);
+        else insertCall().run({ ...call, tool: call.tool ?? null });
         let seq = call.callId === call.streamId ? 0 : last(call);
         const written = messages.map((data) => ({
           seq: insert(call, ++seq, data),
@@ -305,9 +325,10 @@ export function createEventLog(wiring: {
 
     append: (ref, data) => writer.write(() => append(ref, data)),
 
-    finish: (call, answer) =>
+    finish: (call, answer, entries) =>
       writer.write(() => {
         deleteCall().run({ callId: call.callId });
+        wiring.note(entries?.() ?? []);
         if (answer !== null) return append(call, answer);
         silent.set(call.streamId, call.sessionPk);
         return null;
@@ -340,7 +361,10 @@ export function createEventLog(wiring: {
       if (!db.select().from(calls).limit(1).get()) return 0;
       return writer.write(() => {
         const cut = db.select().from(calls).orderBy(asc(calls.callId)).all();
-        for (const call of cut) append(call, message(call.requestId));
+        for (const call of cut) {
+          append(call, message(call.requestId));
+          noteInterrupted(call);
+        }
         db.delete(calls).run();
         return cut.length;
       });

@@ -14,6 +14,7 @@ import { asc, count, desc, eq, sql, sum } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/bun-sqlite";
 import type { ApiKeyStore } from "../../core/api-key.ts";
 import { GatewayError } from "../../core/errors.ts";
+import { BY_OPERATOR } from "../../core/journal.ts";
 import type { Clock } from "../../core/runtime.ts";
 import type { SealedStore } from "../../core/sealed.ts";
 import { createApiKeyStore } from "./api-keys.ts";
@@ -27,6 +28,7 @@ import {
   damaged,
   unusable,
 } from "./database.ts";
+import { createJournal } from "./journal.ts";
 import { holderOf, lockDirectory } from "./lock.ts";
 import { inspect, migrations } from "./migrations.ts";
 import { apiKeys, calls, chats, events, servers, sessions } from "./schema.ts";
@@ -84,13 +86,15 @@ export type Registry = Disposable & {
 };
 
 /** Throws `not_found` when there is no database yet, `conflict` when it is not of this version. */
-export function openRegistry(directory: string): Registry {
+export function openRegistry(directory: string, clock: Clock): Registry {
   const client = openExisting(directory);
   const db = drizzle(client, { casing: "snake_case" });
   const writer = createWriter(client, () => {});
+  const { write: note } = createJournal({ client, writer, clock });
   const store = createSessionStore({
     db,
     writer,
+    note,
     takeStream: () => {
       throw new Error("Sessions are opened by the server.");
     },
@@ -159,7 +163,7 @@ export function openRegistry(directory: string): Registry {
     async end(id) {
       const pk = pkOf(id);
       if (pk === undefined) return false;
-      await store.end(pk);
+      await store.end(pk, BY_OPERATOR);
       return true;
     },
     chats: ({ user, limit }) =>
@@ -185,7 +189,7 @@ export function openRegistry(directory: string): Registry {
       );
       return [...new Set(found.map(({ is }) => is))].sort();
     },
-    apiKeys: createApiKeyStore({ db, writer }),
+    apiKeys: createApiKeyStore({ db, writer, note }),
     sealed: createSealedStore({ client, writer }),
     [Symbol.dispose]: () => client.close(),
   };

@@ -107,6 +107,8 @@ export const calls = sqliteTable(
     streamId: integer().notNull(),
     sessionPk: integer().notNull(),
     requestId: text().notNull(),
+    /** NULL when it is no call of a tool. */
+    tool: text(),
   },
   (t) => [index("calls_session").on(t.sessionPk)],
 );
@@ -270,4 +272,30 @@ export const apiKeys = sqliteTable(
     revokedAt: integer(),
   },
   (t) => [index("api_keys_workspace").on(t.workspace)],
+);
+
+/** Append-only, by triggers: rows never change, and only the oldest go, up to what `meta` says is pruned. */
+export const journal = sqliteTable(
+  "journal",
+  {
+    /** Never given twice: the newest row stays. */
+    seq: integer().primaryKey(),
+    id: text()
+      .notNull()
+      .default(sql`(lower(hex(randomblob(16))))`),
+    at: integer().notNull(),
+    type: text().notNull(),
+    workspace: text().notNull(),
+    /** Whom it concerns; NULL: the workspace. */
+    subject: text(),
+    /** By whose doing, and with which kind of credential; NULL: the server's own. */
+    method: text(),
+    actor: text(),
+    apiKey: text(),
+    requestId: text(),
+    traceparent: text(),
+    /** JSON. */
+    data: text().notNull(),
+  },
+  (t) => [index("journal_subject").on(t.workspace, t.subject)],
 );

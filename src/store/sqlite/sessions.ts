@@ -12,6 +12,9 @@ import {
 } from "drizzle-orm";
 import type { BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
 import { LRUCache } from "lru-cache";
+import { enabledEntries, sessionEntry } from "../../core/entries.ts";
+import type { Cause } from "../../core/journal.ts";
+import { BY_ITSELF } from "../../core/journal.ts";
 import type { Identity } from "../../core/principal.ts";
 import { identityKey, sameIdentity } from "../../core/principal.ts";
 import { MAX_SUBSCRIBED } from "../../core/session.ts";
@@ -22,6 +25,7 @@ import type {
   SessionStore,
   View,
 } from "../../core/session.ts";
+import type { WriteEntries } from "./journal.ts";
 import { later } from "./later.ts";
 import { calls, chats, events, sessions } from "./schema.ts";
 import type { Writer } from "./writer.ts";
@@ -129,13 +133,14 @@ export function createSessionStore(wiring: {
   db: BunSQLiteDatabase;
   writer: Writer;
   takeStream: () => number;
+  note: WriteEntries;
   cacheSize: number;
   /** Changes with every commit of another process. */
   othersVersion: () => number;
   /** Monotonic, in ms. */
   now: () => number;
 }): SessionStore {
-  const { db, writer, takeStream, now } = wiring;
+  const { db, writer, takeStream, note, now } = wiring;
   const cache = new LRUCache<string, Entry>({ max: wiring.cacheSize });
   // Of sessions that have ended too: nothing is found under their ids.
   const idsByPk = new LRUCache<number, string>({ max: wiring.cacheSize });
@@ -331,9 +336,14 @@ export function createSessionStore(wiring: {
   }
 
   /** Inside a transaction. Returns the id, which leaves the cache after the commit: an edit in it may have put it there. */
-  function remove(pk: number, chatsBefore = Infinity): string | null {
+  function remove(
+    pk: number,
+    cause: Cause,
+    chatsBefore = Infinity,
+  ): string | null {
     const stored = byPk().get({ pk });
     if (!stored) return null;
+    note([sessionEntry("session_ended", toEntry(stored).session, cause)]);
     db.delete(events).where(eq(events.sessionPk, pk)).run();
     db.delete(calls).where(eq(calls.sessionPk, pk)).run();
     db.delete(sessions).where(eq(sessions.pk, pk)).run();
@@ -357,26 +367,26 @@ export function createSessionStore(wiring: {
     async open(opening) {
       const { chat, view, viewChanges, at, ticketHash, renegotiated, ...rest } =
         opening;
+      const { cause = BY_ITSELF } = opening;
       const result = await writer.write(() => {
         const { server } = view;
         const kept = chat === null ? null : findChat(opening, chat, server);
         const live = kept ? byChatPk().get({ chatPk: kept.pk }) : undefined;
         if (kept && live) {
-          return {
-            resumed: true,
-            entry: applyEdit(toEntry(live), {
-              ...(renegotiated
-                ? {
-                    protocolVersion: rest.protocolVersion,
-                    client: rest.client,
-                    capabilities: rest.capabilities,
-                  }
-                : {}),
-              view: { ...toView(kept), ...viewChanges },
-              lastSeenAt: at,
-              ...(ticketHash === null ? {} : { ticketHash }),
-            }),
-          };
+          const entry = applyEdit(toEntry(live), {
+            ...(renegotiated
+              ? {
+                  protocolVersion: rest.protocolVersion,
+                  client: rest.client,
+                  capabilities: rest.capabilities,
+                }
+              : {}),
+            view: { ...toView(kept), ...viewChanges },
+            lastSeenAt: at,
+            ...(ticketHash === null ? {} : { ticketHash }),
+          });
+          note([sessionEntry("session_resumed", entry.session, cause)]);
+          return { resumed: true, entry };
         }
         let chatPk: number | null = null;
         if (kept) {
@@ -406,7 +416,9 @@ export function createSessionStore(wiring: {
           ticketHash,
           at,
         });
-        return { resumed: false, entry: toEntry(byPk().get({ pk })!) };
+        const entry = toEntry(byPk().get({ pk })!);
+        note([sessionEntry("session_opened", entry.session, cause)]);
+        return { resumed: false, entry };
       });
       cache.set(result.entry.session.id, result.entry);
       return { session: result.entry.session, resumed: result.resumed };
@@ -449,11 +461,18 @@ export function createSessionStore(wiring: {
       return kept ? { view: toView(kept), lastSeenAt: kept.lastSeenAt } : null;
     },
 
-    async editChat({ workspace, subject }, chat, server, rule, at) {
+    async editChat(identity, chat, server, rule, at, cause = BY_ITSELF) {
+      const { workspace, subject } = identity;
       const who = { workspace, subject };
       const live = await writer.write(() => {
         const kept = findChat(who, chat, server);
-        const stored = fromView(rule(kept ? toView(kept) : null));
+        const before = kept ? toView(kept) : null;
+        const after = rule(before);
+        const of = { session: null, chat };
+        note(
+          enabledEntries(who, of, before?.enabled ?? [], after.enabled, cause),
+        );
+        const stored = fromView(after);
         if (!kept) {
           insertChat(who, chat, server, stored, at);
           return null;
@@ -501,23 +520,37 @@ export function createSessionStore(wiring: {
         .filter((session) => session !== undefined);
     },
 
-    async edit(pk, rule) {
+    async edit(pk, rule, cause = BY_ITSELF) {
       let subscribed = false;
       const entry = await writer.write(() => {
         const stored = byPk().get({ pk });
         if (!stored) return null;
         const current = toEntry(stored);
         const edit = rule(current.session);
-        subscribed = edit?.subscriptions !== undefined;
-        return edit === null ? current : applyEdit(current, edit);
+        if (edit === null) return current;
+        subscribed = edit.subscriptions !== undefined;
+        if (edit.view) {
+          const { id, chat, view } = current.session;
+          const { enabled } = edit.view;
+          note(
+            enabledEntries(
+              current.session,
+              { session: id, chat },
+              view.enabled,
+              enabled,
+              cause,
+            ),
+          );
+        }
+        return applyEdit(current, edit);
       });
       if (entry) cache.set(entry.session.id, entry);
       if (entry && subscribed) forgetSubscribers(entry.session);
       return entry?.session ?? null;
     },
 
-    async end(pk) {
-      forget([await writer.write(() => remove(pk))]);
+    async end(pk, cause = BY_ITSELF) {
+      forget([await writer.write(() => remove(pk, cause))]);
     },
 
     count: () => db.select({ n: count() }).from(sessions).get()?.n ?? 0,
@@ -532,7 +565,7 @@ export function createSessionStore(wiring: {
           .limit(limit)
           .all()
           .map(({ pk }) => pk);
-        const ids = gone.map((pk) => remove(pk, before));
+        const ids = gone.map((pk) => remove(pk, BY_ITSELF, before));
         const unused = db
           .select({ pk: chats.pk })
           .from(chats)

@@ -13,6 +13,7 @@ import type { EventCaps } from "./events.ts";
 import { createEventLog } from "./events.ts";
 import { lockDirectory } from "./lock.ts";
 import { createApiKeyStore } from "./api-keys.ts";
+import { createJournal } from "./journal.ts";
 import { createNameStore } from "./names.ts";
 import { createSealedStore, readKeyCheck } from "./sealed.ts";
 import { createSessionStore } from "./sessions.ts";
@@ -123,6 +124,9 @@ function openStore(options: SqliteOptions, lock: Disposable | null): Store {
   );
   const othersVersion = () => dataVersion.get()!.data_version;
 
+  const { clock } = options;
+  const { journal, write: note } = createJournal({ client, writer, clock });
+
   let readers: (sessionPk: number) => readonly number[] = () => [];
   let closed = false;
   const close = async () => {
@@ -136,20 +140,23 @@ function openStore(options: SqliteOptions, lock: Disposable | null): Store {
     lock?.[Symbol.dispose]();
   };
   return {
+    journal,
     sessions: createSessionStore({
       db,
       writer,
+      note,
       takeStream,
       cacheSize: options.sessionCache,
       othersVersion,
-      now: options.clock.monotonic,
+      now: clock.monotonic,
     }),
     events: createEventLog({
       client,
       db,
       writer,
       takeStream,
-      clock: options.clock,
+      note,
+      clock,
       caps: options.caps,
       streamsRead: (sessionPk) => readers(sessionPk),
     }),
@@ -157,9 +164,9 @@ function openStore(options: SqliteOptions, lock: Disposable | null): Store {
       readers = streamsRead;
     },
     names: createNameStore({ db, writer }),
-    apiKeys: createApiKeyStore({ db, writer }),
+    apiKeys: createApiKeyStore({ db, writer, note }),
     sealed: createSealedStore({ client, writer }),
-    upstreams: createUpstreamStore({ db, writer, othersVersion }),
+    upstreams: createUpstreamStore({ db, writer, note, othersVersion }),
     secret(name) {
       const key = `secret:${name}`;
       let value = read(key);

@@ -1,13 +1,21 @@
 import { and, asc, count, eq, gt, lt, sql } from "drizzle-orm";
 import type { BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
 import { LRUCache } from "lru-cache";
+import {
+  approvalEntry,
+  memberEntries,
+  upstreamEntries,
+} from "../../core/entries.ts";
 import { GatewayError } from "../../core/errors.ts";
+import type { Cause } from "../../core/journal.ts";
+import { BY_ITSELF } from "../../core/journal.ts";
 import type {
   Credential,
   Upstream,
   UpstreamEdit,
   UpstreamStore,
 } from "../../core/upstream.ts";
+import type { WriteEntries } from "./journal.ts";
 import { later } from "./later.ts";
 import {
   credentials,
@@ -79,10 +87,11 @@ const MAX_DEFINITIONS = 10_000;
 export function createUpstreamStore(wiring: {
   db: BunSQLiteDatabase;
   writer: Writer;
+  note: WriteEntries;
   /** Changes with every commit of another process. */
   othersVersion: () => number;
 }): UpstreamStore {
-  const { db, writer, othersVersion } = wiring;
+  const { db, writer, note, othersVersion } = wiring;
   const listeners: Parameters<UpstreamStore["onChange"]>[0][] = [];
   const tell = (upstream: Upstream, subject: string | null = null) => {
     for (const listener of listeners) listener({ upstream, subject });
@@ -216,6 +225,22 @@ export function createUpstreamStore(wiring: {
   const mine = (serverId: number, subject: string) =>
     and(eq(credentials.serverId, serverId), eq(credentials.subject, subject));
 
+  const ofAll = (serverId: number) =>
+    db
+      .select()
+      .from(credentials)
+      .where(eq(credentials.serverId, serverId))
+      .orderBy(asc(credentials.connectedAt), asc(credentials.subject))
+      .all() as Credential[];
+
+  /** Inside a transaction. */
+  function disconnectAll(upstream: Upstream, cause: Cause): void {
+    for (const one of ofAll(upstream.id)) {
+      note(memberEntries(upstream, one.subject, one, null, cause));
+    }
+    db.delete(credentials).where(eq(credentials.serverId, upstream.id)).run();
+  }
+
   /** Of each workspace, what changes when its servers or their members' credentials do. */
   const digests = () =>
     new Map(
@@ -245,7 +270,7 @@ export function createUpstreamStore(wiring: {
       return only && !another ? only : null;
     },
 
-    async create(upstream, most) {
+    async create(upstream, most, cause = BY_ITSELF) {
       const { workspace, slug } = upstream;
       const created = await writer.write(() => {
         const all = read(workspace);
@@ -278,21 +303,23 @@ export function createUpstreamStore(wiring: {
           } as typeof servers.$inferInsert)
           .returning()
           .get();
-        return toUpstream(row);
+        const created = toUpstream(row);
+        note(upstreamEntries(null, created, cause));
+        return created;
       });
       forget(created);
       tell(created);
       return created;
     },
 
-    async edit(id, rule, at) {
+    async edit(id, rule, at, cause = BY_ITSELF) {
       const result = await writer.write(() => {
         const current = get(id);
         const edit = current && rule(current);
         if (!edit) return { current, changed: false };
         const { url = current.url, authType = current.authType } = edit;
         if (url !== current.url || authType !== current.authType) {
-          db.delete(credentials).where(eq(credentials.serverId, id)).run();
+          disconnectAll(current, cause);
         }
         const changed = isChange(current, edit);
         const version = current.version + 1;
@@ -303,7 +330,9 @@ export function createUpstreamStore(wiring: {
           })
           .where(eq(servers.id, id))
           .run();
-        return { current: get(id), changed };
+        const after = get(id);
+        note(upstreamEntries(current, after, cause));
+        return { current: after, changed };
       });
       const { current, changed } = result;
       if (current) forget(current);
@@ -311,10 +340,14 @@ export function createUpstreamStore(wiring: {
       return current;
     },
 
-    async remove(id) {
+    async remove(id, cause = BY_ITSELF) {
       const gone = await writer.write(() => {
         const current = get(id);
-        if (current) db.delete(servers).where(eq(servers.id, id)).run();
+        if (current) {
+          disconnectAll(current, cause);
+          db.delete(servers).where(eq(servers.id, id)).run();
+          note(upstreamEntries(current, null, cause));
+        }
         return current;
       });
       if (gone) {
@@ -334,15 +367,9 @@ export function createUpstreamStore(wiring: {
           ]),
       ),
     credential,
-    credentials: (serverId) =>
-      db
-        .select()
-        .from(credentials)
-        .where(eq(credentials.serverId, serverId))
-        .orderBy(asc(credentials.connectedAt), asc(credentials.subject))
-        .all() as Credential[],
+    credentials: ofAll,
 
-    async editCredential(serverId, subject, rule) {
+    async editCredential(serverId, subject, rule, cause = BY_ITSELF) {
       const { upstream, before, after } = await writer.write(() => {
         const upstream = get(serverId);
         const before = upstream && credential(serverId, subject);
@@ -357,7 +384,9 @@ export function createUpstreamStore(wiring: {
             set: row,
           })
           .run();
-        return { upstream, before, after: credential(serverId, subject) };
+        const after = credential(serverId, subject);
+        note(memberEntries(upstream, subject, before, after, cause));
+        return { upstream, before, after };
       });
       const changed =
         before?.status !== after?.status ||
@@ -367,20 +396,25 @@ export function createUpstreamStore(wiring: {
       return after;
     },
 
-    async removeCredential(serverId, subject) {
+    async removeCredential(serverId, subject, cause = BY_ITSELF) {
       const { upstream, found } = await writer.write(() => {
-        const found = credential(serverId, subject) !== null;
+        const upstream = get(serverId);
+        const before = credential(serverId, subject);
         db.delete(credentials).where(mine(serverId, subject)).run();
-        return { upstream: get(serverId), found };
+        if (upstream) {
+          note(memberEntries(upstream, subject, before, null, cause));
+        }
+        return { upstream, found: before !== null };
       });
       if (upstream && found) tell(upstream, subject);
       return found;
     },
 
-    async removeCredentials(serverId) {
+    async removeCredentials(serverId, cause = BY_ITSELF) {
       const upstream = await writer.write(() => {
-        db.delete(credentials).where(eq(credentials.serverId, serverId)).run();
-        return get(serverId);
+        const upstream = get(serverId);
+        if (upstream) disconnectAll(upstream, cause);
+        return upstream;
       });
       if (upstream) tell(upstream);
     },
@@ -465,7 +499,7 @@ export function createUpstreamStore(wiring: {
           )
           .run();
       }),
-    async approve(serverId, tool, hash, by, at) {
+    async approve(serverId, tool, hash, by, at, cause = BY_ITSELF) {
       const { upstream, found } = await writer.write(() => {
         const changed = db
           .update(definitions)
@@ -479,7 +513,10 @@ export function createUpstreamStore(wiring: {
           )
           .returning({ hash: definitions.hash })
           .all();
-        return { upstream: get(serverId), found: changed.length > 0 };
+        const upstream = get(serverId);
+        const found = changed.length > 0;
+        if (upstream && found) note([approvalEntry(upstream, tool, cause)]);
+        return { upstream, found };
       });
       if (upstream && found) tell(upstream);
       return found;

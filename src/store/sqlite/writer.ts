@@ -14,6 +14,8 @@ export type Writer = {
   write<T>(operation: () => T): Promise<T>;
   /** Commits what is queued now. */
   flush(): void;
+  /** Called after every commit, before its promises resolve. */
+  onCommit(listener: () => void): void;
   /**
    * True after the disk or the file failed. What the kernel could not write it may have forgotten, so that a
    * second try would report a success that is none: nothing is written until the next start.
@@ -42,6 +44,7 @@ export function createWriter(
 ): Writer {
   const begin = db.prepare("BEGIN IMMEDIATE");
   const end = db.prepare("COMMIT");
+  const listeners: (() => void)[] = [];
   let queue: Queued[] = [];
   let failed = false;
   let refusing = false;
@@ -49,16 +52,18 @@ export function createWriter(
   /** Runs the operations in one transaction; throws, with nothing changed, when any of them does. */
   function commit(group: Queued[]): unknown[] {
     begin.run();
+    let results: unknown[];
     try {
-      const results = group.map((queued) => queued.operation());
+      results = group.map((queued) => queued.operation());
       end.run();
       refusing = false;
-      return results;
     } catch (error) {
       // SQLite has already rolled back after some errors (disk full, I/O).
       if (db.inTransaction) db.run("ROLLBACK");
       throw error;
     }
+    for (const listener of listeners) listener();
+    return results;
   }
 
   function flush(): void {
@@ -109,6 +114,7 @@ export function createWriter(
         queue.push({ operation, resolve, reject });
       }),
     flush,
+    onCommit: (listener) => void listeners.push(listener),
     failed: () => failed,
     check() {
       if (failed) throw new Error("The disk or the database has failed.");

@@ -1,0 +1,158 @@
+import type { Identity, Principal } from "./principal.ts";
+
+/**
+ * The journal: everything of note that happens, once, in the order in which it happened. An entry is written in the
+ * transaction of what it tells of; the event stream, webhooks and the audit read it.
+ */
+
+export const eventTypes = [
+  "session_opened",
+  "session_resumed",
+  "session_ended",
+  "tool_executed",
+  "tools_enabled",
+  "catalog_changed",
+  "server_registered",
+  "server_changed",
+  "server_enabled",
+  "server_disabled",
+  "server_removed",
+  "server_failed",
+  "server_healed",
+  "tool_approved",
+  "member_connected",
+  "member_disconnected",
+  "member_expired",
+  "key_created",
+  "key_revoked",
+  "webhook_created",
+  "webhook_changed",
+  "webhook_removed",
+  "webhook_failed",
+] as const;
+export type EventType = (typeof eventTypes)[number];
+
+/** By whose doing, and in which request. What the server does by itself has neither. */
+export type Cause = {
+  by: {
+    method: Principal["method"];
+    subject: string;
+    /** Public part of the API key. */
+    key: string | null;
+  } | null;
+  requestId: string | null;
+  /** W3C trace context of the request. */
+  traceparent: string | null;
+};
+
+export const BY_ITSELF: Cause = {
+  by: null,
+  requestId: null,
+  traceparent: null,
+};
+
+/** For commands on the machine that nobody's principal runs. */
+export const BY_OPERATOR: Cause = {
+  ...BY_ITSELF,
+  by: { method: "operator", subject: "operator", key: null },
+};
+
+/** As it is written; `data` is JSON and holds nothing secret. */
+export type NewEntry = Cause & {
+  type: EventType;
+  workspace: string;
+  /** The member whom it concerns; null when it concerns the workspace as a whole. */
+  subject: string | null;
+  data: Record<string, unknown>;
+};
+
+export type JournalEntry = NewEntry & {
+  /** Goes up by at least one from entry to entry, in the order of the commits. */
+  seq: number;
+  /** The same whenever and wherever this entry is told: 32 hexadecimal digits. */
+  id: string;
+  /** Milliseconds since the epoch. */
+  at: number;
+};
+
+/** What a reader may see. */
+export type JournalView = {
+  workspace: string;
+  /** Null: of all members. Otherwise what concerns this one, and, when `shared`, what concerns nobody in particular. */
+  subject: string | null;
+  shared: boolean;
+};
+
+export type JournalQuery = JournalView & {
+  /** Null: of every type. */
+  types: readonly EventType[] | null;
+  /** Entries after (oldest first) or before (newest first) this number; null for from the first, or the last. */
+  beyond: number | null;
+  order: "oldest first" | "newest first";
+  /** Milliseconds since the epoch, the first included and the second not. */
+  since?: number;
+  until?: number;
+  requestId?: string;
+  /** Only what concerns this member. */
+  of?: string;
+  limit: number;
+};
+
+export type Journal = {
+  /** For what has no transaction of its own. Resolves after it is on disk. */
+  append(entries: readonly NewEntry[]): Promise<void>;
+  /**
+   * Entries with numbers above `after`, of all workspaces, in order: what a reader that goes with the journal takes.
+   */
+  readOn(after: number, limit: number): JournalEntry[];
+  query(query: JournalQuery): JournalEntry[];
+  get(seq: number): JournalEntry | null;
+  /** The number of the newest entry that was ever written; 0 for none. */
+  last(): number;
+  /** The number of the oldest that is kept; one above the newest when none is. */
+  first(): number;
+  /** Called after a commit that has brought entries, of this process; once for all that it has brought. */
+  onAppend(listener: () => void): void;
+  /** Forgets up to `limit` of the oldest: those written before `before`, and what is more than `most`. Returns how many. */
+  prune(before: number, most: number, limit: number): Promise<number>;
+};
+
+/** The cause of what is done for this principal. */
+export function causeOf(principal: Principal): Cause {
+  const { method, subject, key = null, request } = principal;
+  return {
+    by: { method, subject, key },
+    requestId: request?.id ?? null,
+    traceparent: request?.traceparent ?? null,
+  };
+}
+
+/** True when the view shows the entry. */
+export function shows(
+  view: JournalView,
+  { workspace, subject }: Pick<NewEntry, "workspace" | "subject">,
+): boolean {
+  if (workspace !== view.workspace) return false;
+  if (view.subject === null || subject === view.subject) return true;
+  return view.shared && subject === null;
+}
+
+/** What concerns one member. */
+export function entryOf(
+  { workspace, subject }: Identity,
+  type: EventType,
+  data: NewEntry["data"],
+  cause: Cause,
+): NewEntry {
+  return { type, workspace, subject, data, ...cause };
+}
+
+/** What concerns the workspace as a whole. */
+export function sharedEntry(
+  workspace: string,
+  type: EventType,
+  data: NewEntry["data"],
+  cause: Cause,
+): NewEntry {
+  return { type, workspace, subject: null, data, ...cause };
+}

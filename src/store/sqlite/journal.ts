@@ -1,0 +1,191 @@
+import type { Database, SQLQueryBindings } from "bun:sqlite";
+import type {
+  EventType,
+  Journal,
+  JournalEntry,
+  JournalQuery,
+  NewEntry,
+} from "../../core/journal.ts";
+import type { Principal } from "../../core/principal.ts";
+import type { Clock } from "../../core/runtime.ts";
+import { later } from "./later.ts";
+import type { Writer } from "./writer.ts";
+
+type Row = {
+  seq: number;
+  id: string;
+  at: number;
+  type: string;
+  workspace: string;
+  subject: string | null;
+  method: string | null;
+  actor: string | null;
+  apiKey: string | null;
+  requestId: string | null;
+  traceparent: string | null;
+  data: string;
+};
+
+const COLUMNS =
+  "seq, id, at, type, workspace, subject, method, actor, api_key AS apiKey, request_id AS requestId, traceparent, data";
+
+/** Adds entries to the transaction that is under way. */
+export type WriteEntries = (entries: readonly NewEntry[]) => void;
+
+/** {@link Journal} over the table of that name, by hand: a row is written with every call of a tool. */
+export function createJournal(wiring: {
+  client: Database;
+  writer: Writer;
+  clock: Clock;
+}): { journal: Journal; write: WriteEntries } {
+  const { client, writer, clock } = wiring;
+  const listeners: (() => void)[] = [];
+
+  const insert = later(() =>
+    client.prepare<
+      null,
+      [
+        number,
+        string,
+        string,
+        string | null,
+        string | null,
+        string | null,
+        string | null,
+        string | null,
+        string | null,
+        string,
+      ]
+    >(
+      "INSERT INTO journal (at, type, workspace, subject, method, actor, api_key, request_id, traceparent, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    ),
+  );
+  const newest = later(() =>
+    client.prepare<{ seq: number }, []>(
+      "SELECT coalesce(max(seq), 0) AS seq FROM journal",
+    ),
+  );
+  const oldest = later(() =>
+    client.prepare<{ seq: number | null }, []>(
+      "SELECT min(seq) AS seq FROM journal",
+    ),
+  );
+  const onwards = later(() =>
+    client.prepare<Row, [number, number]>(
+      `SELECT ${COLUMNS} FROM journal WHERE seq > ? ORDER BY seq LIMIT ?`,
+    ),
+  );
+  const bySeq = later(() =>
+    client.prepare<Row, [number]>(
+      `SELECT ${COLUMNS} FROM journal WHERE seq = ?`,
+    ),
+  );
+  const lastBefore = later(() =>
+    client.prepare<{ seq: number | null }, [number, number, number]>(
+      "SELECT max(seq) AS seq FROM (SELECT seq, at FROM journal WHERE seq < ? ORDER BY seq LIMIT ?) WHERE at < ?",
+    ),
+  );
+
+  const last = () => newest().get()!.seq;
+  const first = () => oldest().get()!.seq ?? last() + 1;
+
+  // Told once for a commit, whatever it has brought.
+  let written = false;
+  writer.onCommit(() => {
+    if (!written) return;
+    written = false;
+    for (const listener of listeners) listener();
+  });
+
+  function write(entries: readonly NewEntry[]): void {
+    for (const { type, workspace, subject, by, ...entry } of entries) {
+      insert().run(
+        clock.now(),
+        type,
+        workspace,
+        subject,
+        by?.method ?? null,
+        by?.subject ?? null,
+        by?.key ?? null,
+        entry.requestId,
+        entry.traceparent,
+        JSON.stringify(entry.data),
+      );
+      written = true;
+    }
+  }
+
+  function query(asked: JournalQuery): JournalEntry[] {
+    const { beyond, order, subject, types, limit } = asked;
+    const up = order === "oldest first";
+    const conditions = ["workspace = ?"];
+    const values: SQLQueryBindings[] = [asked.workspace];
+    const where = (condition: string, ...given: SQLQueryBindings[]) => {
+      conditions.push(condition);
+      values.push(...given);
+    };
+    if (subject !== null && asked.shared) {
+      where("(subject = ? OR subject IS NULL)", subject);
+    } else if (subject !== null) where("subject = ?", subject);
+    if (asked.of !== undefined) where("subject = ?", asked.of);
+    if (types !== null) {
+      where("type IN (SELECT value FROM json_each(?))", JSON.stringify(types));
+    }
+    if (beyond !== null) where(up ? "seq > ?" : "seq < ?", beyond);
+    if (asked.since !== undefined) where("at >= ?", asked.since);
+    if (asked.until !== undefined) where("at < ?", asked.until);
+    if (asked.requestId !== undefined) where("request_id = ?", asked.requestId);
+    return client
+      .query<Row, SQLQueryBindings[]>(
+        `SELECT ${COLUMNS} FROM journal WHERE ${conditions.join(" AND ")} ORDER BY seq ${up ? "ASC" : "DESC"} LIMIT ?`,
+      )
+      .all(...values, limit)
+      .map(toEntry);
+  }
+
+  const journal: Journal = {
+    async append(entries) {
+      if (entries.length > 0) await writer.write(() => write(entries));
+    },
+    readOn: (after, limit) => onwards().all(after, limit).map(toEntry),
+    query,
+    get(seq) {
+      const row = bySeq().get(seq);
+      return row ? toEntry(row) : null;
+    },
+    last,
+    first,
+    onAppend: (listener) => void listeners.push(listener),
+    prune: (before, most, limit) =>
+      writer.write(() => {
+        const [oldest, end] = [first(), last()];
+        // The newest stays, or numbers would begin anew.
+        const tooOld = lastBefore().get(end, limit, before)!.seq ?? 0;
+        const upTo = Math.min(Math.max(tooOld, end - most), oldest + limit - 1);
+        if (upTo < oldest || upTo >= end) return 0;
+        client.run(
+          "INSERT INTO meta VALUES ('journal_pruned', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+          [String(upTo)],
+        );
+        return client.run("DELETE FROM journal WHERE seq <= ?", [upTo]).changes;
+      }),
+  };
+  return { journal, write };
+}
+
+function toEntry(row: Row): JournalEntry {
+  const { method, actor, apiKey, type, data, ...rest } = row;
+  return {
+    ...rest,
+    type: type as EventType,
+    by:
+      method === null || actor === null
+        ? null
+        : {
+            method: method as Principal["method"],
+            subject: actor,
+            key: apiKey,
+          },
+    data: JSON.parse(data),
+  };
+}
