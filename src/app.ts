@@ -164,7 +164,12 @@ export function createApp(options: AppOptions): App {
     pageSize: config.TOOLS_PAGE_SIZE,
     callTimeoutMs: config.CALL_TIMEOUT,
   };
-  const toolbox = createToolbox({ ...shelves, log });
+  const toolbox = createToolbox({
+    ...shelves,
+    recordContents: config.RECORD_CONTENTS,
+    clock,
+    log,
+  });
   const { upstreams } = store;
   upstreams.onChange(({ upstream, subject }) =>
     catalogs.refresh(upstream.workspace, subject),
@@ -233,6 +238,7 @@ export function createApp(options: AppOptions): App {
       ...(options.servers?.(store.upstreams) ?? servers.parts),
       store: store.upstreams,
       toolbox,
+      journal: store.journal,
       clock,
       ids,
       log,

@@ -213,6 +213,7 @@ const schema = z
     SESSION_CACHE: integer(2000, 1, 1_000_000),
     SESSION_MAX_EVENTS: integer(1000, 10, 1_000_000),
     SESSION_MAX_BYTES: integer(8_388_608, 65_536, 2 ** 40),
+    RECORD_CONTENTS: toggle(false),
     EVENT_TTL: duration("24h", 1000, 3650 * units.d),
     MAX_BODY_BYTES: integer(4_194_304, 1024, 2 ** 30),
     MAX_JSON_DEPTH: integer(64, 8, 1000),

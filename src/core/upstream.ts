@@ -335,9 +335,13 @@ export type UpstreamOAuth = {
    */
   prepare(upstream: Upstream): Promise<boolean>;
   /** Keeps a client that was registered by hand. Tokens that another client was given are forgotten. */
-  configure(upstream: Upstream, client: ManualClient): Promise<void>;
+  configure(
+    upstream: Upstream,
+    client: ManualClient,
+    cause?: Cause,
+  ): Promise<void>;
   /** Revokes and forgets every member's tokens, and our registration. Never throws: what cannot be told is forgotten. */
-  disconnect(upstream: Upstream): Promise<void>;
+  disconnect(upstream: Upstream, cause?: Cause): Promise<void>;
 };
 
 /** How a look at a server went. */

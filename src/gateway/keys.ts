@@ -168,8 +168,9 @@ export function createKeyAuthenticator(wiring: {
         throw refusal ?? error;
       }
       touch(found);
-      const { workspace, subject, scope, expiresAt } = found;
+      const { id: key, workspace, subject, scope, expiresAt } = found;
       return {
+        key,
         workspace,
         subject,
         name: null,

@@ -1,3 +1,4 @@
+import type { Journal } from "../core/journal.ts";
 import type { Clock, Ids, Log, OutboundCheck, Vault } from "../core/runtime.ts";
 import type {
   Icon,
@@ -39,6 +40,7 @@ export type ManagementOptions = {
   /** Fetches and checks the icon of a server; null when it has none that can be shown. */
   findIcon: (upstream: Upstream) => Promise<Icon | null>;
   toolbox: Toolbox;
+  journal: Pick<Journal, "append">;
   clock: Clock;
   ids: Ids;
   log: Log;

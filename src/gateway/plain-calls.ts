@@ -1,4 +1,5 @@
 import { GatewayError, asGatewayError } from "../core/errors.ts";
+import type { Journal, NewEntry } from "../core/journal.ts";
 import type { Principal } from "../core/principal.ts";
 import { DEFAULT_VIEW } from "../core/session.ts";
 import { isInputRequired } from "../core/source.ts";
@@ -33,8 +34,10 @@ export function createPlainCalls({
   toolbox,
   upstreams,
   contents,
+  journal,
 }: {
   toolbox: Toolbox;
+  journal: Pick<Journal, "append">;
   upstreams: Pick<Upstreams, "get">;
   contents: Pick<UpstreamContents, "requireUsable">;
 }): PlainCalls {
@@ -43,6 +46,7 @@ export function createPlainCalls({
     const leave = () => controller.abort(signal.reason);
     if (signal.aborted) leave();
     signal.addEventListener("abort", leave);
+    const entries: NewEntry[] = [];
     try {
       const result = await toolbox.call(
         { principal, view: DEFAULT_VIEW, enable: null },
@@ -56,6 +60,7 @@ export function createPlainCalls({
           progress() {},
           log() {},
           completed() {},
+          note: (entry) => void entries.push(entry),
           // Nobody can come back for the answer, so there is nothing to keep.
           onRecord: () => Promise.resolve(),
           hangUp() {},
@@ -67,6 +72,7 @@ export function createPlainCalls({
       throw explain(name, thrown);
     } finally {
       signal.removeEventListener("abort", leave);
+      await journal.append(entries);
     }
   };
 

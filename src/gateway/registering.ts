@@ -210,7 +210,7 @@ export function createRegistering(options: {
   return {
     redirectUrl,
     prepare: (upstream) => once(String(upstream.id), () => prepare(upstream)),
-    async configure(upstream, client) {
+    async configure(upstream, client, cause) {
       let replaced = false;
       const after = await upstreams.edit(
         upstream.id,
@@ -227,9 +227,10 @@ export function createRegistering(options: {
           };
         },
         clock.now(),
+        cause,
       );
       if (after !== null && replaced) {
-        await upstreams.removeCredentials(upstream.id);
+        await upstreams.removeCredentials(upstream.id, cause);
       }
     },
     async forgetClient(upstream, clientId) {
@@ -242,10 +243,10 @@ export function createRegistering(options: {
         clock.now(),
       );
     },
-    async disconnect(upstream) {
+    async disconnect(upstream, cause) {
       // What cannot be revoked is forgotten all the same.
       await revokeAll(upstream).catch(() => {});
-      await upstreams.removeCredentials(upstream.id);
+      await upstreams.removeCredentials(upstream.id, cause);
       await upstreams.edit(
         upstream.id,
         ({ oauth: shown, sealedOauth }) =>
@@ -253,6 +254,7 @@ export function createRegistering(options: {
             ? null
             : { oauth: null, sealedOauth: null },
         clock.now(),
+        cause,
       );
     },
   };

@@ -1,13 +1,17 @@
 import { GatewayError, asGatewayError } from "../core/errors.ts";
+import type { NewEntry } from "../core/journal.ts";
 import type { Principal } from "../core/principal.ts";
-import type { Log } from "../core/runtime.ts";
+import type { Clock, Log } from "../core/runtime.ts";
 import { DEFAULT_VIEW } from "../core/session.ts";
 import type { View } from "../core/session.ts";
 import type { CallContext, InputRequired, Source } from "../core/source.ts";
+import { isInputRequired } from "../core/source.ts";
 import type { CallToolResult, Tool } from "../core/tool.ts";
 import { CALL_TOOL, ENABLE_TOOLS, SEARCH_TOOLS } from "../core/tool.ts";
 import type { Catalogs } from "./catalog.ts";
 import type { Catalog } from "./contents.ts";
+import type { Execution } from "./execution.ts";
+import { executionEntry } from "./execution.ts";
 import { MAX_SEARCH_LIMIT, SEARCH_LIMIT } from "./own-tools.ts";
 
 const MAX_QUERY = 1000;
@@ -34,6 +38,8 @@ export type ToolPage = {
 /** What a call begins with. The toolbox aborts it when its time is up. */
 export type CallStart = Omit<CallContext, "signal" | "timeoutMs"> & {
   controller: AbortController;
+  /** Takes what the journal is to say of a call that has ended; called before it settles. Whoever answers writes it. */
+  note(entry: NewEntry): void;
 };
 
 export type Toolbox = {
@@ -69,9 +75,12 @@ export function createToolbox(wiring: {
   sources: readonly Source[];
   pageSize: number;
   callTimeoutMs: number;
+  /** Whether the journal keeps arguments and results. */
+  recordContents: boolean;
+  clock: Clock;
   log: Log;
 }): Toolbox {
-  const { catalogs, pageSize, callTimeoutMs, log } = wiring;
+  const { catalogs, pageSize, callTimeoutMs, clock, log } = wiring;
   const sources = new Map(wiring.sources.map((source) => [source.id, source]));
 
   async function enableTools(
@@ -222,23 +231,36 @@ export function createToolbox(wiring: {
             : `Unknown tool: ${name}`,
         );
       }
-      const { controller, ...rest } = context;
+      const { controller, note, ...rest } = context;
       // It may have been cancelled while the catalogue was loaded.
       controller.signal.throwIfAborted();
       const { principal } = customer;
+      const app = tool.offer.app.key;
+      const startedAt = clock.monotonic();
+      const ended = (outcome: Execution["outcome"]) => {
+        const durationMs = clock.monotonic() - startedAt;
+        note(
+          executionEntry(
+            { principal, tool: name, app, durationMs, args, outcome },
+            wiring.recordContents,
+          ),
+        );
+      };
       try {
-        return await withDeadline(controller, callTimeoutMs, name, () =>
+        const result = await withDeadline(controller, callTimeoutMs, name, () =>
           source.call(principal, tool.offer, args, {
             ...rest,
             signal: controller.signal,
             timeoutMs: callTimeoutMs,
           }),
         );
+        if (!isInputRequired(result)) ended({ result });
+        return result;
       } catch (error) {
+        ended({ thrown: error });
         const reason = failureOf(error);
         if (reason !== null) {
           const { workspace, subject } = principal;
-          const app = tool.offer.app.key;
           log.warn("tool did not answer", {
             workspace,
             user: subject,

@@ -1,5 +1,6 @@
 import { definitionHash, judge, suspicions } from "../core/definition.ts";
 import { GatewayError, asGatewayError } from "../core/errors.ts";
+import { causeOf } from "../core/journal.ts";
 import type { Principal } from "../core/principal.ts";
 import type { Clock, Log } from "../core/runtime.ts";
 import type {
@@ -233,6 +234,7 @@ export function createUpstreamContents(options: {
         hash,
         subject,
         clock.now(),
+        causeOf(principal),
       );
       if (!found) {
         throw new GatewayError(

@@ -1,5 +1,6 @@
 import { definitionHash } from "../core/definition.ts";
 import { GatewayError } from "../core/errors.ts";
+import { causeOf } from "../core/journal.ts";
 import type { Principal } from "../core/principal.ts";
 import type {
   Authentication,
@@ -78,13 +79,14 @@ export function createUpstreamRegistry(options: {
     vault.seal(JSON.stringify(secret), ["servers", uuid, "secret"]);
 
   async function configure(
+    principal: Principal,
     upstream: Upstream,
     { client }: Authentication,
   ): Promise<Upstream> {
     if (client === null) return upstream;
-    await oauth.configure(upstream, client);
+    await oauth.configure(upstream, client, causeOf(principal));
     const clientRegistered = client.clientId !== undefined;
-    return edit(upstream, (current) =>
+    return edit(principal, upstream, (current) =>
       advance(current, { type: "credentials_changed", clientRegistered }),
     );
   }
@@ -145,7 +147,11 @@ export function createUpstreamRegistry(options: {
       const own = registration.slug;
       const slug = own ?? slugOf(name, new Set(taken));
       try {
-        return await store.create({ ...base, ...where, slug }, MAX_SERVERS);
+        return await store.create(
+          { ...base, ...where, slug },
+          MAX_SERVERS,
+          causeOf(principal),
+        );
       } catch (error) {
         const again = own === undefined && isSlugTaken(error);
         if (!again || tries === MAX_TRIES) throw error;
@@ -176,7 +182,10 @@ export function createUpstreamRegistry(options: {
       );
       record(principal, "created", created);
       icons.refresh(created);
-      return view(principal, await configure(created, authentication));
+      return view(
+        principal,
+        await configure(principal, created, authentication),
+      );
     },
 
     async change(principal, ref, change, precondition) {
@@ -212,20 +221,20 @@ export function createUpstreamRegistry(options: {
       let base = before;
       if ((moved || retyped) && before.authType === "oauth") {
         // Off first: what was granted to one must not be sent to the other.
-        base = await edit(before, (current) => {
+        base = await edit(principal, before, (current) => {
           requireSame(current, before);
           return advance(current, {
             type: "retargeted",
             keepRegistration: true,
           });
         });
-        await oauth.disconnect(base);
+        await oauth.disconnect(base, causeOf(principal));
         const off = base;
         base = find(principal, before.id);
         // It may take seconds, in which somebody else has said something, too.
         if (!Bun.deepEquals(said(base), said(off))) requireSame(base, before);
       }
-      const changed = await edit(base, (current) => {
+      const changed = await edit(principal, base, (current) => {
         requireSame(current, base);
         const { authentication: _, ...plain } = change;
         const arrow = event && advance(current, event);
@@ -244,7 +253,9 @@ export function createUpstreamRegistry(options: {
       if (moved) icons.refresh(changed);
       return view(
         principal,
-        authentication ? await configure(changed, authentication) : changed,
+        authentication
+          ? await configure(principal, changed, authentication)
+          : changed,
       );
     },
   };

@@ -1,3 +1,4 @@
+import { causeOf } from "../core/journal.ts";
 import { asGatewayError } from "../core/errors.ts";
 import type { Principal } from "../core/principal.ts";
 import { permits } from "../core/principal.ts";
@@ -137,7 +138,7 @@ export function createUpstreamSwitch(options: {
               type: "switched_on",
               authorizeUrl: oauth.authorizeUrl(before, principal),
             };
-      const after = await edit(before, (current) => {
+      const after = await edit(principal, before, (current) => {
         // Somebody else was as fast.
         if (current.state === "ready" && current.enabled) return null;
         if (!sameSetup(before, current)) throw changedMeanwhile();
@@ -153,7 +154,7 @@ export function createUpstreamSwitch(options: {
 
     async disable(principal, ref, { clearRegistration }, precondition) {
       const { upstream: before } = upstreams.get(principal, ref);
-      const off = await edit(before, (current) => {
+      const off = await edit(principal, before, (current) => {
         requireVersion(current, precondition);
         return advance(current, {
           type: "switched_off",
@@ -170,8 +171,10 @@ export function createUpstreamSwitch(options: {
       }
       if (!clearRegistration) return upstreams.view(principal, off);
       // Revoked while it is known what.
-      if (off.authType === "oauth") await oauth.disconnect(off);
-      const cleared = await edit(off, (current) =>
+      if (off.authType === "oauth") {
+        await oauth.disconnect(off, causeOf(principal));
+      }
+      const cleared = await edit(principal, off, (current) =>
         advance(current, { type: "switched_off", clearRegistration: true }),
       );
       return upstreams.view(principal, cleared);
@@ -193,7 +196,7 @@ export function createUpstreamSwitch(options: {
       let after = before;
       if (permits(principal.scope, "apps:write")) {
         const outcome = probe ?? failure!.stored;
-        after = await edit(before, (current) =>
+        after = await edit(principal, before, (current) =>
           sameSetup(before, current)
             ? advance(current, { type: "tested", outcome, at: clock.now() })
             : null,

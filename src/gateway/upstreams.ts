@@ -1,4 +1,5 @@
 import { GatewayError } from "../core/errors.ts";
+import { causeOf } from "../core/journal.ts";
 import type { Principal } from "../core/principal.ts";
 import type { Clock, Log, Vault } from "../core/runtime.ts";
 import { advance } from "../core/upstream-state.ts";
@@ -65,6 +66,7 @@ export type Upstreams = {
   members(principal: Principal, ref: UpstreamRef): Credential[];
   /** As the store's, for a server that has to be there. */
   edit(
+    principal: Principal,
     upstream: Upstream,
     rule: (current: Upstream) => UpstreamEdit | null,
   ): Promise<Upstream>;
@@ -134,10 +136,16 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
   }
 
   async function edit(
+    principal: Principal,
     upstream: Upstream,
     rule: (current: Upstream) => UpstreamEdit | null,
   ): Promise<Upstream> {
-    const edited = await store.edit(upstream.id, rule, clock.now());
+    const edited = await store.edit(
+      upstream.id,
+      rule,
+      clock.now(),
+      causeOf(principal),
+    );
     if (!edited) throw unknownServer();
     return edited;
   }
@@ -159,7 +167,7 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
     async remove(principal, ref, precondition) {
       const before = find(principal, ref);
       requireVersion(before, precondition);
-      const off = await edit(before, (current) => {
+      const off = await edit(principal, before, (current) => {
         requireSame(current, before);
         return advance(current, {
           type: "switched_off",
@@ -167,8 +175,10 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
         });
       });
       connector.drop(off.id);
-      if (off.authType === "oauth") await oauth.disconnect(off);
-      await store.remove(off.id);
+      if (off.authType === "oauth") {
+        await oauth.disconnect(off, causeOf(principal));
+      }
+      await store.remove(off.id, causeOf(principal));
       record(principal, "removed", off);
       return off;
     },
@@ -210,11 +220,12 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
                 expiresAt: null,
                 lastUsedAt: null,
               },
+        causeOf(principal),
       );
       if (!linked) throw unknownServer();
       connector.drop(upstream.id, subject);
       record(principal, "linked", upstream);
-      await edit(upstream, (current) =>
+      await edit(principal, upstream, (current) =>
         advance(current, {
           type: "credentials_changed",
           clientRegistered: false,

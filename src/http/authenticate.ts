@@ -59,7 +59,11 @@ export function createAuthentication(
     const verify = readCredential(c, access === "token or ticket");
     const verified = await verify();
     const via = readVia(c.req.raw);
-    const principal = via.length === 0 ? verified : { ...verified, via };
+    const principal: Principal = {
+      ...verified,
+      ...(via.length === 0 ? {} : { via }),
+      request: { id: c.env.requestId },
+    };
     const { log } = c.env;
     log["workspace"] = principal.workspace;
     log["user"] = principal.subject;

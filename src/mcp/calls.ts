@@ -1,5 +1,7 @@
 import { GatewayError, describeError } from "../core/errors.ts";
 import type { EventLog, Recorded, RunningCall } from "../core/event.ts";
+import type { Cause, Journal, NewEntry } from "../core/journal.ts";
+import { causeOf } from "../core/journal.ts";
 import type { Clock, Log } from "../core/runtime.ts";
 import type { Session, SessionStore } from "../core/session.ts";
 import type { LogLevel } from "../core/source.ts";
@@ -49,6 +51,7 @@ export type Calls = {
     session: Session,
     names: string[],
     say: ((text: string) => void) | null,
+    cause: Cause,
   ): Promise<void>;
   /** What the client of a session tells: the answer to a request of ours, the cancellation of a call, or nothing for us. */
   received(sessionPk: number, message: RpcNotification | RpcResponse): void;
@@ -78,6 +81,7 @@ export type CallStart = {
 
 export function createCalls(wiring: {
   events: EventLog;
+  journal: Pick<Journal, "append">;
   sessions: SessionStore;
   streams: Streams;
   asks: Asks;
@@ -90,11 +94,12 @@ export function createCalls(wiring: {
 }): Calls {
   const { asks, events, sessions, streams, log } = wiring;
 
+  type Unstored = { answer: string | null; entries: readonly NewEntry[] };
   type Running = { sessionPk: number | null; id: RequestId; stop: () => void };
   const running = new Set<Running>();
   let waiters: (() => void)[] = [];
   // Answers that the disk did not take. Until it does, or until the next start, their calls read as running.
-  const unstored = new Map<RunningCall, string | null>();
+  const unstored = new Map<RunningCall, Unstored>();
 
   function settle(entry: Running): void {
     running.delete(entry);
@@ -110,6 +115,12 @@ export function createCalls(wiring: {
     connection: { hangUp(): void; onRecord(): Promise<void> },
   ) {
     const { session, request } = start;
+    const { principal } = start.customer;
+    const entries: NewEntry[] = [];
+    const note = (entry: NewEntry) => {
+      const of = session ? { session: session.id } : {};
+      entries.push({ ...entry, data: { ...entry.data, ...of } });
+    };
     const controller = new AbortController();
     let cancelled = false;
     let over = false;
@@ -145,10 +156,10 @@ export function createCalls(wiring: {
       try {
         const method = start.method(request.params, {
           customer: {
-            principal: start.customer.principal,
+            principal,
             view: start.customer.view,
             enable: session
-              ? (names) => enable(session, names, say)
+              ? (names) => enable(session, names, say, causeOf(principal))
               : (start.enable ?? null),
           },
           controller,
@@ -165,6 +176,7 @@ export function createCalls(wiring: {
           logLevel: say && logLevel,
           log,
           completed,
+          note,
           keep: session && ((rule) => sessions.edit(session.pk, rule)),
           ...connection,
           listed: async (list, digest) => {
@@ -192,19 +204,24 @@ export function createCalls(wiring: {
         progress?.stop(!cancelled);
       }
     })();
-    return { outcome, stop: entry.stop, settle: () => settle(entry) };
+    return { outcome, entries, stop: entry.stop, settle: () => settle(entry) };
   }
 
   async function enable(
     session: Session,
     names: string[],
     say: ((text: string) => void) | null,
+    cause: Cause,
   ): Promise<void> {
-    const edited = sessions.edit(session.pk, ({ view }) => ({
-      view: { ...view, enabled: names },
-      // The list it was told of is out of date, and it is being told.
-      listed: null,
-    }));
+    const edited = sessions.edit(
+      session.pk,
+      ({ view }) => ({
+        view: { ...view, enabled: names },
+        // The list it was told of is out of date, and it is being told.
+        listed: null,
+      }),
+      cause,
+    );
     void edited.then(
       () => wiring.enabled(session),
       () => {},
@@ -233,13 +250,22 @@ export function createCalls(wiring: {
     }
   }
 
+  /** On disk before the answer is sent; when the disk does not take it, the answer is sent all the same. */
+  const noted = (entries: readonly NewEntry[]) =>
+    wiring.journal.append(entries).catch((error: unknown) =>
+      log.error("call not in the journal", {
+        reason: describeError(error),
+      }),
+    );
+
   function detached(start: CallStart, say: ((text: string) => void) | null) {
-    const { outcome, stop, settle } = run(start, say, {
+    const { outcome, entries, stop, settle } = run(start, say, {
       hangUp: () => {},
       // Its answer is the only trace it leaves.
       onRecord: () => Promise.resolve(),
     });
-    const answered = outcome.then((answer) => {
+    const answered = outcome.then(async (answer) => {
+      if (entries.length > 0) await noted(entries);
       settle();
       return answer ?? { text: cancelledText(start.request.id), status: 200 };
     });
@@ -270,6 +296,7 @@ export function createCalls(wiring: {
         streamId,
         sessionPk: start.session!.pk,
         requestId: JSON.stringify(start.request.id),
+        ...toolOf(start.request),
       };
       // Until the first commit messages gather here; after it they go to the log one by one.
       const messages: string[] = [];
@@ -288,11 +315,11 @@ export function createCalls(wiring: {
       };
       const finish = (answer: string | null) =>
         void events
-          .finish(call, answer)
+          .finish(call, answer, () => entries)
           .then(
             () => streams.wake(streamId),
             (error: unknown) => {
-              unstored.set(call, answer);
+              unstored.set(call, { answer, entries });
               storageFailed(error);
             },
           )
@@ -306,7 +333,7 @@ export function createCalls(wiring: {
       const record = Promise.withResolvers<void>();
       // Nobody may be waiting for it.
       record.promise.catch(() => {});
-      const { outcome, stop, settle } = run(start, say, {
+      const { outcome, entries, stop, settle } = run(start, say, {
         hangUp: () => {
           if (resumable) streams.close(streamId);
         },
@@ -320,7 +347,11 @@ export function createCalls(wiring: {
       });
       let recorded: Recorded;
       try {
-        recorded = await events.record(call, () => ({ messages, answered }));
+        recorded = await events.record(call, () => ({
+          messages,
+          answered,
+          entries,
+        }));
       } catch (error) {
         record.reject(error);
         stop();
@@ -362,12 +393,14 @@ export function createCalls(wiring: {
     },
 
     retry() {
-      for (const [call, answer] of unstored) {
+      for (const [call, what] of unstored) {
         unstored.delete(call);
-        events.finish(call, answer).then(
-          () => streams.wake(call.streamId),
-          () => unstored.set(call, answer),
-        );
+        events
+          .finish(call, what.answer, () => what.entries)
+          .then(
+            () => streams.wake(call.streamId),
+            () => unstored.set(call, what),
+          );
       }
     },
 
@@ -379,6 +412,17 @@ export function createCalls(wiring: {
     count: () => running.size,
   };
 }
+
+/** The tool that a request calls. */
+function toolOf({ method, params }: RpcRequest): { tool?: string } {
+  const { name } = params;
+  return method === "tools/call" && typeof name === "string"
+    ? { tool: name.slice(0, MAX_NAME) }
+    : {};
+}
+
+/** Names that callers send are anything. */
+const MAX_NAME = 128;
 
 function cancelledText(id: RequestId): string {
   return thrownText(

@@ -80,6 +80,7 @@ export function createMcpDoor(wiring: {
   const streams = createStreams({ events, store, eventIds, clock, log });
   const calls = createCalls({
     events,
+    journal: store.journal,
     sessions,
     streams,
     asks: createAsks(ids),

@@ -1,4 +1,5 @@
 import { GatewayError } from "../core/errors.ts";
+import { causeOf } from "../core/journal.ts";
 import type { EventLog } from "../core/event.ts";
 import type { Exchange } from "../core/exchange.ts";
 import type { Session, SessionStore } from "../core/session.ts";
@@ -316,7 +317,7 @@ export function createLegacyHttp(wiring: TransportWiring): LegacyHttp {
       if (!session) {
         return refuse(400, "Bad Request: No valid session ID provided");
       }
-      await wiring.lifecycle.end(session);
+      await wiring.lifecycle.end(session, causeOf(exchange.principal));
       return new Response(null, { status: 200 });
     },
   };

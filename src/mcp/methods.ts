@@ -28,6 +28,7 @@ export type MethodContext = {
   logLevel: CallContext["logLevel"];
   log: CallContext["log"];
   completed: CallContext["completed"];
+  note: CallStart["note"];
   hangUp(): void;
   onRecord(): Promise<void>;
   /** Told of the digest of every list before it is sent. */
@@ -88,7 +89,7 @@ export function createMethods(wiring: {
     write: (result: T) => Result,
   ): Promise<Result> {
     const { customer, controller, progress, log, completed } = context;
-    const { hangUp, onRecord } = context;
+    const { hangUp, note, onRecord } = context;
     const { capabilities } = context.input;
     try {
       const outcome = await inputs.run(
@@ -104,6 +105,7 @@ export function createMethods(wiring: {
             progress: progress ?? (() => {}),
             log,
             completed,
+            note,
             hangUp,
             onRecord,
           }),

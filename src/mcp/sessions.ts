@@ -1,5 +1,7 @@
 import { describeError } from "../core/errors.ts";
 import type { Exchange } from "../core/exchange.ts";
+import type { Cause } from "../core/journal.ts";
+import { causeOf } from "../core/journal.ts";
 import type { Identity, Principal } from "../core/principal.ts";
 import type { Clock, Ids, Log, LogFields } from "../core/runtime.ts";
 import type { Session, SessionStore } from "../core/session.ts";
@@ -27,7 +29,7 @@ export type Sessions = {
   seen(session: Session, log: LogFields): void;
   /** Somebody reads its own stream now; `lost` when notifications before that are gone. */
   attached(session: Session, principal: Principal, lost: boolean): void;
-  end(session: Session): Promise<void>;
+  end(session: Session, cause: Cause): Promise<void>;
   /** Looks for changes of the catalogue on behalf of all who read a stream. */
   poll(): void;
 };
@@ -91,6 +93,7 @@ export function createSessions(wiring: {
         viewChanges: asked,
         ticketHash,
         at: clock.now(),
+        cause: causeOf(principal),
       });
       if (chat !== null) wiring.chatChanged(principal, chat, server);
       // So that the first tools/list need not wait for Membrane, or less.
@@ -111,9 +114,9 @@ export function createSessions(wiring: {
       watches.tell(principal);
     },
 
-    async end(session) {
+    async end(session, cause) {
       calls.abort(session.pk);
-      await sessions.end(session.pk);
+      await sessions.end(session.pk, cause);
       // Those that began while it ended.
       calls.abort(session.pk);
       streams.close(session.pk);

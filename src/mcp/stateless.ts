@@ -1,4 +1,5 @@
 import type { Exchange } from "../core/exchange.ts";
+import { causeOf } from "../core/journal.ts";
 import type { Identity, Principal } from "../core/principal.ts";
 import type { Clock } from "../core/runtime.ts";
 import { DEFAULT_VIEW } from "../core/session.ts";
@@ -133,6 +134,7 @@ export function createStateless(wiring: {
       server,
       (view) => ({ ...(view ?? DEFAULT_VIEW), ...asked }),
       now,
+      causeOf(principal),
     );
     const session = sessions.findByChat(principal, chat, server);
     if (session) calls.tellChange(session);
@@ -143,13 +145,15 @@ export function createStateless(wiring: {
     const { principal, asked, server } = exchange;
     const chat = exchange.chat!;
     const session = sessions.findByChat(principal, chat, server);
-    if (session) return calls.enable(session, names, null);
+    const cause = causeOf(principal);
+    if (session) return calls.enable(session, names, null, cause);
     await sessions.editChat(
       principal,
       chat,
       server,
       (view) => ({ ...(view ?? DEFAULT_VIEW), ...asked, enabled: names }),
       clock.now(),
+      cause,
     );
     subscriptions.chatChanged(principal, chat, server);
   }

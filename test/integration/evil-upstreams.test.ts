@@ -134,7 +134,7 @@ describe("a server that misbehaves", () => {
     await using canary = await openCanary();
     await using gateway = await openGateway({
       env: { CALL_TIMEOUT: row.call === LATE ? "400ms" : "20s" },
-      times: { soon: 100, list: 400, connect: 400 },
+      times: { soon: 100, list: 3000, connect: 3000 },
       upstreams: [
         { slug: "good", at: good.url },
         { slug: "evil", at: sse ? evil.sseUrl : evil.url, sse },
