@@ -190,7 +190,7 @@ test("a call that the last stop has cut off is in the journal", async () => {
     );
     await gateway.restart();
   });
-  const [entry] = found.filter(({ type }) => type === "tool_executed");
+  const entry = found.find(({ type }) => type === "tool_executed");
   expect(entry).toMatchObject({
     subject: "cut",
     data: { tool: "notes_hold", outcome: "failed", code: "conflict" },
