@@ -10,44 +10,38 @@ const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 /** What a timer of the machine can wait for, in ms: less than 25 days. */
 const MAX_TIMER = 2_147_483_647;
 
+/** One for all, as every start makes those that it needs. */
+const string = z.string();
+
 /** `90s`, `5m`, `24h`, `30d`; to milliseconds. */
 const duration = (fallback: string, min = 1, max = MAX_TIMER) =>
-  z
-    .string()
-    .default(fallback)
-    .transform((text, context) => {
-      const match = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text.trim());
-      const value = match
-        ? Number(match[1]) * units[match[2] as keyof typeof units]
-        : NaN;
-      if (value >= min && value <= max) return value;
-      context.addIssue(
-        `must be a duration such as 500ms, 90s, 5m or 24h, from ${describeDuration(min)} to ${describeDuration(max === MAX_TIMER ? 24 * units.d : max)}`,
-      );
-      return z.NEVER;
-    });
+  string.default(fallback).transform((text, context) => {
+    const match = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text.trim());
+    const value = match
+      ? Number(match[1]) * units[match[2] as keyof typeof units]
+      : NaN;
+    if (value >= min && value <= max) return value;
+    context.addIssue(
+      `must be a duration such as 500ms, 90s, 5m or 24h, from ${describeDuration(min)} to ${describeDuration(max === MAX_TIMER ? 24 * units.d : max)}`,
+    );
+    return z.NEVER;
+  });
 
 const integer = (fallback: number, min: number, max: number) =>
-  z
-    .string()
-    .default(String(fallback))
-    .transform((text, context) => {
-      const value = /^\d+$/.test(text.trim()) ? Number(text) : NaN;
-      if (value >= min && value <= max) return value;
-      context.addIssue(`must be a whole number from ${min} to ${max}`);
-      return z.NEVER;
-    });
+  string.default(String(fallback)).transform((text, context) => {
+    const value = /^\d+$/.test(text.trim()) ? Number(text) : NaN;
+    if (value >= min && value <= max) return value;
+    context.addIssue(`must be a whole number from ${min} to ${max}`);
+    return z.NEVER;
+  });
 
 const toggle = (fallback: boolean) =>
-  z
-    .string()
-    .default(String(fallback))
-    .transform((text, context) => {
-      if (/^(true|1|on|yes)$/i.test(text)) return true;
-      if (/^(false|0|off|no)$/i.test(text)) return false;
-      context.addIssue("must be true or false");
-      return z.NEVER;
-    });
+  string.default(String(fallback)).transform((text, context) => {
+    if (/^(true|1|on|yes)$/i.test(text)) return true;
+    if (/^(false|0|off|no)$/i.test(text)) return false;
+    context.addIssue("must be true or false");
+    return z.NEVER;
+  });
 
 const list = z
   .string()

@@ -1,9 +1,9 @@
 #!/usr/bin/env bun
+import { fstatSync } from "node:fs";
 import { createApp } from "./app.ts";
 import type { App } from "./app.ts";
 import { DISK_FAILED, exitCodeOf, exitCodes } from "./cli/exit.ts";
 import type { Commands } from "./cli/program.ts";
-import { runProgram } from "./cli/program.ts";
 import { describeConfig, readConfig } from "./config.ts";
 import type { Config } from "./config.ts";
 import { GatewayError, asGatewayError, describeError } from "./core/errors.ts";
@@ -21,8 +21,13 @@ const { env } = process;
 function openLog(config: Config): Promise<ProcessLog> {
   return createLog({
     level: config.LOG_LEVEL,
-    format: config.LOG_FORMAT ?? (process.stderr.isTTY ? "pretty" : "json"),
+    format: config.LOG_FORMAT ?? (isWatched() ? "pretty" : "json"),
   });
+}
+
+/** Whether standard error is a terminal; a pipe or a file is known for none without the streams of Node. */
+function isWatched(): boolean {
+  return fstatSync(2).isCharacterDevice() && process.stderr.isTTY;
 }
 
 function openApp(config: Config, log: ProcessLog): App {
@@ -448,6 +453,13 @@ function unknownSession(id: string): GatewayError {
   );
 }
 
+/** To serve takes no parser of commands: to load it and to describe them all is a tenth of the start. */
+async function main(args: readonly string[]): Promise<number> {
+  if (args.length === 0 || args.join(" ") === "serve") return commands.serve();
+  const { runProgram } = await import("./cli/program.ts");
+  return runProgram(args, commands);
+}
+
 // Whatever is written is for this user alone.
 process.umask(0o077);
 // A proxy that leads out of this machine does not lead back into it.
@@ -457,7 +469,7 @@ env["NO_PROXY"] = env["no_proxy"] = [
 ]
   .filter(Boolean)
   .join(",");
-runProgram(process.argv.slice(2), commands).then(
+main(process.argv.slice(2)).then(
   (code) => process.exit(code),
   (thrown: unknown) => {
     const error = asGatewayError(thrown);

@@ -1,5 +1,6 @@
 import { LRUCache } from "lru-cache";
 import { GatewayError } from "../core/errors.ts";
+import { once } from "../core/once.ts";
 import type { Clock } from "../core/runtime.ts";
 
 /** How often somebody may do something. */
@@ -18,11 +19,15 @@ export function createRate(
   windowMs: number,
   message: string,
 ): Rate {
-  const taken = new LRUCache<string, number[]>({ max: MAX_COUNTED });
+  const taken = once(
+    () => new LRUCache<string, number[]>({ max: MAX_COUNTED }),
+  );
   return {
     take(who) {
       const now = clock.monotonic();
-      const recent = (taken.get(who) ?? []).filter((at) => now - at < windowMs);
+      const recent = (taken().get(who) ?? []).filter(
+        (at) => now - at < windowMs,
+      );
       const [oldest] = recent;
       if (oldest !== undefined && recent.length >= most) {
         throw new GatewayError("rate_limited", message, {
@@ -30,7 +35,7 @@ export function createRate(
         });
       }
       recent.push(now);
-      taken.set(who, recent);
+      taken().set(who, recent);
     },
   };
 }

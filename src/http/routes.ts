@@ -1,4 +1,5 @@
 import type { Context } from "hono";
+import { once } from "../core/once.ts";
 import type { Principal, Scope } from "../core/principal.ts";
 import type { Env } from "./front.ts";
 
@@ -88,18 +89,21 @@ export type Handlers<R extends Route> = {
   [Each in R]: HandlerOf<(typeof routes)[Each]>;
 };
 
+const parted = once(() =>
+  Object.keys(routes).map((route) => {
+    const [method, path] = route.split(" ") as [string, string];
+    return { method, path, parts: path.split("/") };
+  }),
+);
+
 /** The methods that a path takes: those of the routes with this very path, or else of those whose parameters fit. */
 export function methodsOf(path: string): string[] {
   const parts = path.split("/");
-  const all = Object.keys(routes).map(
-    (route) => route.split(" ") as [string, string],
-  );
-  const exact = all.filter(([, pattern]) => pattern === path);
+  const all = parted();
+  const exact = all.filter((route) => route.path === path);
   const found =
-    exact.length > 0
-      ? exact
-      : all.filter(([, pattern]) => fits(pattern.split("/"), parts));
-  return found.map(([method]) => method);
+    exact.length > 0 ? exact : all.filter((route) => fits(route.parts, parts));
+  return found.map(({ method }) => method);
 }
 
 function fits(pattern: string[], parts: string[]): boolean {

@@ -67,7 +67,10 @@ export function createMcpDoor(wiring: {
   const { sessions, events } = store;
   const eventIds = createEventIds(store.secret("event-ids"));
   const { toolbox, library } = wiring;
-  const inputs = createInputs({ secret: store.secret("request-state"), clock });
+  const inputs = createInputs({
+    secret: () => store.secret("request-state"),
+    clock,
+  });
   const { logs } = wiring;
   const methods = createMethods({
     toolbox,

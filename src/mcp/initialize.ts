@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { once } from "../core/once.ts";
 import type { Identity } from "../core/principal.ts";
 import type { ClientInfo, Mode, View } from "../core/session.ts";
 import type { Guide } from "../gateway/guide.ts";
@@ -11,24 +12,26 @@ export type ServerInfo = { name: string; title: string; version: string };
 
 const MAX_CAPABILITIES = 16_384;
 
-const params = z.object({
-  protocolVersion: z.string().max(64),
-  capabilities: z
-    .record(z.string(), z.unknown())
-    .default({})
-    // Kept with the session.
-    .refine(
-      (value) => JSON.stringify(value).length <= MAX_CAPABILITIES,
-      `must have at most ${MAX_CAPABILITIES} characters`,
-    ),
-  clientInfo: z
-    .object({
-      name: z.string().max(256),
-      version: z.string().max(256),
-      title: z.string().max(256).optional(),
-    })
-    .optional(),
-});
+const params = once(() =>
+  z.object({
+    protocolVersion: z.string().max(64),
+    capabilities: z
+      .record(z.string(), z.unknown())
+      .default({})
+      // Kept with the session.
+      .refine(
+        (value) => JSON.stringify(value).length <= MAX_CAPABILITIES,
+        `must have at most ${MAX_CAPABILITIES} characters`,
+      ),
+    clientInfo: z
+      .object({
+        name: z.string().max(256),
+        version: z.string().max(256),
+        title: z.string().max(256).optional(),
+      })
+      .optional(),
+  }),
+);
 
 export type Handshake = {
   protocolVersion: string;
@@ -39,7 +42,7 @@ export type Handshake = {
 /** Throws {@link RpcError} -32602 for parameters that are not those of `initialize`. */
 export function readInitialize(request: RpcRequest): Handshake {
   // Compiling a parser takes longer than a thousand sessions save by it.
-  const read = params.safeParse(request.params, { jitless: true });
+  const read = params().safeParse(request.params, { jitless: true });
   if (!read.success) {
     const [issue] = read.error.issues;
     throw new RpcError(

@@ -48,8 +48,8 @@ export type Inputs = {
 };
 
 export function createInputs(wiring: {
-  /** 32 bytes. */
-  secret: Uint8Array;
+  /** 32 bytes; asked for once, when a caller is asked for something. */
+  secret: () => Uint8Array;
   clock: Clock;
 }): Inputs {
   const { clock } = wiring;
@@ -57,7 +57,7 @@ export function createInputs(wiring: {
   const key = () =>
     (imported ??= crypto.subtle.importKey(
       "raw",
-      new Uint8Array(wiring.secret),
+      new Uint8Array(wiring.secret()),
       "AES-GCM",
       false,
       ["encrypt", "decrypt"],

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { GatewayError } from "../../core/errors.ts";
+import { once } from "../../core/once.ts";
 import type { Identity } from "../../core/principal.ts";
 import { identityPart } from "../../core/principal.ts";
 
@@ -9,17 +10,19 @@ import { identityPart } from "../../core/principal.ts";
  */
 export type Claims = Identity & { name: string | null };
 
-const shape = z.object({
-  workspaceKey: identityPart.optional(),
-  iss: identityPart.optional(),
-  tenantKey: identityPart.optional(),
-  id: identityPart.optional(),
-  name: z.string().max(256).optional().catch(undefined),
-});
+const shape = once(() =>
+  z.object({
+    workspaceKey: identityPart.optional(),
+    iss: identityPart.optional(),
+    tenantKey: identityPart.optional(),
+    id: identityPart.optional(),
+    name: z.string().max(256).optional().catch(undefined),
+  }),
+);
 
 /** Throws `unauthenticated` for claims that name no user, or two. */
 export function readClaims(payload: unknown): Claims {
-  const read = shape.safeParse(payload);
+  const read = shape().safeParse(payload);
   if (!read.success) {
     throw refused(
       `its claim ${read.error.issues[0]?.path.join(".")} is not a string of 1 to 256 printable characters`,

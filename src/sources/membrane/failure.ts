@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { once } from "../../core/once.ts";
 
 /**
  * What went wrong between us and Membrane, made from the status and the body of an answer only: the
@@ -37,19 +38,21 @@ export class MembraneFailure extends Error {
   }
 }
 
-type ErrorBody = z.infer<typeof errorBody>;
-const optionalText = z.string().max(10_000).optional().catch(undefined);
-const errorBody = z.object({
-  message: z.string().min(1).max(10_000),
-  type: optionalText,
-  key: optionalText,
-  actionRunId: optionalText,
-  data: z.unknown().optional(),
-  causedByError: z.unknown().optional(),
+type ErrorBody = z.infer<ReturnType<typeof errorBody>>;
+const errorBody = once(() => {
+  const optionalText = z.string().max(10_000).optional().catch(undefined);
+  return z.object({
+    message: z.string().min(1).max(10_000),
+    type: optionalText,
+    key: optionalText,
+    actionRunId: optionalText,
+    data: z.unknown().optional(),
+    causedByError: z.unknown().optional(),
+  });
 });
 
 function readBody(body: unknown): ErrorBody | null {
-  const read = errorBody.safeParse(body);
+  const read = errorBody().safeParse(body);
   return read.success ? read.data : null;
 }
 

@@ -8,6 +8,7 @@ import type {
   Principal,
   Scope,
 } from "../../core/principal.ts";
+import { once } from "../../core/once.ts";
 import { identityPart } from "../../core/principal.ts";
 import type { Clock } from "../../core/runtime.ts";
 import { neverExpires, readClaims, refused } from "./claims.ts";
@@ -37,12 +38,14 @@ const CACHE_SIZE = 20_000;
 /** Unknown tokens of one address that are asked about at the same time; the others wait for their turn. */
 const AT_ONCE = 8;
 
-const tenant = z.object({
-  workspaceKey: identityPart,
-  internalId: identityPart,
-  name: z.string().nullish().catch(null),
-  isActive: z.boolean().nullish().catch(null),
-});
+const tenant = once(() =>
+  z.object({
+    workspaceKey: identityPart,
+    internalId: identityPart,
+    name: z.string().nullish().catch(null),
+    isActive: z.boolean().nullish().catch(null),
+  }),
+);
 
 type Verdict =
   | { principal: Principal; goodUntil: number }
@@ -57,7 +60,9 @@ export function createIntrospection(
   options: IntrospectionOptions,
 ): Authenticator {
   const { clock, api, workspaceKey, limit, timeoutMs = 5000 } = options;
-  const verdicts = new LRUCache<string, Verdict>({ max: CACHE_SIZE });
+  const verdicts = once(
+    () => new LRUCache<string, Verdict>({ max: CACHE_SIZE }),
+  );
   const flights = new Map<string, Promise<Principal>>();
   const turns = createTurns(AT_ONCE);
 
@@ -71,7 +76,7 @@ export function createIntrospection(
     } catch (error) {
       throw explain(error);
     }
-    const read = tenant.safeParse(answer);
+    const read = tenant().safeParse(answer);
     if (!read.success) {
       throw refused("Membrane names no user for it");
     }
@@ -101,7 +106,7 @@ export function createIntrospection(
   function settle(key: string, address: string | null, outcome: unknown): void {
     const error = asGatewayError(outcome);
     if (error.code !== "unauthenticated") return;
-    verdicts.set(key, { error, badUntil: clock.monotonic() + BAD_MS });
+    verdicts().set(key, { error, badUntil: clock.monotonic() + BAD_MS });
     limit.failed(address);
   }
 
@@ -113,7 +118,7 @@ export function createIntrospection(
   return {
     async verify(token, address) {
       const key = tokenKey(token);
-      const known = verdicts.get(key);
+      const known = verdicts().get(key);
       const now = clock.monotonic();
       if (known && "error" in known && now < known.badUntil) throw known.error;
       const good = known && "principal" in known ? known : null;
@@ -132,7 +137,7 @@ export function createIntrospection(
             // Spread, so that those who came together do not all have to be asked about together again.
             const [random] = crypto.getRandomValues(new Uint8Array(1));
             const goodMs = GOOD_MS * (0.75 + random! / 1024);
-            verdicts.set(key, {
+            verdicts().set(key, {
               principal,
               goodUntil: clock.monotonic() + goodMs,
             });

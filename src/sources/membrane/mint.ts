@@ -1,5 +1,6 @@
 import { SignJWT } from "jose";
 import { LRUCache } from "lru-cache";
+import { once } from "../../core/once.ts";
 import type { Identity } from "../../core/principal.ts";
 import { identityKey } from "../../core/principal.ts";
 import type { Clock } from "../../core/runtime.ts";
@@ -20,21 +21,24 @@ export function createTokenMint(options: {
 }): (who: Identity) => Promise<string | null> {
   const { clock, workspaceKey } = options;
   const secret = new TextEncoder().encode(options.secret);
-  const minted = new LRUCache<string, { token: string; until: number }>({
-    max: CACHE_SIZE,
-  });
+  const minted = once(
+    () =>
+      new LRUCache<string, { token: string; until: number }>({
+        max: CACHE_SIZE,
+      }),
+  );
   return async (who) => {
     if (who.workspace !== workspaceKey) return null;
     const key = identityKey(who);
     const now = clock.now();
-    const known = minted.get(key);
+    const known = minted().get(key);
     if (known && known.until - now > LEFT_MS) return known.token;
     const until = now + TTL_MS;
     const token = await new SignJWT({ id: who.subject, iss: workspaceKey })
       .setProtectedHeader({ alg: "HS256", typ: "JWT" })
       .setExpirationTime(Math.floor(until / 1000))
       .sign(secret);
-    minted.set(key, { token, until });
+    minted().set(key, { token, until });
     return token;
   };
 }

@@ -5,7 +5,7 @@ import { runShape } from "./wire.ts";
 
 /** The result of a run that succeeded. `0`, `false`, `""` and `[]` are results. */
 export function readResult(answer: unknown): CallToolResult {
-  const read = runShape.safeParse(answer);
+  const read = runShape().safeParse(answer);
   if (!read.success) {
     throw new MembraneFailure({
       message: "Membrane's answer is not what its API promises",

@@ -49,7 +49,7 @@ export function createMembraneSource(options: MembraneSourceOptions): Source {
     const asking = { token, signal, timeoutMs: listTimeoutMs };
     let connections: Connection[];
     try {
-      connections = await readAll(connectionShape, (cursor) =>
+      connections = await readAll(connectionShape(), (cursor) =>
         api.connections(asking, cursor),
       );
     } catch (error) {
@@ -66,7 +66,7 @@ export function createMembraneSource(options: MembraneSourceOptions): Source {
       for (let next = queue.shift(); next; next = queue.shift()) {
         const connection = next;
         try {
-          const actions = await readAll(actionShape, (cursor) =>
+          const actions = await readAll(actionShape(), (cursor) =>
             api.actions(asking, connection.id, cursor),
           );
           results.set(connection, distinct(actions.filter(isUsableAction)));
@@ -132,7 +132,7 @@ async function readAll<T>(
   const seen = new Set<string>();
   let cursor: string | null = null;
   for (let pages = 0; pages < MAX_PAGES; pages++) {
-    const page = pageShape.safeParse(await fetchPage(cursor));
+    const page = pageShape().safeParse(await fetchPage(cursor));
     if (!page.success) {
       throw new MembraneFailure({
         message: "Membrane's list is not what its API promises",

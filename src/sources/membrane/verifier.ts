@@ -4,6 +4,7 @@ import type {
   FailureLimit,
   Principal,
 } from "../../core/principal.ts";
+import { once } from "../../core/once.ts";
 import type { Clock } from "../../core/runtime.ts";
 import { tokenKey } from "./token-key.ts";
 import { createVerification } from "./verification.ts";
@@ -19,20 +20,23 @@ export function createVerifier(
 ): Authenticator {
   const { clock, limit } = options;
   const verify = createVerification(options);
-  const verified = new LRUCache<string, Principal>({
-    max: CACHE_SIZE,
-    ttl: CACHE_MS,
-    ttlResolution: 0,
-    perf: { now: () => clock.monotonic() },
-  });
+  const verified = once(
+    () =>
+      new LRUCache<string, Principal>({
+        max: CACHE_SIZE,
+        ttl: CACHE_MS,
+        ttlResolution: 0,
+        perf: { now: () => clock.monotonic() },
+      }),
+  );
   return {
     async verify(token, address) {
       const key = tokenKey(token);
-      const known = verified.get(key);
+      const known = verified().get(key);
       if (known && !isExpired(known, clock, options.leewayMs)) return known;
       try {
         const principal = await verify(token);
-        verified.set(key, principal);
+        verified().set(key, principal);
         return principal;
       } catch (error) {
         // Good tokens of such an address are still good: many users may share it.

@@ -145,7 +145,7 @@ export function createEventLog(wiring: {
   );
 
   // Streams that ended without a word, and their sessions: nothing on disk tells them from those that never were.
-  const silent = new LRUCache<number, number>({ max: 10_000 });
+  const silent = later(() => new LRUCache<number, number>({ max: 10_000 }));
 
   const last = (ref: StreamRef) => lastOfStream().get(ref)?.seq ?? 0;
 
@@ -164,7 +164,7 @@ export function createEventLog(wiring: {
   }
 
   // What the events of sessions take, for those that were written to lately. Forgotten when it may be wrong.
-  const usage = new LRUCache<number, Usage>({ max: 10_000 });
+  const usage = later(() => new LRUCache<number, Usage>({ max: 10_000 }));
   function readUsage(sessionPk: number): Usage {
     const stored = usageOf().get({ sessionPk });
     const used = {
@@ -172,14 +172,14 @@ export function createEventLog(wiring: {
       bytes: Number(stored?.bytes ?? 0),
       trimAt: caps,
     };
-    usage.set(sessionPk, used);
+    usage().set(sessionPk, used);
     return used;
   }
 
   /** Inside a transaction, after an event was written: keeps its session near the caps. */
   function account(ref: StreamRef, seq: number, data: string): void {
     const { sessionPk } = ref;
-    let used = usage.get(sessionPk);
+    let used = usage().get(sessionPk);
     if (used) {
       used.events++;
       used.bytes += Buffer.byteLength(data);
@@ -330,7 +330,7 @@ export function createEventLog(wiring: {
         deleteCall().run({ callId: call.callId });
         wiring.note(entries?.() ?? []);
         if (answer !== null) return append(call, answer);
-        silent.set(call.streamId, call.sessionPk);
+        silent().set(call.streamId, call.sessionPk);
         return null;
       }),
 
@@ -348,7 +348,8 @@ export function createEventLog(wiring: {
 
     state(ref) {
       if (runningInStream().get(ref)) return "running";
-      const ended = last(ref) > 0 || silent.get(ref.streamId) === ref.sessionPk;
+      const ended =
+        last(ref) > 0 || silent().get(ref.streamId) === ref.sessionPk;
       return ended ? "done" : "unknown";
     },
 
@@ -358,7 +359,8 @@ export function createEventLog(wiring: {
     last,
 
     async interrupt(message) {
-      if (!db.select().from(calls).limit(1).get()) return 0;
+      // By hand, as every start waits for it.
+      if (!client.prepare("SELECT 1 FROM calls LIMIT 1").get()) return 0;
       return writer.write(() => {
         const cut = db.select().from(calls).orderBy(asc(calls.callId)).all();
         for (const call of cut) {
@@ -373,7 +375,7 @@ export function createEventLog(wiring: {
     prune: (before, limit) =>
       writer.write(() => {
         const removed = pruneByAge(before, limit);
-        if (removed > 0) usage.clear();
+        if (removed > 0) usage().clear();
         // Gives pages back to the file system, a few at a time.
         client.run("PRAGMA incremental_vacuum(200)");
         return removed;

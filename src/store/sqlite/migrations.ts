@@ -69,19 +69,20 @@ export function inspect(
   return version;
 }
 
-/** Brings an inspected database from `version` to the newest schema, one transaction per step. */
+/** Brings an inspected database from `version` to the newest schema, in one transaction. */
 export function migrate(
   db: Database,
   version: number,
   steps: readonly string[] = migrations,
 ): void {
-  for (let step = version; step < steps.length; step++) {
-    db.transaction(() => {
-      for (const statement of steps[step]!.split("--> statement-breakpoint")) {
+  if (version === steps.length) return;
+  db.transaction(() => {
+    for (const step of steps.slice(version)) {
+      for (const statement of step.split("--> statement-breakpoint")) {
         db.run(statement);
       }
-      db.run(`PRAGMA application_id = ${APPLICATION_ID}`);
-      db.run(`PRAGMA user_version = ${step + 1}`);
-    }).immediate();
-  }
+    }
+    db.run(`PRAGMA application_id = ${APPLICATION_ID}`);
+    db.run(`PRAGMA user_version = ${steps.length}`);
+  }).immediate();
 }

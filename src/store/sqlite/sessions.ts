@@ -141,11 +141,12 @@ export function createSessionStore(wiring: {
   now: () => number;
 }): SessionStore {
   const { db, writer, takeStream, note, now } = wiring;
-  const cache = new LRUCache<string, Entry>({ max: wiring.cacheSize });
+  const max = wiring.cacheSize;
+  const cache = later(() => new LRUCache<string, Entry>({ max }));
   // Of sessions that have ended too: nothing is found under their ids.
-  const idsByPk = new LRUCache<number, string>({ max: wiring.cacheSize });
+  const idsByPk = later(() => new LRUCache<number, string>({ max }));
   // Ids of the sessions with subscriptions, by identity.
-  const subscribers = new LRUCache<string, string[]>({ max: wiring.cacheSize });
+  const subscribers = later(() => new LRUCache<string, string[]>({ max }));
 
   let seenVersion = wiring.othersVersion();
   let lookedAt = now();
@@ -155,8 +156,8 @@ export function createSessionStore(wiring: {
     const version = wiring.othersVersion();
     if (version === seenVersion) return;
     seenVersion = version;
-    cache.clear();
-    subscribers.clear();
+    cache().clear();
+    subscribers().clear();
   }
 
   const select = () =>
@@ -239,22 +240,22 @@ export function createSessionStore(wiring: {
 
   function remember(stored: Row): Entry {
     const entry = toEntry(stored);
-    cache.set(entry.session.id, entry);
+    cache().set(entry.session.id, entry);
     return entry;
   }
 
   function load(id: string, withinMs = LOOK_MS): Entry | null {
     forgetWhatOthersChanged(withinMs);
-    const cached = cache.get(id);
+    const cached = cache().get(id);
     if (cached) return cached;
     const stored = byId().get({ id });
     return stored ? remember(stored) : null;
   }
 
   function loadByPk(pk: number): Entry | null {
-    const id = idsByPk.get(pk) ?? byPk().get({ pk })?.id;
+    const id = idsByPk().get(pk) ?? byPk().get({ pk })?.id;
     if (id === undefined) return null;
-    idsByPk.set(pk, id);
+    idsByPk().set(pk, id);
     // Who asks by number may just have heard that another process has changed something.
     return load(id, 0);
   }
@@ -270,8 +271,8 @@ export function createSessionStore(wiring: {
 
   /** The subscriptions of a session of this identity have changed. */
   function forgetSubscribers(who: Identity): void {
-    subscribers.delete(identityKey(who));
-    subscribers.delete(EVERYBODY);
+    subscribers().delete(identityKey(who));
+    subscribers().delete(EVERYBODY);
   }
 
   /** Inside a transaction. */
@@ -360,7 +361,7 @@ export function createSessionStore(wiring: {
     return stored.id;
   }
   function forget(ids: (string | null)[]): void {
-    for (const id of ids) if (id !== null) cache.delete(id);
+    for (const id of ids) if (id !== null) cache().delete(id);
   }
 
   return {
@@ -420,7 +421,7 @@ export function createSessionStore(wiring: {
         note([sessionEntry("session_opened", entry.session, cause)]);
         return { resumed: false, entry };
       });
-      cache.set(result.entry.session.id, result.entry);
+      cache().set(result.entry.session.id, result.entry);
       return { session: result.entry.session, resumed: result.resumed };
     },
 
@@ -504,7 +505,7 @@ export function createSessionStore(wiring: {
     subscribed(who) {
       forgetWhatOthersChanged(LOOK_MS);
       const key = who ? identityKey(who) : EVERYBODY;
-      let ids = subscribers.get(key);
+      let ids = subscribers().get(key);
       if (!ids) {
         const found = who
           ? subscribedOf().all({
@@ -513,7 +514,7 @@ export function createSessionStore(wiring: {
             })
           : subscribedAll().all();
         ids = found.map(({ id }) => id);
-        subscribers.set(key, ids);
+        subscribers().set(key, ids);
       }
       return ids
         .map((id) => load(id)?.session)
@@ -544,7 +545,7 @@ export function createSessionStore(wiring: {
         }
         return applyEdit(current, edit);
       });
-      if (entry) cache.set(entry.session.id, entry);
+      if (entry) cache().set(entry.session.id, entry);
       if (entry && subscribed) forgetSubscribers(entry.session);
       return entry?.session ?? null;
     },

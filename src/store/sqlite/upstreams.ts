@@ -98,9 +98,9 @@ export function createUpstreamStore(wiring: {
   };
 
   // Looked at for every call of a tool, changed now and then.
-  const cache = new LRUCache<string, readonly Upstream[]>({
-    max: MAX_WORKSPACES,
-  });
+  const cache = later(
+    () => new LRUCache<string, readonly Upstream[]>({ max: MAX_WORKSPACES }),
+  );
   let readVersion = othersVersion();
 
   const inWorkspace = later(() =>
@@ -204,10 +204,10 @@ export function createUpstreamStore(wiring: {
     const version = othersVersion();
     if (version !== readVersion) {
       readVersion = version;
-      cache.clear();
+      cache().clear();
     }
-    let known = cache.get(workspace);
-    if (!known) cache.set(workspace, (known = read(workspace)));
+    let known = cache().get(workspace);
+    if (!known) cache().set(workspace, (known = read(workspace)));
     return known;
   }
 
@@ -573,6 +573,6 @@ export function createUpstreamStore(wiring: {
   };
 
   function forget({ workspace }: Upstream): void {
-    cache.delete(workspace);
+    cache().delete(workspace);
   }
 }

@@ -5,7 +5,7 @@ import { createInputs } from "../../../src/mcp/input.ts";
 import { fakeClock } from "../../support/clock.ts";
 
 const inputs = createInputs({
-  secret: new Uint8Array(32).fill(7),
+  secret: () => new Uint8Array(32).fill(7),
   clock: fakeClock(),
 });
 const context = (more: Partial<InputContext> = {}): InputContext => ({
