@@ -6,6 +6,7 @@ import type {
   UpstreamOAuth,
   UpstreamStore,
 } from "../core/upstream.ts";
+import type { Admission } from "./admission.ts";
 import type { PlainCalls } from "./plain-calls.ts";
 import { createPlainCalls } from "./plain-calls.ts";
 import type { Toolbox } from "./toolbox.ts";
@@ -39,6 +40,7 @@ export type ManagementOptions = {
   /** Fetches and checks the icon of a server; null when it has none that can be shown. */
   findIcon: (upstream: Upstream) => Promise<Icon | null>;
   toolbox: Toolbox;
+  admission: Pick<Admission, "enter">;
   clock: Clock;
   ids: Ids;
   log: Log;

@@ -6,6 +6,7 @@ import type { View } from "../core/session.ts";
 import type { CallContext, InputRequired, Source } from "../core/source.ts";
 import type { CallToolResult, Tool } from "../core/tool.ts";
 import { CALL_TOOL, ENABLE_TOOLS, SEARCH_TOOLS } from "../core/tool.ts";
+import type { Admission } from "./admission.ts";
 import type { Catalogs } from "./catalog.ts";
 import type { Catalog } from "./contents.ts";
 import { MAX_SEARCH_LIMIT, SEARCH_LIMIT } from "./own-tools.ts";
@@ -53,7 +54,8 @@ export type Toolbox = {
   ): Promise<string | null>;
   /**
    * Calls one shown tool, once. Throws `not_found` for a name the caller is not shown, `timeout`
-   * when the deadline passes, and what the source throws; a tool that failed is an `isError` result.
+   * when the deadline passes, `rate_limited` when its app is asked too much, and what the source throws; a tool that
+   * failed is an `isError` result.
    */
   call(
     customer: Customer,
@@ -69,6 +71,7 @@ export function createToolbox(wiring: {
   sources: readonly Source[];
   pageSize: number;
   callTimeoutMs: number;
+  admission: Pick<Admission, "toward">;
   log: Log;
 }): Toolbox {
   const { catalogs, pageSize, callTimeoutMs, log } = wiring;
@@ -226,6 +229,7 @@ export function createToolbox(wiring: {
       // It may have been cancelled while the catalogue was loaded.
       controller.signal.throwIfAborted();
       const { principal } = customer;
+      wiring.admission.toward(principal, source.id, tool.offer.app);
       try {
         return await withDeadline(controller, callTimeoutMs, name, () =>
           source.call(principal, tool.offer, args, {

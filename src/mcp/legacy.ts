@@ -1,10 +1,11 @@
 import { GatewayError } from "../core/errors.ts";
 import type { EventLog } from "../core/event.ts";
 import type { Exchange } from "../core/exchange.ts";
+import type { LogFields } from "../core/runtime.ts";
 import type { Session, SessionStore } from "../core/session.ts";
 import { DEFAULT_VIEW } from "../core/session.ts";
 import { CALL_TOOL } from "../core/tool.ts";
-import type { CallStart, Calls } from "./calls.ts";
+import type { CallStart, Calls, Outcome } from "./calls.ts";
 import type { EventIds } from "./event-id.ts";
 import type { About } from "./initialize.ts";
 import { initializeFields, readInitialize } from "./initialize.ts";
@@ -16,6 +17,7 @@ import {
   errorText,
   isRecord,
   resultText,
+  retryAfter,
 } from "./jsonrpc.ts";
 import type { Methods } from "./methods.ts";
 import { writeLegacy } from "./result.ts";
@@ -233,6 +235,7 @@ export function createLegacyHttp(wiring: TransportWiring): LegacyHttp {
     const [first] = requests;
     if (!first) return new Response(null, { status: 202 });
     log["tool"] = toolName(first);
+    if (!batch) calls.requireRoom(exchange.principal, first);
 
     if (session && accepts.stream) {
       if (batch) return batchOnStream(exchange, session, requests);
@@ -241,14 +244,15 @@ export function createLegacyHttp(wiring: TransportWiring): LegacyHttp {
       }
     }
     exchange.holdOpen();
-    const answers = await Promise.all(
-      requests.map((request) =>
-        calls.asBody(start(exchange, session, request)),
+    const outcomes = await Promise.all(
+      requests.map(
+        (request) =>
+          calls.detached(start(exchange, session, request), null).outcome,
       ),
     );
-    return new Response(batch ? `[${answers.join(",")}]` : answers[0]!, {
-      headers: JSON_HEADERS,
-    });
+    if (!batch) return plainAnswer(outcomes[0]!);
+    const answers = outcomes.map(({ text }) => text);
+    return new Response(`[${answers.join(",")}]`, { headers: JSON_HEADERS });
   }
 
   async function get(exchange: Exchange): Promise<Response> {
@@ -327,8 +331,19 @@ export function sessionNotFound(): RpcError {
   return new RpcError(SERVER_ERROR, "Session not found", { status: 404 });
 }
 
-/** Turns envelope faults into their HTTP answers. */
+/** One JSON answer. Errors of a method are answers like results, but for those that say when to come back. */
+function plainAnswer({ text, status, retryAfterMs }: Outcome): Response {
+  return retryAfterMs === undefined
+    ? new Response(text, { headers: JSON_HEADERS })
+    : new Response(text, {
+        status,
+        headers: { ...JSON_HEADERS, ...retryAfter(retryAfterMs) },
+      });
+}
+
+/** Turns envelope faults into their HTTP answers. `log`: fields of the request's line. */
 export async function answering(
+  log: LogFields,
   answer: () => Promise<Response>,
 ): Promise<Response> {
   try {
@@ -338,10 +353,12 @@ export async function answering(
     const gone = thrown instanceof GatewayError && thrown.code === "not_found";
     const error = gone ? sessionNotFound() : thrown;
     if (!(error instanceof RpcError)) throw error;
-    return new Response(
-      errorText(error.id, error.code, error.message, error.data),
-      { status: error.status, headers: JSON_HEADERS },
-    );
+    const { id, code, message, data, status, retryAfterMs } = error;
+    if (status === 429) log["reason"] = message;
+    return new Response(errorText(id, code, message, data), {
+      status,
+      headers: { ...JSON_HEADERS, ...retryAfter(retryAfterMs) },
+    });
   }
 }
 

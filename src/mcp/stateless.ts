@@ -18,6 +18,7 @@ import {
   SERVER_ERROR,
   errorText,
   isRecord,
+  retryAfter,
 } from "./jsonrpc.ts";
 import {
   JSON_HEADERS,
@@ -184,6 +185,7 @@ export function createStateless(wiring: {
   ): Promise<Response> {
     const { principal, chat } = exchange;
     const { signal } = exchange.request;
+    calls.requireRoom(principal, request);
     await keepChat(exchange);
     // Nobody is there any more, and nothing has begun.
     if (signal.aborted) return new Response(null, { status: 499 });
@@ -232,7 +234,7 @@ export function createStateless(wiring: {
       signal.removeEventListener("abort", stop);
       return new Response(soon.text, {
         status: soon.status,
-        headers: JSON_HEADERS,
+        headers: { ...JSON_HEADERS, ...retryAfter(soon.retryAfterMs) },
       });
     }
     const stream = writers.open(stop);
@@ -267,10 +269,11 @@ export function createStateless(wiring: {
           : await answer(exchange, message);
       } catch (error) {
         if (!(error instanceof RpcError)) throw error;
-        const { code, status, data } = error;
+        const { code, status, data, retryAfterMs } = error;
         throw new RpcError(code, error.message, {
           id: message.id,
           status,
+          retryAfterMs,
           ...(data === undefined ? {} : { data }),
         });
       }

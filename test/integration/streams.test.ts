@@ -1,3 +1,4 @@
+import { unlimited } from "../support/admission.ts";
 import { describe, expect, test } from "bun:test";
 import type { Principal } from "../../src/core/principal.ts";
 import { createEventIds } from "../../src/mcp/event-id.ts";
@@ -49,6 +50,7 @@ async function openStreams() {
     events,
     store,
     eventIds: createEventIds(store.secret("event-ids")),
+    admission: unlimited,
     clock,
     log: silentLog,
   });
