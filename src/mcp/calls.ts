@@ -70,8 +70,13 @@ export type Calls = {
   sessions(who: Identity): number[];
 };
 
-/** An answer, with the HTTP status where it is a response of its own, and when to come back. */
-export type Outcome = { text: string; status: number; retryAfterMs?: number };
+/** An answer, with the HTTP status where it is a response of its own. */
+export type Outcome = {
+  text: string;
+  status: number;
+  /** It was one too many of something, and this says when to come back. */
+  limited?: GatewayError;
+};
 
 export type CallStart = {
   session: Session | null;
@@ -413,7 +418,7 @@ function failed(id: RequestId, error: unknown): Outcome {
   if (!(error instanceof GatewayError && isLimit(error))) {
     return { text, status: 200 };
   }
-  return { text, status: 429, retryAfterMs: error.retryAfterMs ?? 0 };
+  return { text, status: 429, limited: error };
 }
 
 /** What keeps a source busy. Lists are of the catalogue, which is asked for once for all who wait. */

@@ -250,7 +250,7 @@ export function createLegacyHttp(wiring: TransportWiring): LegacyHttp {
           calls.detached(start(exchange, session, request), null).outcome,
       ),
     );
-    if (!batch) return plainAnswer(outcomes[0]!);
+    if (!batch) return plainAnswer(log, outcomes[0]!);
     const answers = outcomes.map(({ text }) => text);
     return new Response(`[${answers.join(",")}]`, { headers: JSON_HEADERS });
   }
@@ -332,13 +332,23 @@ export function sessionNotFound(): RpcError {
 }
 
 /** One JSON answer. Errors of a method are answers like results, but for those that say when to come back. */
-function plainAnswer({ text, status, retryAfterMs }: Outcome): Response {
-  return retryAfterMs === undefined
-    ? new Response(text, { headers: JSON_HEADERS })
-    : new Response(text, {
-        status,
-        headers: { ...JSON_HEADERS, ...retryAfter(retryAfterMs) },
-      });
+function plainAnswer(log: LogFields, { text, limited }: Outcome): Response {
+  return limited
+    ? tooManyResponse(log, text, limited)
+    : new Response(text, { headers: JSON_HEADERS });
+}
+
+/** `log`: fields of the request's line. */
+export function tooManyResponse(
+  log: LogFields,
+  text: string,
+  { message, retryAfterMs }: Pick<GatewayError, "message" | "retryAfterMs">,
+): Response {
+  log["reason"] = message;
+  return new Response(text, {
+    status: 429,
+    headers: { ...JSON_HEADERS, ...retryAfter(retryAfterMs) },
+  });
 }
 
 /** Turns envelope faults into their HTTP answers. `log`: fields of the request's line. */
@@ -353,12 +363,11 @@ export async function answering(
     const gone = thrown instanceof GatewayError && thrown.code === "not_found";
     const error = gone ? sessionNotFound() : thrown;
     if (!(error instanceof RpcError)) throw error;
-    const { id, code, message, data, status, retryAfterMs } = error;
-    if (status === 429) log["reason"] = message;
-    return new Response(errorText(id, code, message, data), {
-      status,
-      headers: { ...JSON_HEADERS, ...retryAfter(retryAfterMs) },
-    });
+    const { id, code, message, data, status } = error;
+    const text = errorText(id, code, message, data);
+    return status === 429
+      ? tooManyResponse(log, text, error)
+      : new Response(text, { status, headers: JSON_HEADERS });
   }
 }
 

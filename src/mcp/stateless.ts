@@ -18,13 +18,13 @@ import {
   SERVER_ERROR,
   errorText,
   isRecord,
-  retryAfter,
 } from "./jsonrpc.ts";
 import {
   JSON_HEADERS,
   STREAM_HEADERS,
   notAcceptable,
   readAccept,
+  tooManyResponse,
   toolName,
 } from "./legacy.ts";
 import type { Method, Methods } from "./methods.ts";
@@ -232,10 +232,10 @@ export function createStateless(wiring: {
     clearTimeout(timer);
     if (soon !== null) {
       signal.removeEventListener("abort", stop);
-      return new Response(soon.text, {
-        status: soon.status,
-        headers: { ...JSON_HEADERS, ...retryAfter(soon.retryAfterMs) },
-      });
+      const { text, status, limited } = soon;
+      return limited
+        ? tooManyResponse(exchange.log, text, limited)
+        : new Response(text, { status, headers: JSON_HEADERS });
     }
     const stream = writers.open(stop);
     writer = stream.writer;

@@ -1,7 +1,7 @@
 /**
  * What the flood of one user costs the others: how long their tool calls take while nobody else is there, and while
- * one user sends FLOOD (5000) requests a second, with the limits as shipped and without. Medians of ROUNDS (5) of
- * SECONDS (5) each, in turns. The server runs on core 0, and both loads on core 1.
+ * one user sends FLOOD (5000) requests a second, with the limits as shipped and without. Medians of ROUNDS (9) of
+ * SECONDS (2) each, in turns. The server runs on core 0, and both loads on core 1.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,8 +9,8 @@ import { join } from "node:path";
 import { mintToken } from "../../src/demo/token.ts";
 import { connect } from "./connection.ts";
 
-const rounds = Number(process.env["ROUNDS"] ?? 5);
-const seconds = Number(process.env["SECONDS"] ?? 5);
+const rounds = Number(process.env["ROUNDS"] ?? 9);
+const seconds = Number(process.env["SECONDS"] ?? 2);
 const flood = Number(process.env["FLOOD"] ?? 5000);
 const workspaceKey = "bench";
 const secret = "a secret for benchmarks that is long enough";
@@ -94,7 +94,10 @@ async function others(port: number): Promise<number[]> {
 }
 
 function spawn(core: string, script: string, env: Record<string, string>) {
-  return Bun.spawn(["taskset", "-c", core, process.execPath, script], {
+  // The one who floods shall not take the core from those who are measured.
+  const nice = core === "1" ? ["nice", "-n", "19"] : [];
+  const command = [...nice, "taskset", "-c", core, process.execPath, script];
+  return Bun.spawn(command, {
     env: { PATH: process.env["PATH"] ?? "", ...env },
     stdout: "pipe",
     stderr: "ignore",
@@ -162,14 +165,23 @@ for (let round = 0; round < rounds; round++) {
     results.get(one.name)!.push(figures);
   }
 }
-const of = (name: string, figure: "p50" | "p99") =>
-  median(results.get(name)!.map((figures) => figures[figure]));
 const [alone] = cases;
-console.log("| calls of others | p50, ms | p99, ms | p99, ratio |");
-console.log("|---|---:|---:|---:|");
+const of = (name: string, figure: "p50" | "p99") =>
+  results.get(name)!.map((figures) => figures[figure]);
+/** Of each round, so that what else the machine does meanwhile is in both. */
+const ratio = (name: string, figure: "p50" | "p99") => {
+  const before = of(alone!.name, figure);
+  return median(of(name, figure).map((ms, n) => ms / before[n]!)).toFixed(1);
+};
+console.log(
+  "| calls of others | p50, ms | p99, ms | p50, ratio | p99, ratio |",
+);
+console.log("|---|---:|---:|---:|---:|");
 for (const { name } of cases) {
-  const ratio = of(name, "p99") / of(alone!.name, "p99");
+  const ms = (["p50", "p99"] as const).map((figure) =>
+    median(of(name, figure)).toFixed(2),
+  );
   console.log(
-    `| ${name} | ${of(name, "p50").toFixed(2)} | ${of(name, "p99").toFixed(2)} | ${ratio.toFixed(1)} |`,
+    `| ${[name, ...ms, ratio(name, "p50"), ratio(name, "p99")].join(" | ")} |`,
   );
 }

@@ -364,6 +364,10 @@ test("requests to one app are limited for all users together, and who floods it 
     200, 200, 200, 200, 429, 429,
   ]);
   expectLimited(answers[4]!, "server", 4);
+  expect(town.lines.findLast(({ status }) => status === 429)).toMatchObject({
+    user: "ada",
+    reason: expect.stringContaining("RATE_LIMIT_SERVER"),
+  });
   expect(answers[4]!.body.error.message).toContain("Lab");
   expect((await echo("bob", 1)).body.result.content[0].text).toBe("bob");
 
