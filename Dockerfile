@@ -20,6 +20,8 @@ COPY --from=build /build/image /
 COPY --from=build --chown=65532:65532 /build/data /data
 USER 65532:65532
 WORKDIR /
+# Six users with slow calls could otherwise use up the requests that Bun has under way at a time.
+ENV BUN_CONFIG_MAX_HTTP_REQUESTS=4096
 ENV HOST=0.0.0.0 PORT=3000 DATA_DIR=/data LOG_FORMAT=json
 VOLUME /data
 EXPOSE 3000

@@ -9,6 +9,7 @@ import { GatewayError, describeError } from "./core/errors.ts";
 import type { Clock, Ids, Log } from "./core/runtime.ts";
 import type { Source } from "./core/source.ts";
 import type { UpstreamStore } from "./core/upstream.ts";
+import { createAdmission } from "./gateway/admission.ts";
 import { createCatalogs } from "./gateway/catalog.ts";
 import { createFailureLimit } from "./gateway/failure-limit.ts";
 import { createApiKeys, createKeyAuthenticator } from "./gateway/keys.ts";
@@ -158,7 +159,21 @@ export function createApp(options: AppOptions): App {
     maxBytes: config.CATALOG_CACHE_BYTES,
     loadTimeoutMs: 60_000,
   });
+  const admission = createAdmission({
+    clock,
+    log,
+    limits: {
+      perSecond: config.RATE_LIMIT,
+      burst: config.RATE_LIMIT_BURST,
+      serverPerSecond: config.RATE_LIMIT_SERVER,
+      globalPerSecond: config.RATE_LIMIT_GLOBAL,
+      calls: config.MAX_CALLS,
+      queuedCalls: config.MAX_QUEUED_CALLS,
+      streams: config.MAX_STREAMS,
+    },
+  });
   const shelves = {
+    admission,
     catalogs,
     sources,
     pageSize: config.TOOLS_PAGE_SIZE,
@@ -182,6 +197,7 @@ export function createApp(options: AppOptions): App {
     guide: createGuide(sources),
     logs: sources.some((source) => source.logs),
     catalogs,
+    admission,
     clock,
     ids,
     log,
@@ -189,6 +205,7 @@ export function createApp(options: AppOptions): App {
     progressMs: config.PROGRESS_INTERVAL,
     pollMs: config.CATALOG_POLL,
     sessionTtlMs: config.SESSION_TTL,
+    maxSessions: config.MAX_SESSIONS,
     basePath: publicUrl ? new URL(publicUrl).pathname.replace(/\/$/, "") : "",
   });
   const retain = createRetention({
@@ -208,6 +225,7 @@ export function createApp(options: AppOptions): App {
   let retaining = false;
   const http = createHttp({
     version,
+    admission,
     store,
     clock,
     ids,
@@ -239,6 +257,7 @@ export function createApp(options: AppOptions): App {
       store: store.upstreams,
       toolbox,
       journal: store.journal,
+      admission,
       clock,
       ids,
       log,

@@ -124,6 +124,16 @@ export type SessionStore = {
   /** Ends a session: row, chat entry, events and running calls. */
   end(pk: number, cause?: Cause): Promise<void>;
   count(): number;
+  /**
+   * Removes, of the sessions of this identity beyond the `most` last seen, up to `limit`, but for those to be kept.
+   * Looks through the sessions of everybody, so not often. Returns how many it had, and the row numbers of those removed.
+   */
+  trim(
+    who: Identity,
+    most: number,
+    keep: readonly number[],
+    limit: number,
+  ): Promise<{ had: number; ended: number[] }>;
   /** Removes up to `limit` sessions, and chats without one, last seen before `before`. Returns the sessions' row numbers. */
   expire(before: number, limit: number): Promise<number[]>;
 };

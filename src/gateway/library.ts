@@ -10,6 +10,7 @@ import type {
   Source,
 } from "../core/source.ts";
 import type { App } from "../core/tool.ts";
+import type { Admission } from "./admission.ts";
 import type { Catalogs } from "./catalog.ts";
 import type { Owner, Selection, Shelf } from "./contents.ts";
 import type { CallStart } from "./toolbox.ts";
@@ -76,8 +77,9 @@ export function createLibrary(wiring: {
   sources: readonly Source[];
   pageSize: number;
   callTimeoutMs: number;
+  admission: Pick<Admission, "toward">;
 }): Library {
-  const { catalogs, pageSize, callTimeoutMs } = wiring;
+  const { admission, catalogs, pageSize, callTimeoutMs } = wiring;
   const sources = new Map(wiring.sources.map((source) => [source.id, source]));
   const some = (method: "getPrompt" | "readResource" | "complete" | "watch") =>
     wiring.sources.some((source) => source[method] !== undefined);
@@ -159,6 +161,7 @@ export function createLibrary(wiring: {
     async getPrompt(reader, name, args, { controller, ...context }) {
       const { prompt, source } = promptOf(await select(reader), name);
       controller.signal.throwIfAborted();
+      admission.toward(reader.principal, source.id, prompt.offer.app);
       return withDeadline(controller, callTimeoutMs, name, () =>
         source.getPrompt!(reader.principal, prompt.offer, args, {
           ...context,
@@ -171,6 +174,7 @@ export function createLibrary(wiring: {
     async readResource(reader, uri, { controller, ...context }) {
       const { app, source } = readableOf(await select(reader), uri);
       controller.signal.throwIfAborted();
+      admission.toward(reader.principal, source.id, app);
       return withDeadline(controller, callTimeoutMs, uri, () =>
         source.readResource!(
           reader.principal,
@@ -187,6 +191,8 @@ export function createLibrary(wiring: {
           ? promptTarget(selection, of.prompt)
           : templateTarget(selection, of.uri);
       if (!source.complete) return { completion: { values: [] } };
+      const { app } = "prompt" in target ? target.prompt : target;
+      admission.toward(reader.principal, source.id, app);
       return withDeadline(controller, callTimeoutMs, argument.name, () =>
         source.complete!(
           reader.principal,

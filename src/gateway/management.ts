@@ -7,6 +7,7 @@ import type {
   UpstreamOAuth,
   UpstreamStore,
 } from "../core/upstream.ts";
+import type { Admission } from "./admission.ts";
 import type { PlainCalls } from "./plain-calls.ts";
 import { createPlainCalls } from "./plain-calls.ts";
 import type { Toolbox } from "./toolbox.ts";
@@ -41,6 +42,7 @@ export type ManagementOptions = {
   findIcon: (upstream: Upstream) => Promise<Icon | null>;
   toolbox: Toolbox;
   journal: Pick<Journal, "append">;
+  admission: Pick<Admission, "enter">;
   clock: Clock;
   ids: Ids;
   log: Log;

@@ -4,6 +4,7 @@ import type { Principal } from "../core/principal.ts";
 import { DEFAULT_VIEW } from "../core/session.ts";
 import { isInputRequired } from "../core/source.ts";
 import type { CallToolResult } from "../core/tool.ts";
+import type { Admission } from "./admission.ts";
 import type { Toolbox } from "./toolbox.ts";
 import type { UpstreamContents } from "./upstream-contents.ts";
 import type { Upstreams } from "./upstreams.ts";
@@ -12,7 +13,7 @@ import type { Upstreams } from "./upstreams.ts";
 export type PlainCalls = {
   /**
    * Calls a tool by the name that it has in the caller's catalogue. Throws what the toolbox throws, and `conflict` for a
-   * tool that asks its user something.
+   * tool that asks its user something. `rate_limited` for one call too many.
    */
   call(
     principal: Principal,
@@ -35,19 +36,23 @@ export function createPlainCalls({
   upstreams,
   contents,
   journal,
+  admission,
 }: {
   toolbox: Toolbox;
   journal: Pick<Journal, "append">;
   upstreams: Pick<Upstreams, "get">;
   contents: Pick<UpstreamContents, "requireUsable">;
+  admission: Pick<Admission, "enter">;
 }): PlainCalls {
   const call: PlainCalls["call"] = async (principal, name, args, signal) => {
     const controller = new AbortController();
+    const place = admission.enter(principal, controller.signal);
     const leave = () => controller.abort(signal.reason);
     if (signal.aborted) leave();
     signal.addEventListener("abort", leave);
     const entries: NewEntry[] = [];
     try {
+      if (place.ready) await place.ready;
       const result = await toolbox.call(
         { principal, view: DEFAULT_VIEW, enable: null },
         name,
@@ -71,6 +76,7 @@ export function createPlainCalls({
     } catch (thrown) {
       throw explain(name, thrown);
     } finally {
+      place.leave();
       signal.removeEventListener("abort", leave);
       await journal.append(entries);
     }

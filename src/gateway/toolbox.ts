@@ -8,6 +8,7 @@ import type { CallContext, InputRequired, Source } from "../core/source.ts";
 import { isInputRequired } from "../core/source.ts";
 import type { CallToolResult, Tool } from "../core/tool.ts";
 import { CALL_TOOL, ENABLE_TOOLS, SEARCH_TOOLS } from "../core/tool.ts";
+import type { Admission } from "./admission.ts";
 import type { Catalogs } from "./catalog.ts";
 import type { Catalog } from "./contents.ts";
 import type { Execution } from "./execution.ts";
@@ -59,7 +60,8 @@ export type Toolbox = {
   ): Promise<string | null>;
   /**
    * Calls one shown tool, once. Throws `not_found` for a name the caller is not shown, `timeout`
-   * when the deadline passes, and what the source throws; a tool that failed is an `isError` result.
+   * when the deadline passes, `rate_limited` when its app is asked too much, and what the source throws; a tool that
+   * failed is an `isError` result.
    */
   call(
     customer: Customer,
@@ -78,6 +80,7 @@ export function createToolbox(wiring: {
   /** Whether the journal keeps arguments and results. */
   recordContents: boolean;
   clock: Clock;
+  admission: Pick<Admission, "toward">;
   log: Log;
 }): Toolbox {
   const { catalogs, pageSize, callTimeoutMs, clock, log } = wiring;
@@ -246,6 +249,7 @@ export function createToolbox(wiring: {
           ),
         );
       };
+      wiring.admission.toward(principal, source.id, tool.offer.app);
       try {
         const result = await withDeadline(controller, callTimeoutMs, name, () =>
           source.call(principal, tool.offer, args, {

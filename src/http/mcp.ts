@@ -156,6 +156,8 @@ export function mcpError(
   resourceMetadata: string,
 ): Response {
   const error = asGatewayError(thrown);
+  const { retryAfterMs } = error;
+  const retryAfter = retryAfterMs === undefined ? {} : { retryAfterMs };
   const body =
     error.code === "unauthenticated"
       ? { error: `Unauthorized: ${error.message}` }
@@ -164,7 +166,7 @@ export function mcpError(
           error: {
             code: error.code === "internal" ? -32603 : -32000,
             message: error.message,
-            data: { ...error.data, requestId: env.requestId },
+            data: { ...error.data, ...retryAfter, requestId: env.requestId },
           },
           id: null,
         };

@@ -2,7 +2,8 @@ import { HonoBase } from "hono/hono-base";
 import { describeError } from "../core/errors.ts";
 import type { Scope } from "../core/principal.ts";
 import type { Store } from "../core/store.ts";
-import type { AuthenticationOptions } from "./authenticate.ts";
+import type { Admission } from "../gateway/admission.ts";
+import type { Authenticate, AuthenticationOptions } from "./authenticate.ts";
 import { createAuthentication } from "./authenticate.ts";
 import type { Connection, Env, FrontOptions } from "./front.ts";
 import { createFront, pathOf, problem } from "./front.ts";
@@ -28,6 +29,7 @@ export type HttpOptions = Omit<FrontOptions, "publicUrl"> &
   Omit<ServerRouteOptions & GatewayRouteOptions, "base"> & {
     /** Registered servers as they are stored. */
     registered: OAuthRouteOptions["upstreams"];
+    admission: Pick<Admission, "take">;
     version: string;
     store: Pick<Store, "check">;
     sourceHealth: () => Readonly<Record<string, string>>;
@@ -57,6 +59,12 @@ export function createHttp(options: HttpOptions): HttpHandler {
         : {}),
     });
   const authenticate = createAuthentication(options);
+  /** Whoever calls is counted before anything is done. */
+  const admit: Authenticate = async (c, access) => {
+    const caller = await authenticate(c, access);
+    options.admission.take(caller.principal);
+    return caller;
+  };
   const managing = { ...options, base };
   const handlers: Handlers<Route> = {
     ...mcpRoutes(options),
@@ -116,10 +124,10 @@ export function createHttp(options: HttpOptions): HttpHandler {
       if (byLink(access)) {
         const linked = c.req.query("ticket") !== undefined;
         const scope = access.slice(0, -" or link".length) as Scope;
-        const caller = linked ? null : await authenticate(c, scope);
+        const caller = linked ? null : await admit(c, scope);
         return (handler as LinkHandler)(c, caller?.principal ?? null);
       }
-      const caller = await authenticate(c, access);
+      const caller = await admit(c, access);
       return handler(c, caller.principal, caller);
     });
   }

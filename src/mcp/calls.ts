@@ -2,9 +2,13 @@ import { GatewayError, describeError } from "../core/errors.ts";
 import type { EventLog, Recorded, RunningCall } from "../core/event.ts";
 import type { Cause, Journal, NewEntry } from "../core/journal.ts";
 import { causeOf } from "../core/journal.ts";
+import type { Identity, Principal } from "../core/principal.ts";
+import { sameIdentity } from "../core/principal.ts";
 import type { Clock, Log } from "../core/runtime.ts";
 import type { Session, SessionStore } from "../core/session.ts";
 import type { LogLevel } from "../core/source.ts";
+import type { Admission, Place } from "../gateway/admission.ts";
+import { isLimit } from "../gateway/admission.ts";
 import type { Customer } from "../gateway/toolbox.ts";
 import type { Allowance } from "./allowance.ts";
 import { createAllowance } from "./allowance.ts";
@@ -16,7 +20,7 @@ import type {
   RpcRequest,
   RpcResponse,
 } from "./jsonrpc.ts";
-import { RpcError, resultText, thrownText } from "./jsonrpc.ts";
+import { RpcError, resultText, thrownText, tooMany } from "./jsonrpc.ts";
 import type { ListName } from "./lists.ts";
 import { changedText, listedAs } from "./lists.ts";
 import { logText, wantsLog } from "./logs.ts";
@@ -31,14 +35,17 @@ import { primes } from "./versions.ts";
  * commit until its answer it is on record as running, so that a crash cannot leave a caller waiting.
  */
 export type Calls = {
+  /**
+   * Throws {@link RpcError} with status 429 for a call that is one too many for its caller. Started all the same, it
+   * ends with that error.
+   */
+  requireRoom(principal: Principal, request: RpcRequest): void;
   /** Starts a method whose messages go to a stream. Rejects when it cannot be put on record; it is then aborted. */
   onStream(
     start: CallStart,
     streamId: number,
     callId: number,
   ): Promise<Recorded>;
-  /** Starts a method whose answer is the body of the response. Never rejects. */
-  asBody(call: CallStart): Promise<string>;
   /** Starts a method of a request that nobody comes back for. `say` takes notifications. */
   detached(
     call: CallStart,
@@ -62,10 +69,17 @@ export type Calls = {
   /** Resolves when nothing is running. */
   idle(): Promise<void>;
   count(): number;
+  /** The sessions of this identity that have something running. */
+  sessions(who: Identity): number[];
 };
 
 /** An answer, with the HTTP status where it is a response of its own. */
-export type Outcome = { text: string; status: number };
+export type Outcome = {
+  text: string;
+  status: number;
+  /** It was one too many of something, and this says when to come back. */
+  limited?: GatewayError;
+};
 
 export type CallStart = {
   session: Session | null;
@@ -85,6 +99,7 @@ export function createCalls(wiring: {
   sessions: SessionStore;
   streams: Streams;
   asks: Asks;
+  admission: Pick<Admission, "enter" | "requireRoom">;
   clock: Clock;
   log: Log;
   /** Told of the sessions whose tools were changed. */
@@ -92,10 +107,10 @@ export function createCalls(wiring: {
   /** How often a running call that asked for progress is told that it still runs. */
   progressMs: number;
 }): Calls {
-  const { asks, events, sessions, streams, log } = wiring;
+  const { admission, asks, events, sessions, streams, log } = wiring;
 
   type Unstored = { answer: string | null; entries: readonly NewEntry[] };
-  type Running = { sessionPk: number | null; id: RequestId; stop: () => void };
+  type Running = { of: Session | null; id: RequestId; stop: () => void };
   const running = new Set<Running>();
   let waiters: (() => void)[] = [];
   // Answers that the disk did not take. Until it does, or until the next start, their calls read as running.
@@ -127,7 +142,7 @@ export function createCalls(wiring: {
     const stopped = Promise.withResolvers<never>();
     stopped.promise.catch(() => {});
     const entry: Running = {
-      sessionPk: session?.pk ?? null,
+      of: session,
       id: request.id,
       stop: () => {
         cancelled = true;
@@ -153,7 +168,12 @@ export function createCalls(wiring: {
       say(completedText(elicitationId));
     };
     const outcome = (async () => {
+      let place: Place | null = null;
       try {
+        if (counted.has(request.method)) {
+          place = admission.enter(principal, signal);
+          if (place.ready) await place.ready;
+        }
         const method = start.method(request.params, {
           customer: {
             principal,
@@ -195,11 +215,9 @@ export function createCalls(wiring: {
         if (!(error instanceof GatewayError || error instanceof RpcError)) {
           wiring.log.error("call failed", { reason: describeError(error) });
         }
-        return {
-          text: thrownText(request.id, error),
-          status: error instanceof RpcError ? error.status : 200,
-        };
+        return failed(request.id, error);
       } finally {
+        place?.leave();
         over = true;
         progress?.stop(!cancelled);
       }
@@ -273,6 +291,17 @@ export function createCalls(wiring: {
   }
 
   return {
+    requireRoom(principal, request) {
+      if (!counted.has(request.method)) return;
+      try {
+        admission.requireRoom(principal);
+      } catch (thrown) {
+        throw thrown instanceof GatewayError
+          ? tooMany(request.id, thrown)
+          : thrown;
+      }
+    },
+
     enable,
     detached,
 
@@ -371,8 +400,6 @@ export function createCalls(wiring: {
       return recorded;
     },
 
-    asBody: async (start) => (await detached(start, null).outcome).text,
-
     received(sessionPk, message) {
       if (message.kind === "response") {
         asks.answered(sessionPk, message);
@@ -382,13 +409,13 @@ export function createCalls(wiring: {
       if (method !== "notifications/cancelled") return;
       for (const entry of running) {
         const meant = entry.id === params["requestId"];
-        if (entry.sessionPk === sessionPk && meant) entry.stop();
+        if (entry.of?.pk === sessionPk && meant) entry.stop();
       }
     },
 
     abort(sessionPk) {
       for (const entry of running) {
-        if (entry.sessionPk === sessionPk) entry.stop();
+        if (entry.of?.pk === sessionPk) entry.stop();
       }
     },
 
@@ -410,6 +437,10 @@ export function createCalls(wiring: {
         : new Promise((resolve) => waiters.push(resolve)),
 
     count: () => running.size,
+    sessions: (who) =>
+      [...running]
+        .filter(({ of }) => of !== null && sameIdentity(of, who))
+        .map(({ of }) => of!.pk),
   };
 }
 
@@ -423,6 +454,22 @@ function toolOf({ method, params }: RpcRequest): { tool?: string } {
 
 /** Names that callers send are anything. */
 const MAX_NAME = 128;
+function failed(id: RequestId, error: unknown): Outcome {
+  const text = thrownText(id, error);
+  if (error instanceof RpcError) return { text, status: error.status };
+  if (!(error instanceof GatewayError && isLimit(error))) {
+    return { text, status: 200 };
+  }
+  return { text, status: 429, limited: error };
+}
+
+/** What keeps a source busy. Lists are of the catalogue, which is asked for once for all who wait. */
+const counted: ReadonlySet<string> = new Set([
+  "tools/call",
+  "prompts/get",
+  "resources/read",
+  "completion/complete",
+]);
 
 function cancelledText(id: RequestId): string {
   return thrownText(

@@ -1,7 +1,9 @@
 import type { Store } from "../core/store.ts";
 import type { Clock, Ids, Log } from "../core/runtime.ts";
+import type { Admission } from "../gateway/admission.ts";
 import type { Catalogs } from "../gateway/catalog.ts";
 import type { Guide } from "../gateway/guide.ts";
+import { createSessionCap } from "../gateway/session-cap.ts";
 import type { Library } from "../gateway/library.ts";
 import type { Toolbox } from "../gateway/toolbox.ts";
 import { createAsks } from "./asks.ts";
@@ -54,6 +56,7 @@ export function createMcpDoor(wiring: {
   /** Whether any source logs. */
   logs: boolean;
   catalogs: Catalogs;
+  admission: Admission;
   clock: Clock;
   ids: Ids;
   log: Log;
@@ -61,9 +64,12 @@ export function createMcpDoor(wiring: {
   progressMs: number;
   pollMs: number;
   sessionTtlMs: number;
+  /** Of one identity; 0 for no limit. */
+  maxSessions: number;
   basePath: string;
 }): McpDoor {
   const { store, clock, ids, log, catalogs, server, limits } = wiring;
+  const { admission } = wiring;
   const { sessions, events } = store;
   const eventIds = createEventIds(store.secret("event-ids"));
   const { toolbox, library } = wiring;
@@ -80,13 +86,21 @@ export function createMcpDoor(wiring: {
     subscribed: (principal) => watches.tell(principal),
   });
   const about = { server, has: library.has, logs, guide: wiring.guide };
-  const streams = createStreams({ events, store, eventIds, clock, log });
+  const streams = createStreams({
+    events,
+    store,
+    eventIds,
+    admission,
+    clock,
+    log,
+  });
   const calls = createCalls({
     events,
     journal: store.journal,
     sessions,
     streams,
     asks: createAsks(ids),
+    admission,
     clock,
     log,
     enabled: (session) => {
@@ -132,6 +146,13 @@ export function createMcpDoor(wiring: {
     catalogs,
     notices,
     watches,
+    cap: createSessionCap({
+      sessions,
+      most: wiring.maxSessions,
+      inUse: (who) => [...streams.sessionsRead(who), ...calls.sessions(who)],
+      ended: expired,
+      log,
+    }),
     clock,
     ids,
     log,
@@ -150,12 +171,19 @@ export function createMcpDoor(wiring: {
     calls,
     ids,
     limits,
+    admission,
   };
+  function expired(sessionPk: number): void {
+    calls.abort(sessionPk);
+    streams.close(sessionPk);
+  }
+
   return {
     http: createStreamableHttp({
       legacy: createLegacyHttp(shared),
       stateless,
       limits,
+      admission,
       knows: (who, server) => catalogs.alone(who, server) !== null,
     }),
     sse: createHttpSse({ ...shared, basePath: wiring.basePath }),
@@ -177,10 +205,7 @@ export function createMcpDoor(wiring: {
       lifecycle.poll();
       calls.retry();
     },
-    expired(sessionPk) {
-      calls.abort(sessionPk);
-      streams.close(sessionPk);
-    },
+    expired,
     async drain(graceMs) {
       let timer: Timer | undefined;
       const grace = new Promise((resolve) => {

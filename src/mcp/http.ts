@@ -1,5 +1,6 @@
 import type { Exchange } from "../core/exchange.ts";
 import type { Identity } from "../core/principal.ts";
+import type { Admission } from "../gateway/admission.ts";
 import { PROTOCOL_VERSION } from "./envelope.ts";
 import type { ParseLimits, RequestId, RpcMessage } from "./jsonrpc.ts";
 import { INVALID_REQUEST, RpcError, isRecord, parseBody } from "./jsonrpc.ts";
@@ -20,6 +21,7 @@ export function createStreamableHttp(wiring: {
   legacy: LegacyHttp;
   stateless: Stateless;
   limits: ParseLimits;
+  admission: Pick<Admission, "take">;
   /** Whether the caller has a server of that name. */
   knows: (who: Identity, server: string) => boolean;
 }): StreamableHttp {
@@ -42,6 +44,10 @@ export function createStreamableHttp(wiring: {
     const { messages, batch } = parseBody(exchange.body!, wiring.limits);
     const { log, request } = exchange;
     const [first] = messages;
+    // The request itself was counted when it came.
+    if (messages.length > 1) {
+      wiring.admission.take(exchange.principal, messages.length - 1);
+    }
     requireServer(
       exchange,
       !batch && first?.kind === "request" ? first.id : null,
@@ -78,9 +84,11 @@ export function createStreamableHttp(wiring: {
     };
 
   return {
-    post: (exchange) => answering(() => post(exchange)),
-    get: (exchange) => answering(() => ofSession(legacy.get)(exchange)),
-    delete: (exchange) => answering(() => ofSession(legacy.delete)(exchange)),
+    post: (exchange) => answering(exchange.log, () => post(exchange)),
+    get: (exchange) =>
+      answering(exchange.log, () => ofSession(legacy.get)(exchange)),
+    delete: (exchange) =>
+      answering(exchange.log, () => ofSession(legacy.delete)(exchange)),
   };
 }
 

@@ -1,4 +1,4 @@
-import type { ErrorCode } from "../core/errors.ts";
+import type { ErrorCode, GatewayError } from "../core/errors.ts";
 import { asGatewayError } from "../core/errors.ts";
 import { deeperThan } from "../core/depth.ts";
 
@@ -41,6 +41,8 @@ export class RpcError extends Error {
   readonly data: unknown;
   /** HTTP status. */
   readonly status: number;
+  /** Milliseconds after which a retry can make sense. */
+  readonly retryAfterMs: number | undefined;
   constructor(
     code: number,
     message: string,
@@ -48,6 +50,7 @@ export class RpcError extends Error {
       id?: RequestId | null;
       data?: unknown;
       status?: number;
+      retryAfterMs?: number | undefined;
     } = {},
   ) {
     super(message);
@@ -55,6 +58,7 @@ export class RpcError extends Error {
     this.id = details.id ?? null;
     this.data = details.data;
     this.status = details.status ?? 400;
+    this.retryAfterMs = details.retryAfterMs;
   }
 }
 
@@ -202,15 +206,28 @@ export function thrownText(id: RequestId | null, thrown: unknown): string {
     return errorText(id ?? thrown.id, thrown.code, thrown.message, thrown.data);
   }
   const error = asGatewayError(thrown);
-  const retryAfter =
-    error.retryAfterMs === undefined
-      ? {}
-      : { retryAfterMs: error.retryAfterMs };
-  const data = { ...error.data, ...retryAfter };
-  return errorText(
+  return errorText(id, rpcCodes[error.code], error.message, factsOf(error));
+}
+
+function factsOf({ data, retryAfterMs }: GatewayError) {
+  const retryAfter = retryAfterMs === undefined ? {} : { retryAfterMs };
+  const facts = { ...data, ...retryAfter };
+  return Object.keys(facts).length > 0 ? facts : undefined;
+}
+
+/** A request that is one too many, as an answer of its own: HTTP 429, with when to come back. */
+export function tooMany(id: RequestId, error: GatewayError): RpcError {
+  return new RpcError(SERVER_ERROR, error.message, {
     id,
-    rpcCodes[error.code],
-    error.message,
-    Object.keys(data).length > 0 ? data : undefined,
-  );
+    status: 429,
+    data: factsOf(error),
+    retryAfterMs: error.retryAfterMs,
+  });
+}
+
+/** Headers that say when to come back, in whole seconds and never at once. */
+export function retryAfter(ms: number | undefined): Record<string, string> {
+  return ms === undefined
+    ? {}
+    : { "retry-after": String(Math.max(1, Math.ceil(ms / 1000))) };
 }

@@ -2,10 +2,11 @@ import { GatewayError } from "../core/errors.ts";
 import { causeOf } from "../core/journal.ts";
 import type { EventLog } from "../core/event.ts";
 import type { Exchange } from "../core/exchange.ts";
+import type { LogFields } from "../core/runtime.ts";
 import type { Session, SessionStore } from "../core/session.ts";
 import { DEFAULT_VIEW } from "../core/session.ts";
 import { CALL_TOOL } from "../core/tool.ts";
-import type { CallStart, Calls } from "./calls.ts";
+import type { CallStart, Calls, Outcome } from "./calls.ts";
 import type { EventIds } from "./event-id.ts";
 import type { About } from "./initialize.ts";
 import { initializeFields, readInitialize } from "./initialize.ts";
@@ -17,6 +18,7 @@ import {
   errorText,
   isRecord,
   resultText,
+  retryAfter,
 } from "./jsonrpc.ts";
 import type { Methods } from "./methods.ts";
 import { writeLegacy } from "./result.ts";
@@ -234,6 +236,7 @@ export function createLegacyHttp(wiring: TransportWiring): LegacyHttp {
     const [first] = requests;
     if (!first) return new Response(null, { status: 202 });
     log["tool"] = toolName(first);
+    if (!batch) calls.requireRoom(exchange.principal, first);
 
     if (session && accepts.stream) {
       if (batch) return batchOnStream(exchange, session, requests);
@@ -242,14 +245,15 @@ export function createLegacyHttp(wiring: TransportWiring): LegacyHttp {
       }
     }
     exchange.holdOpen();
-    const answers = await Promise.all(
-      requests.map((request) =>
-        calls.asBody(start(exchange, session, request)),
+    const outcomes = await Promise.all(
+      requests.map(
+        (request) =>
+          calls.detached(start(exchange, session, request), null).outcome,
       ),
     );
-    return new Response(batch ? `[${answers.join(",")}]` : answers[0]!, {
-      headers: JSON_HEADERS,
-    });
+    if (!batch) return plainAnswer(log, outcomes[0]!);
+    const answers = outcomes.map(({ text }) => text);
+    return new Response(`[${answers.join(",")}]`, { headers: JSON_HEADERS });
   }
 
   async function get(exchange: Exchange): Promise<Response> {
@@ -328,8 +332,29 @@ export function sessionNotFound(): RpcError {
   return new RpcError(SERVER_ERROR, "Session not found", { status: 404 });
 }
 
-/** Turns envelope faults into their HTTP answers. */
+/** One JSON answer. Errors of a method are answers like results, but for those that say when to come back. */
+function plainAnswer(log: LogFields, { text, limited }: Outcome): Response {
+  return limited
+    ? tooManyResponse(log, text, limited)
+    : new Response(text, { headers: JSON_HEADERS });
+}
+
+/** `log`: fields of the request's line. */
+export function tooManyResponse(
+  log: LogFields,
+  text: string,
+  { message, retryAfterMs }: Pick<GatewayError, "message" | "retryAfterMs">,
+): Response {
+  log["reason"] = message;
+  return new Response(text, {
+    status: 429,
+    headers: { ...JSON_HEADERS, ...retryAfter(retryAfterMs) },
+  });
+}
+
+/** Turns envelope faults into their HTTP answers. `log`: fields of the request's line. */
 export async function answering(
+  log: LogFields,
   answer: () => Promise<Response>,
 ): Promise<Response> {
   try {
@@ -339,10 +364,11 @@ export async function answering(
     const gone = thrown instanceof GatewayError && thrown.code === "not_found";
     const error = gone ? sessionNotFound() : thrown;
     if (!(error instanceof RpcError)) throw error;
-    return new Response(
-      errorText(error.id, error.code, error.message, error.data),
-      { status: error.status, headers: JSON_HEADERS },
-    );
+    const { id, code, message, data, status } = error;
+    const text = errorText(id, code, message, data);
+    return status === 429
+      ? tooManyResponse(log, text, error)
+      : new Response(text, { status, headers: JSON_HEADERS });
   }
 }
 

@@ -1,3 +1,4 @@
+import { isLimit } from "../gateway/admission.ts";
 import type { Library, Page } from "../gateway/library.ts";
 import type { CallStart, Customer, Toolbox } from "../gateway/toolbox.ts";
 import { GatewayError, asGatewayError } from "../core/errors.ts";
@@ -137,7 +138,7 @@ export function createMethods(wiring: {
     } catch (thrown) {
       if (thrown instanceof RpcError) throw thrown;
       const error = asGatewayError(thrown);
-      if (!shownToModel[error.code]) throw thrown;
+      if (!shownToModel[error.code] || isLimit(error)) throw thrown;
       return writeResult(failedResult(error));
     }
   };

@@ -7,6 +7,7 @@ import type { Clock, Ids, Log, LogFields } from "../core/runtime.ts";
 import type { Session, SessionStore } from "../core/session.ts";
 import { DEFAULT_VIEW } from "../core/session.ts";
 import type { Catalogs } from "../gateway/catalog.ts";
+import type { SessionCap } from "../gateway/session-cap.ts";
 import type { Calls } from "./calls.ts";
 import type { Handshake } from "./initialize.ts";
 import type { Notices } from "./notices.ts";
@@ -52,6 +53,7 @@ export function createSessions(wiring: {
   catalogs: Catalogs;
   notices: Notices;
   watches: Watches;
+  cap: SessionCap;
   clock: Clock;
   ids: Ids;
   log: Log;
@@ -95,6 +97,7 @@ export function createSessions(wiring: {
         at: clock.now(),
         cause: causeOf(principal),
       });
+      if (!resumed) wiring.cap.opened(principal);
       if (chat !== null) wiring.chatChanged(principal, chat, server);
       // So that the first tools/list need not wait for Membrane, or less.
       catalogs.warm(principal, Infinity);

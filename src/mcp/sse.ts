@@ -3,6 +3,7 @@ import type { Exchange } from "../core/exchange.ts";
 import type { Principal } from "../core/principal.ts";
 import type { Ids } from "../core/runtime.ts";
 import type { Session } from "../core/session.ts";
+import type { Admission } from "../gateway/admission.ts";
 import { initializeFields, readInitialize } from "./initialize.ts";
 import type { RpcRequest } from "./jsonrpc.ts";
 import { parseBody } from "./jsonrpc.ts";
@@ -39,6 +40,7 @@ export type HttpSse = {
 export function createHttpSse(
   wiring: TransportWiring & {
     ids: Ids;
+    admission: Pick<Admission, "take" | "hold">;
     /** Where `/sse/messages` is seen by clients, without a trailing slash; may be empty. */
     basePath: string;
   },
@@ -61,6 +63,9 @@ export function createHttpSse(
         "Conflict: this stream has just been opened by another request.",
       );
     }
+    // Nor is a session opened that nobody could read.
+    if (!before || !streams.reader(before.pk))
+      wiring.admission.hold(principal)();
     // An id that is not known any more begins a new session: an EventSource would try it for ever.
     const session =
       (resumed && (await resume(exchange, resumed, hash(ticket)))) ??
@@ -100,8 +105,15 @@ export function createHttpSse(
     const session = sessions.find(exchange.principal, sessionId);
     if (session?.view.server !== exchange.server) throw sessionNotFound();
     wiring.lifecycle.seen(session, exchange.log);
-    const { messages } = parseBody(exchange.body!, wiring.limits);
-    exchange.log["rpc"] = rpcName(messages[0]!);
+    const { messages, batch } = parseBody(exchange.body!, wiring.limits);
+    const [first] = messages;
+    exchange.log["rpc"] = rpcName(first!);
+    if (messages.length > 1) {
+      wiring.admission.take(exchange.principal, messages.length - 1);
+    }
+    if (!batch && first!.kind === "request") {
+      calls.requireRoom(exchange.principal, first!);
+    }
     for (const message of messages) {
       if (message.kind === "request") {
         exchange.log["tool"] = toolName(message);
@@ -148,8 +160,9 @@ export function createHttpSse(
   }
 
   return {
-    open: (exchange) => answering(() => open(exchange)),
-    post: (exchange, sessionId) => answering(() => post(exchange, sessionId)),
+    open: (exchange) => answering(exchange.log, () => open(exchange)),
+    post: (exchange, sessionId) =>
+      answering(exchange.log, () => post(exchange, sessionId)),
     principalOf(sessionId, ticket) {
       const session = sessions.findByTicket(sessionId, hash(ticket));
       const reader = session && streams.reader(session.pk);

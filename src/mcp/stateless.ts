@@ -25,6 +25,7 @@ import {
   STREAM_HEADERS,
   notAcceptable,
   readAccept,
+  tooManyResponse,
   toolName,
 } from "./legacy.ts";
 import type { Method, Methods } from "./methods.ts";
@@ -188,6 +189,7 @@ export function createStateless(wiring: {
   ): Promise<Response> {
     const { principal, chat } = exchange;
     const { signal } = exchange.request;
+    calls.requireRoom(principal, request);
     await keepChat(exchange);
     // Nobody is there any more, and nothing has begun.
     if (signal.aborted) return new Response(null, { status: 499 });
@@ -234,10 +236,10 @@ export function createStateless(wiring: {
     clearTimeout(timer);
     if (soon !== null) {
       signal.removeEventListener("abort", stop);
-      return new Response(soon.text, {
-        status: soon.status,
-        headers: JSON_HEADERS,
-      });
+      const { text, status, limited } = soon;
+      return limited
+        ? tooManyResponse(exchange.log, text, limited)
+        : new Response(text, { status, headers: JSON_HEADERS });
     }
     const stream = writers.open(stop);
     writer = stream.writer;
@@ -271,10 +273,11 @@ export function createStateless(wiring: {
           : await answer(exchange, message);
       } catch (error) {
         if (!(error instanceof RpcError)) throw error;
-        const { code, status, data } = error;
+        const { code, status, data, retryAfterMs } = error;
         throw new RpcError(code, error.message, {
           id: message.id,
           status,
+          retryAfterMs,
           ...(data === undefined ? {} : { data }),
         });
       }

@@ -5,6 +5,7 @@ import { identityKey } from "../core/principal.ts";
 import type { Clock, Log } from "../core/runtime.ts";
 import type { SessionStore } from "../core/session.ts";
 import type { Store } from "../core/store.ts";
+import type { Admission } from "../gateway/admission.ts";
 import type { EventIds } from "./event-id.ts";
 
 /**
@@ -16,7 +17,8 @@ import type { EventIds } from "./event-id.ts";
 export type Streams = {
   /**
    * Opens a stream after `after`. A stream has one reader: a newcomer takes over from one that has been there
-   * for {@link TAKEOVER_GRACE_MS}, or longer if that has happened before; returns null when it is younger.
+   * for {@link TAKEOVER_GRACE_MS}, or longer if that has happened before; returns null when it is younger. Throws
+   * `rate_limited` when its caller has too many open already.
    */
   open(opening: StreamOpening): ReadableStream<string> | null;
   /** True when {@link open} would not return null. */
@@ -71,6 +73,8 @@ type Live = {
   heartbeat: () => void;
   close: () => void;
   abort: () => void;
+  /** Makes room for another of its caller's. */
+  release: () => void;
   stillValid: () => Promise<Principal | null>;
 };
 
@@ -80,6 +84,7 @@ export function createStreams(wiring: {
     sessions: Pick<SessionStore, "findByPk">;
   };
   eventIds: EventIds;
+  admission: Pick<Admission, "hold">;
   clock: Clock;
   log: Log;
 }): Streams {
@@ -97,6 +102,7 @@ export function createStreams(wiring: {
   }
 
   function remove(stream: Live): void {
+    stream.release();
     if (live.get(stream.ref.streamId) === stream) {
       live.delete(stream.ref.streamId);
     }
@@ -120,6 +126,8 @@ export function createStreams(wiring: {
       before.close();
     }
     const endless = ref.streamId === ref.sessionPk;
+    // Those of calls are as many as there may be calls.
+    const release = endless ? wiring.admission.hold(principal) : () => {};
     let cursor = opening.after;
     let ended = false;
     let beatDue = false;
@@ -138,6 +146,7 @@ export function createStreams(wiring: {
       ref,
       principal,
       stillValid,
+      release,
       openedAt: clock.monotonic(),
       graceMs,
       behindSince: null,

@@ -106,7 +106,7 @@ export function createSubscriptions(wiring: {
       throw new RpcError(
         SERVER_ERROR,
         `There are ${MAX_SUBSCRIPTIONS} open subscriptions of this user already. Close one first.`,
-        { status: 429 },
+        { status: 429, retryAfterMs: 1000 },
       );
     }
     await wiring.keepChat(exchange);

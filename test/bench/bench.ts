@@ -14,6 +14,7 @@ import { compile } from "../../.ci/compile.ts";
 import { mintToken } from "../../src/demo/token.ts";
 import type { Connection } from "./connection.ts";
 import { connect } from "./connection.ts";
+import { highLimits } from "./limits.ts";
 
 type Target = {
   name: string;
@@ -45,6 +46,7 @@ async function targets(): Promise<Target[]> {
     DATA_DIR: join(directory, "data"),
     MEMBRANE_WORKSPACE_KEY: workspaceKey,
     MEMBRANE_WORKSPACE_SECRET: secret,
+    ...highLimits,
   };
   const found: Target[] = [
     {

@@ -7,6 +7,7 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { mintToken } from "../../src/demo/token.ts";
+import { highLimits } from "./limits.ts";
 
 const seconds = Number(process.env["SECONDS_OF_LOAD"] ?? 5);
 const method = process.env["METHOD"] ?? "tools/call";
@@ -24,6 +25,7 @@ const server = Bun.spawn(
       DATA_DIR: join(directory, "data"),
       MEMBRANE_WORKSPACE_KEY: workspaceKey,
       MEMBRANE_WORKSPACE_SECRET: secret,
+      ...highLimits,
     },
     stdout: "pipe",
     stderr: "ignore",

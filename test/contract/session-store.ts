@@ -374,6 +374,34 @@ export function sessionStoreContract(
       expect(sessions.count()).toBe(1);
     });
 
+    test("of too many of one identity those not seen for longest go, in slices, and not those to be kept", async () => {
+      await using rig = open();
+      const { sessions } = rig.store;
+      const open5 = async (who: Partial<SessionOpening>) => {
+        const all = [];
+        for (const at of [500, 100, 300, 200, 400]) {
+          all.push((await sessions.open(opening({ ...who, at }))).session);
+        }
+        return all;
+      };
+      const [s500, s100, s300, s200, s400] = await open5(ada);
+      const others = [
+        ...(await open5(bob)),
+        ...(await open5({ workspace: "w2" })),
+      ];
+      const trim = (keep: number[], limit: number) =>
+        sessions.trim(ada, 2, keep, limit);
+      expect(await trim([s100!.pk], 1)).toEqual({ had: 5, ended: [s200!.pk] });
+      expect(sessions.find(ada, s200!.id)).toBeNull();
+      expect(await trim([s100!.pk], 10)).toEqual({ had: 4, ended: [s300!.pk] });
+      expect(await trim([s100!.pk], 10)).toEqual({ had: 3, ended: [] });
+      expect(await trim([], 10)).toEqual({ had: 3, ended: [s100!.pk] });
+      for (const { id } of [s500!, s400!]) {
+        expect(sessions.find(ada, id)).not.toBeNull();
+      }
+      expect(sessions.count()).toBe(2 + others.length);
+    });
+
     test("a ticket opens the session it was made for, and only the newest one", async () => {
       await using rig = open();
       const { sessions } = rig.store;

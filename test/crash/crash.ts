@@ -59,6 +59,7 @@ const workspace = openWorkspace(
 );
 await using server = await openServer(workspace.url, {
   PROGRESS_INTERVAL: "20ms",
+  RATE_LIMIT: "0",
 });
 const caller = createCaller(server.url, server.tokenFor);
 

@@ -55,6 +55,8 @@ async function start(mount: string, before: string[] = []) {
       MEMBRANE_WORKSPACE_KEY: WORKSPACE_KEY,
       MEMBRANE_WORKSPACE_SECRET: SECRET,
       PATH: process.env["PATH"]!,
+      // A disk is filled as fast as it goes.
+      RATE_LIMIT: "0",
     },
     folder,
     mount === ""

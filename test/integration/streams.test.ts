@@ -1,3 +1,4 @@
+import { unlimited } from "../support/admission.ts";
 import { describe, expect, test } from "bun:test";
 import { systemClock } from "../../src/runtime/machine.ts";
 import type { Principal } from "../../src/core/principal.ts";
@@ -50,6 +51,7 @@ async function openStreams() {
     events,
     store,
     eventIds: createEventIds(store.secret("event-ids")),
+    admission: unlimited,
     clock,
     log: silentLog,
   });

@@ -86,6 +86,8 @@ export async function openRig(
         MEMBRANE_WORKSPACE_KEY: WORKSPACE_KEY,
         ...(options.introspect ? {} : { MEMBRANE_WORKSPACE_SECRET: SECRET }),
         DRAIN_TIMEOUT: "200ms",
+        // Tests wait by asking again, as fast as they can.
+        RATE_LIMIT: "0",
         ...options.env,
       }),
       log,

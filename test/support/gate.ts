@@ -1,3 +1,4 @@
+import { unlimited } from "./admission.ts";
 import { Database } from "bun:sqlite";
 import { drizzle } from "drizzle-orm/bun-sqlite";
 import { GatewayError } from "../../src/core/errors.ts";
@@ -134,6 +135,7 @@ export async function openGate(
     };
     const http = createHttp({
       version: "0",
+      admission: unlimited,
       store,
       clock,
       ids: randomIds,

@@ -556,6 +556,35 @@ export function createSessionStore(wiring: {
 
     count: () => db.select({ n: count() }).from(sessions).get()?.n ?? 0,
 
+    async trim({ workspace, subject }, most, keep, limit) {
+      const { had, pks, ids } = await writer.write(() => {
+        const all = db
+          .select({ pk: sessions.pk })
+          .from(sessions)
+          .where(
+            and(
+              eq(sessions.workspace, workspace),
+              eq(sessions.subject, subject),
+            ),
+          )
+          .orderBy(desc(sessions.lastSeenAt), desc(sessions.pk))
+          .all()
+          .map(({ pk }) => pk);
+        const kept = new Set(keep);
+        const pks = all
+          .slice(most)
+          .filter((pk) => !kept.has(pk))
+          .slice(-limit);
+        return {
+          had: all.length,
+          pks,
+          ids: pks.map((pk) => remove(pk, BY_ITSELF)),
+        };
+      });
+      forget(ids);
+      return { had, ended: pks };
+    },
+
     async expire(before, limit) {
       const { pks, ids } = await writer.write(() => {
         const gone = db

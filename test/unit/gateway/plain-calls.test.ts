@@ -1,0 +1,52 @@
+import { expect, test } from "bun:test";
+import type { Principal } from "../../../src/core/principal.ts";
+import { createAdmission } from "../../../src/gateway/admission.ts";
+import { createPlainCalls } from "../../../src/gateway/plain-calls.ts";
+import { noLimits } from "../../support/admission.ts";
+import { fakeClock, silentLog } from "../../support/clock.ts";
+
+const ada: Principal = {
+  workspace: "w",
+  subject: "ada",
+  name: null,
+  method: "api_key",
+  scope: null,
+  token: null,
+  expiresAt: null,
+};
+
+test("a call whose caller leaves while it waits never runs, and makes room for another", async () => {
+  const admission = createAdmission({
+    clock: fakeClock(),
+    log: silentLog,
+    limits: { ...noLimits, calls: 1, queuedCalls: 1 },
+  });
+  const called: string[] = [];
+  const { promise: held, resolve: release } = Promise.withResolvers<void>();
+  const calls = createPlainCalls({
+    admission,
+    journal: { append: () => Promise.resolve() },
+    upstreams: {} as never,
+    contents: {} as never,
+    toolbox: {
+      async call(_customer: unknown, name: string) {
+        called.push(name);
+        await held;
+        return { content: [] };
+      },
+    } as never,
+  });
+  const call = (name: string, signal = new AbortController().signal) =>
+    calls.call(ada, name, {}, signal);
+  const running = call("first");
+  const controller = new AbortController();
+  const waiting = call("second", controller.signal);
+  expect(call("third")).rejects.toThrow("Too many calls");
+  controller.abort(new Error("The caller has left."));
+  expect(waiting).rejects.toThrow("The caller has left.");
+  await waiting.catch(() => {});
+  const next = call("fourth");
+  release();
+  await Promise.all([running, next]);
+  expect(called).toEqual(["first", "fourth"]);
+});
