@@ -22,6 +22,7 @@ import type {
   UpstreamOAuth,
   UpstreamStore,
 } from "../core/upstream.ts";
+import type { Reaches } from "./reaches.ts";
 import type { UpstreamIcons } from "./upstream-icons.ts";
 import type {
   Precondition,
@@ -31,7 +32,10 @@ import type {
 } from "./upstreams.ts";
 import { requireSame, requireVersion } from "./upstreams.ts";
 
-/** Registers servers and changes what was said of them. */
+/**
+ * Registers servers and changes what was said of them. Both throw `rate_limited` for a member who has us reach out too
+ * often.
+ */
 export type UpstreamRegistry = {
   /**
    * Registers it, off. Throws `invalid` for what may not be registered, `conflict` when there are too many, or, with
@@ -66,10 +70,12 @@ export function createUpstreamRegistry(options: {
   vault: Pick<Vault, "seal">;
   check: OutboundCheck;
   icons: Pick<UpstreamIcons, "refresh">;
+  reaches: Reaches;
   clock: Clock;
   ids: Ids;
 }): UpstreamRegistry {
   const { upstreams, store, connector, oauth, vault, icons, clock } = options;
+  const { reaches } = options;
   const { view, edit, record } = upstreams;
   const find = (principal: Principal, ref: UpstreamRef) =>
     upstreams.get(principal, ref).upstream;
@@ -164,6 +170,7 @@ export function createUpstreamRegistry(options: {
         );
       }
       if (unique) requireNewName(principal, name);
+      reaches.take(principal);
       if (!isStdio) await options.check(registration.url);
       const authentication = isStdio
         ? envOf(registration.env)
@@ -190,6 +197,7 @@ export function createUpstreamRegistry(options: {
         authentication ?? {};
       const moved = url !== before.url;
       const retyped = authType !== before.authType;
+      if (moved || retyped) reaches.take(principal);
       if (moved) await options.check(url);
       if (sharedAuthTypes.has(authType) && secret === null) {
         requireSecret(before, { url, authType });

@@ -1,12 +1,23 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import {
+  afterAll,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  test,
+} from "bun:test";
 import { GatewayError } from "../../src/core/errors.ts";
+import { fakeClock } from "../support/clock.ts";
 import type { RestRig } from "../support/rest-rig.ts";
 import { URL_OF, W1, openRestRig } from "../support/rest-rig.ts";
 
+const clock = fakeClock(Date.now());
 let rig: RestRig;
 beforeAll(async () => {
-  rig = await openRestRig();
+  rig = await openRestRig(clock);
 });
+// What one member may do in a minute is for one test.
+beforeEach(() => clock.advance(60_000));
 afterAll(() => rig[Symbol.asyncDispose]());
 
 const read = "read:ada@w1";
@@ -411,7 +422,10 @@ describe("registration", () => {
     await using own = await openRestRig();
     const answers = await Promise.all(
       Array.from({ length: 205 }, (_, i) =>
-        own.rest(write, `POST ${W1}`, { name: `s${i}`, url: URL_OF("x") }),
+        own.rest(`write:ada${i % 5}@w1`, `POST ${W1}`, {
+          name: `s${i}`,
+          url: URL_OF("x"),
+        }),
       ),
     );
     const refused = answers.filter(({ status }) => status !== 201);
