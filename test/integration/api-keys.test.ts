@@ -614,6 +614,7 @@ describe("making a key", () => {
       scope: "apps:write",
       memberId: "shop",
       createdByMemberId: "ada",
+      createdWithKeyId: null,
       createdAt: expect.stringMatching(/^\d{4}-.*Z$/),
       expiresAt: expect.any(String),
       lastUsedAt: null,

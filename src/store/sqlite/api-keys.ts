@@ -15,6 +15,7 @@ const { hash, ...visible } = {
   hash: apiKeys.hash,
   scope: sql<Scope>`${apiKeys.scope}`,
   createdBy: apiKeys.createdBy,
+  createdWith: apiKeys.createdWith,
   createdAt: apiKeys.createdAt,
   expiresAt: apiKeys.expiresAt,
   lastUsedAt: apiKeys.lastUsedAt,
@@ -83,14 +84,31 @@ export function createApiKeyStore(wiring: {
             `There is an API key ${key.id} already.`,
           );
         }
+        const { createdWith } = key;
+        // Revoked after it was verified for this: nobody would find what it makes now.
+        if (
+          createdWith !== null &&
+          byId().get({ id: createdWith })?.revokedAt !== null
+        ) {
+          throw new GatewayError(
+            "unauthenticated",
+            "The API key is not accepted: it has been revoked.",
+          );
+        }
         db.insert(apiKeys).values(key).run();
       }),
     revoke: (workspace, id, at) =>
       writer.write((): ApiKey | null => {
         const own = and(eq(apiKeys.workspace, workspace), eq(apiKeys.id, id));
+        const withAllMade = sql`${apiKeys.id} IN (
+          WITH RECURSIVE made(id) AS (
+            SELECT id FROM api_keys WHERE workspace = ${workspace} AND id = ${id}
+            UNION
+            SELECT api_keys.id FROM api_keys JOIN made ON created_with = made.id
+          ) SELECT id FROM made)`;
         db.update(apiKeys)
           .set({ revokedAt: sql`coalesce(${apiKeys.revokedAt}, ${at})` })
-          .where(own)
+          .where(withAllMade)
           .run();
         return db.select(visible).from(apiKeys).where(own).get() ?? null;
       }),

@@ -2,13 +2,19 @@ import type { Database } from "bun:sqlite";
 import init from "../../../drizzle/sqlite/0000_init.sql" with { type: "text" };
 import statelessChats from "../../../drizzle/sqlite/0001_stateless_chats.sql" with { type: "text" };
 import servers from "../../../drizzle/sqlite/0002_servers.sql" with { type: "text" };
+import apiKeyMakers from "../../../drizzle/sqlite/0003_api_key_makers.sql" with { type: "text" };
 import { GatewayError } from "../../core/errors.ts";
 
 /**
  * The generated migrations, in the order of `drizzle/sqlite/meta/_journal.json` (a test compares
  * them), imported as text so that the executable carries them. Number n brings `user_version` to n.
  */
-export const migrations: readonly string[] = [init, statelessChats, servers];
+export const migrations: readonly string[] = [
+  init,
+  statelessChats,
+  servers,
+  apiKeyMakers,
+];
 
 /** Marks a file as ours: "MCPd" as a big-endian integer. */
 const APPLICATION_ID = 0x4d435064;
