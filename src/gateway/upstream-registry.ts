@@ -95,18 +95,6 @@ export function createUpstreamRegistry(options: {
     );
   }
 
-  function requireNewName({ workspace }: Principal, name: string): void {
-    const known = store
-      .list(workspace)
-      .find((one) => one.slug === name || one.name === name);
-    if (!known) return;
-    throw new GatewayError(
-      "conflict",
-      `There is a server ${known.name} already. Change it with PATCH, or choose another name.`,
-      { data: { code: "name_taken", serverId: known.id } },
-    );
-  }
-
   async function insert(
     principal: Principal,
     registration: Registration,
@@ -145,13 +133,16 @@ export function createUpstreamRegistry(options: {
             appUuid: registration.appUuid,
           };
     for (let tries = 1; ; tries++) {
-      // Each time: somebody else may have been faster.
-      if (unique) requireNewName(principal, name);
       const taken = store.list(workspace).map(({ slug }) => slug);
       const own = registration.slug;
       const slug = own ?? slugOf(name, new Set(taken));
       try {
-        return await store.create({ ...base, ...where, slug }, MAX_SERVERS);
+        return await store.create(
+          { ...base, ...where, slug },
+          MAX_SERVERS,
+          // There and not before: somebody else may be faster.
+          unique ? (others) => requireNewName(others, name) : undefined,
+        );
       } catch (error) {
         const again = own === undefined && isSlugTaken(error);
         if (!again || tries === MAX_TRIES) throw error;
@@ -169,7 +160,8 @@ export function createUpstreamRegistry(options: {
           "stdio servers are registered on the machine that runs them: membrane-mcp servers add",
         );
       }
-      if (unique) requireNewName(principal, name);
+      // Nobody is asked for what cannot be.
+      if (unique) requireNewName(store.list(principal.workspace), name);
       reaches.take(principal);
       if (!isStdio) await options.check(registration.url);
       const authentication = isStdio
@@ -264,6 +256,16 @@ export function createUpstreamRegistry(options: {
     const hashes = shown.flatMap(({ tools }) => tools.map(definitionHash));
     await store.approveOnly(id, new Set(hashes));
   }
+}
+
+function requireNewName(others: readonly Upstream[], name: string): void {
+  const known = others.find((one) => one.slug === name || one.name === name);
+  if (!known) return;
+  throw new GatewayError(
+    "conflict",
+    `There is a server ${known.name} already. Change it with PATCH, or choose another name.`,
+    { data: { code: "name_taken", serverId: known.id } },
+  );
 }
 
 /** What people say of a server, and not what becomes of it. */

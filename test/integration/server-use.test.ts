@@ -578,6 +578,24 @@ describe("/servers", () => {
     expect((await call).status).toBe(200);
   });
 
+  test("a name is given once, however many want it at the same moment and under whatever slugs", async () => {
+    await using own = await openRestRig();
+    const answers = await Promise.all(
+      Array.from({ length: 6 }, (_, n) =>
+        own.rest(write, "POST /servers", {
+          name: "wanted",
+          slug: `wanted-by-${n}`,
+          url: URL_OF("wanted"),
+        }),
+      ),
+    );
+    const refused = answers.filter(({ status }) => status !== 201);
+    expect(refused.map(({ body }) => body.detail.code)).toEqual(
+      Array(5).fill("name_taken"),
+    );
+    expect(own.store().list("w1")).toHaveLength(1);
+  });
+
   test("keeps what cannot be reached, to be connected later", async () => {
     const answer = await rig.rest(write, "POST /servers", {
       name: "later",

@@ -245,10 +245,11 @@ export function createUpstreamStore(wiring: {
       return only && !another ? only : null;
     },
 
-    async create(upstream, most) {
+    async create(upstream, most, rule) {
       const { workspace, slug } = upstream;
       const created = await writer.write(() => {
         const all = read(workspace);
+        rule?.(all);
         if (all.some((other) => other.slug === slug)) {
           throw new GatewayError(
             "conflict",
