@@ -241,6 +241,24 @@ describe("a refresh that a crash has cut off", () => {
     expect((await town.call("ann")).user).toBe("ann");
   });
 
+  test("is not waited for longer than a connection may take: it is said what is going on, and when to come back", async () => {
+    await using town = await openTown("ann");
+    town.clock.advance(HOUR);
+    await crash(town);
+    const called = failure(() => town.call("ann"));
+    // It is looked at until then.
+    town.clock.advance(8_000);
+    const { code, message, retryAfterMs, data } = await called;
+    expect([code, retryAfterMs, data?.["failureClass"]]).toEqual([
+      "upstream_failed",
+      12_000,
+      "auth",
+    ]);
+    expect(message).toContain("is being renewed");
+    expect(town.refreshes()).toHaveLength(1);
+    expect(town.credential("ann")?.status).toBe("active");
+  });
+
   test("succeeds the second time where refresh tokens are not rotated", async () => {
     await using town = await openTown("ann");
     town.clock.advance(HOUR);
