@@ -116,6 +116,7 @@ async function killInRefresh({ oauth, server, call, credential }: Town) {
 }
 
 describe("kill -9 in the middle of a refresh", () => {
+  // Demanded: oauth-refresh-crash
   test(
     "where a refresh token is good for once, the credential has expired and says so, and is asked about once more only",
     async () => {
@@ -144,6 +145,7 @@ describe("kill -9 in the middle of a refresh", () => {
     PATIENCE,
   );
 
+  // Demanded: oauth-refresh-crash
   test(
     "where it stays good, the credential works again, with one more refresh for all callers",
     async () => {
@@ -159,6 +161,7 @@ describe("kill -9 in the middle of a refresh", () => {
   );
 });
 
+// Demanded: servers-stdio
 test("kill -9 leaves nothing behind of a program: neither itself nor what it has started", async () => {
   await using server = await openServer(workspace.url, {
     OUTBOUND_ALLOW: "127.0.0.1",

@@ -299,6 +299,7 @@ describe("a key that is revoked", () => {
     ],
   ];
 
+  // Demanded: keys-revoked-at-once
   test.each(ways)(
     "%s is refused from the next request on, and what it has open ends",
     async (_, revoke) => {

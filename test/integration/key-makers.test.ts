@@ -32,6 +32,7 @@ const make = (who: string, more: object = {}) =>
   ask(who, "POST", KEYS, { name: "n", scope: "apps:write", ...more });
 
 describe("a key that is made with a key", () => {
+  // Demanded: keys-end-with-maker
   test("ends with it when nothing is said, and never later", async () => {
     const maker = (await make("ada", { expiresInDays: 7 })).body;
     const made = (await make(maker.key)).body;
@@ -62,6 +63,7 @@ describe("a key that is made with a key", () => {
     expect((await make(maker.key, { expiresAt: null })).status).toBe(201);
   });
 
+  // Demanded: keys-end-with-maker
   test("has at most its scope", async () => {
     const maker = (await make("ada")).body;
     const wider = await make(maker.key, { scope: "apps:admin" });
@@ -70,6 +72,7 @@ describe("a key that is made with a key", () => {
     expect((await make(less.key, { scope: "apps:read" })).status).toBe(403);
   });
 
+  // Demanded: keys-end-with-maker
   test("is revoked with it, as is what was made with that one, and nothing else", async () => {
     const maker = (await make("ada", { scope: "apps:admin" })).body;
     const made = (await make(maker.key)).body;

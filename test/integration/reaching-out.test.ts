@@ -31,6 +31,7 @@ describe("who has us reach out too often", () => {
       ],
     ];
 
+  // Demanded: servers-limited
   test.each(reaching)(
     "is told by %s when to come back, and nothing is sent or registered",
     async (_, routeOf) => {

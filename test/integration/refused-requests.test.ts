@@ -96,6 +96,7 @@ async function ask(era: "sessions" | "stateless") {
 }
 
 describe.each(["sessions", "stateless"] as const)("over %s", (era) => {
+  // Demanded: servers-foreign-protocol-errors
   test.each([-32020, -32022])(
     "%d of a server is its failure, in our words, and no fault of the caller's",
     async (code) => {

@@ -34,6 +34,7 @@ async function openTown() {
 }
 
 describe("a secret in the query of a server's URL", () => {
+  // Demanded: servers-urls-redacted
   test("is sent to it, and shown to who may change it only", async () => {
     await using town = await openTown();
     const { gateway, evil, read } = town;
@@ -59,6 +60,7 @@ describe("a secret in the query of a server's URL", () => {
     );
   });
 
+  // Demanded: servers-urls-redacted
   test("is in no log and no error, also of a server that fails", async () => {
     await using town = await openTown();
     const { gateway, evil, read } = town;

@@ -80,6 +80,7 @@ describe("who may do what", () => {
   for (const endpoint of endpoints) {
     const [method, path, least, , success] = endpoint;
     const name = `${method} ${path || "/"}`;
+    // Demanded: servers-scopes
     test.each(scopes)(`${name} with scope %s`, async (scope) => {
       // Another member each time: looks are limited.
       const who = `${scope}:ada@w1`;
@@ -102,6 +103,7 @@ describe("who may do what", () => {
       expect(answer.status).toBe(401);
       expect(changed).toBe(false);
     });
+    // Demanded: servers-foreign
     test(`${name} of another workspace is 404, whoever asks`, async () => {
       const foreign = await ask("admin:ada@w2", endpoint);
       expect(foreign.answer.status).toBe(404);
@@ -122,6 +124,7 @@ describe("who may do what", () => {
     });
   }
 
+  // Demanded: servers-ids
   test.each([
     "01",
     "0",
@@ -145,6 +148,7 @@ describe("who may do what", () => {
     }
   });
 
+  // Demanded: servers-headers-no-power
   test("headers that say who calls, or from where, change nothing", async () => {
     const answer = await rig.rest("read:ada@w1", `GET ${W1}`, undefined, {
       "x-forwarded-host": "evil.example",
@@ -165,6 +169,7 @@ describe("who may do what", () => {
 });
 
 describe("the list", () => {
+  // Demanded: servers-sorted
   test("is sorted by what is asked, both ways, and refuses what it cannot be sorted by", async () => {
     await using own = await openRestRig();
     const a = await own.addReady("bravo");
@@ -223,6 +228,7 @@ describe("the list", () => {
 });
 
 describe("registration", () => {
+  // Demanded: servers-registered
   test("answers what was registered, off and to be connected, with every member there is and no secret", async () => {
     await using own = await openRestRig();
     const answer = await own.rest(write, `POST ${W1}`, {
@@ -442,6 +448,7 @@ describe("registration", () => {
 });
 
 describe("change", () => {
+  // Demanded: servers-racing
   test("without If-Match is 428, with an old one 412, and with the present one 200", async () => {
     const id = await rig.add("locked");
     const path = `${W1}/${id}`;
@@ -491,6 +498,7 @@ describe("change", () => {
     }
   });
 
+  // Demanded: servers-strict
   test("of nothing changes nothing, and unknown members are refused by name", async () => {
     const id = await rig.add("same");
     const patch = (body: object) =>
@@ -515,6 +523,7 @@ describe("change", () => {
     expect(rig.stored(id).version).toBe(1);
   });
 
+  // Demanded: secrets-not-moved
   test("of the URL turns it off, to be connected anew, and keeps a secret at its origin only", async () => {
     const secret = { secret: JSON.stringify({ token: "t0" }) };
     const authentication = { type: "bearer", token: "t0" };
@@ -616,6 +625,7 @@ describe("change", () => {
 });
 
 describe("the states", () => {
+  // Demanded: servers-states
   test("register → ready by enable, off and on again, without asking it twice", async () => {
     const id = await rig.add("plain", { listing: { tools: [{ name: "t" }] } });
     const enable = () => rig.rest(write, `POST ${W1}/${id}/enable`);
@@ -676,6 +686,7 @@ describe("the states", () => {
     });
   });
 
+  // Demanded: servers-authorize-first
   test("OAuth: register → authorize, 409 with the link, then ready for who has logged in, and cleared", async () => {
     const id = await rig.add("oauth", { wants: "oauth", registration: "done" });
     const enable = () => rig.rest(write, `POST ${W1}/${id}/enable`);
@@ -848,6 +859,7 @@ describe("the states", () => {
     expect(rig.stored(id)).toMatchObject({ state: "register", enabled: false });
   });
 
+  // Demanded: servers-racing
   test("a hundred administrators at once leave a documented state, and nothing of what was deleted", async () => {
     await using own = await openRestRig();
     const id = await own.add("busy", { wants: "oauth", registration: "done" });

@@ -41,6 +41,7 @@ async function keys(method: string, path = "", body?: object) {
 }
 
 describe("a ticket", () => {
+  // Demanded: keys-revoked-at-once
   test("is refused from the first post after the key that opened the stream was revoked", async () => {
     const { key, id } = await keys("POST", "", {
       name: "sse",

@@ -48,6 +48,7 @@ async function openTown() {
 const WHY = /evil does not answer at present/;
 
 describe("to a member who has no list of a server that counts as down", () => {
+  // Demanded: servers-down
   test.each(["/mcp", "/mcp?mode=search", "/mcp/evil"])(
     "a call over %s says that it does not answer",
     async (path) => {
