@@ -344,4 +344,270 @@ export const requirements: Record<string, { text: string; source: string }> = {
     text: "A tool that was enabled and has gone is said to be",
     source: "README.md#what-the-url-can-say",
   },
+  "servers-registered": {
+    text: "A registered server is off and to be connected, and is shown without any secret",
+    source: "README.md#registered-servers",
+  },
+  "servers-states": {
+    text: "Whatever happens to a server leads to one of the documented states",
+    source: "README.md#registered-servers",
+  },
+  "servers-authorize-first": {
+    text: "Who must authorize first is told so with 409 or 403 and a link of ours",
+    source: "README.md#registered-servers",
+  },
+  "servers-tested": {
+    text: "A test is answered with how it went, and changes the server for who may change it only",
+    source: "README.md#registered-servers",
+  },
+  "servers-by-name": {
+    text: "A server is registered by its name, which is given once, and called by it",
+    source: "README.md#registered-servers",
+  },
+  "servers-removed": {
+    text: "What is removed takes credentials and grants with it",
+    source: "README.md#registered-servers",
+  },
+  "servers-scopes": {
+    text: "Every route asks for its scope",
+    source: "README.md#registered-servers",
+  },
+  "servers-foreign": {
+    text: "Another workspace's servers are not there, by any route",
+    source:
+      "https://owasp.org/API-Security/editions/2023/en/0xa1-broken-object-level-authorization/",
+  },
+  "servers-strict": {
+    text: "Members of a body that are not known are refused",
+    source:
+      "https://owasp.org/API-Security/editions/2023/en/0xa3-broken-object-property-level-authorization/",
+  },
+  "servers-sorted": {
+    text: "A list is sorted by what it says it can be, and by nothing else",
+    source: "README.md#registered-servers",
+  },
+  "servers-ids": {
+    text: "An id that is none is refused before it is looked up",
+    source: "README.md#registered-servers",
+  },
+  "servers-racing": {
+    text: "Administrators who change a server at once do not overwrite each other",
+    source: "https://www.rfc-editor.org/rfc/rfc9110#section-13.1.1",
+  },
+  "servers-headers-no-power": {
+    text: "No header says who calls, but the credential",
+    source: "README.md#registered-servers",
+  },
+  "servers-limited": {
+    text: "What has us connect to an address that somebody typed is bounded for each member",
+    source: "README.md#registered-servers",
+  },
+  "servers-urls-redacted": {
+    text: "Who may not change a server does not see the values in its URL, and no log has them",
+    source: "README.md#registered-servers",
+  },
+  "secrets-not-moved": {
+    text: "A stored secret is sent to the origin that it was given for only",
+    source: "README.md#registered-servers",
+  },
+  "servers-in-catalogue": {
+    text: "What a server has is passed on whole, whatever revisions the two sides speak",
+    source: "README.md#registered-servers",
+  },
+  "servers-names-apart": {
+    text: "Tools of the same name of two servers, and of ours, have names of their own",
+    source: "README.md#registered-servers",
+  },
+  "servers-alone": {
+    text: "/mcp/{slug} shows one server under its own names",
+    source: "README.md#registered-servers",
+  },
+  "servers-stdio": {
+    text: "A program is a server too, and is gone when we are, whatever ends us",
+    source:
+      "https://modelcontextprotocol.io/specification/2025-11-25/basic/lifecycle#stdio",
+  },
+  "servers-federated": {
+    text: "A request that comes back to a gateway that it came through is refused",
+    source: "README.md#registered-servers",
+  },
+  "servers-down": {
+    text: "A server that is down takes nobody else's tools away, is asked now and then, and is said to be down",
+    source: "README.md#registered-servers",
+  },
+  "servers-foreign-protocol-errors": {
+    text: "Errors of a server about our own request are its failure, and no fault of the caller's",
+    source:
+      "https://modelcontextprotocol.io/specification/2026-07-28/basic#error-codes",
+  },
+  "servers-misbehave": {
+    text: "A server that lies, floods or hangs harms only those who call it",
+    source:
+      "https://modelcontextprotocol.io/specification/2025-11-25/server/tools#security-considerations",
+  },
+  "servers-lists-end": {
+    text: "Lists of a server have an end",
+    source: "README.md#registered-servers",
+  },
+  "servers-pinned": {
+    text: "Of a pinned server a tool that has changed is not called before somebody approves it",
+    source: "README.md#registered-servers",
+  },
+  "servers-suspicious": {
+    text: "Hidden text in a definition is told, and passed on as it is",
+    source: "README.md#registered-servers",
+  },
+  "servers-links-not-followed": {
+    text: "Nothing that a server links to is followed",
+    source:
+      "https://modelcontextprotocol.io/specification/2025-11-25/basic/security_best_practices#server-side-request-forgery-ssrf",
+  },
+  "servers-no-passthrough": {
+    text: "Nothing that the caller's request carries reaches a server",
+    source:
+      "https://modelcontextprotocol.io/specification/2025-11-25/basic/security_best_practices#token-passthrough",
+  },
+  "servers-members-apart": {
+    text: "No member's call carries another's credential",
+    source:
+      "https://modelcontextprotocol.io/specification/2025-11-25/basic/security_best_practices#confused-deputy-problem",
+  },
+  "oauth-state": {
+    text: "The way back takes a state once, for ten minutes, in the browser that began it",
+    source:
+      "https://modelcontextprotocol.io/specification/2025-11-25/basic/security_best_practices#confused-deputy-problem",
+  },
+  "oauth-pkce": {
+    text: "An authorization is asked for with PKCE (S256), and not at all where that is not supported",
+    source:
+      "https://modelcontextprotocol.io/specification/2025-11-25/basic/authorization#authorization-code-protection",
+  },
+  "oauth-resource": {
+    text: "Authorization, token and refresh requests name the resource",
+    source:
+      "https://modelcontextprotocol.io/specification/2025-11-25/basic/authorization#resource-parameter-implementation",
+  },
+  "oauth-issuer": {
+    text: "An issuer that is not the one that was asked is refused",
+    source: "https://www.rfc-editor.org/rfc/rfc9207#section-2.4",
+  },
+  "oauth-metadata-place": {
+    text: "Metadata is looked for on the server's own origin, or in its well-known places",
+    source: "https://www.rfc-editor.org/rfc/rfc9728#section-7.7",
+  },
+  "oauth-one-refresh": {
+    text: "A refresh token is used by one request at a time, and a refusal expires that member's credential only",
+    source: "https://www.rfc-editor.org/rfc/rfc9700#section-4.14",
+  },
+  "oauth-refresh-crash": {
+    text: "A refresh that kill -9 has cut off is tried once more; then the credential works, or says that it has expired",
+    source: "README.md#what-survives-what",
+  },
+  "oauth-no-open-redirect": {
+    text: "The way back leads nowhere else",
+    source:
+      "https://modelcontextprotocol.io/specification/2025-11-25/basic/authorization#open-redirection",
+  },
+  "oauth-step-up": {
+    text: "More scopes are asked for three times in all",
+    source:
+      "https://modelcontextprotocol.io/specification/2025-11-25/basic/authorization#step-up-authorization-flow",
+  },
+  "oauth-client-document": {
+    text: "Our client metadata names itself and our redirect URIs",
+    source:
+      "https://modelcontextprotocol.io/specification/2025-11-25/basic/authorization#client-id-metadata-documents",
+  },
+  "oauth-token-answer": {
+    text: "A token answer that makes no sense is not stored",
+    source: "https://www.rfc-editor.org/rfc/rfc6749#section-5.1",
+  },
+  "oauth-own-grant": {
+    text: "No member gets anything by another's consent",
+    source:
+      "https://modelcontextprotocol.io/specification/2025-11-25/basic/security_best_practices#confused-deputy-problem",
+  },
+  "oauth-nothing-shown": {
+    text: "No token, secret, code or verifier is in a file, the log or a page",
+    source:
+      "https://modelcontextprotocol.io/specification/2025-11-25/basic/authorization#token-theft",
+  },
+  "vault-sealed": {
+    text: "What is sealed is in no file in clear, and neither is the key",
+    source:
+      "https://modelcontextprotocol.io/specification/2025-11-25/basic/authorization#token-theft",
+  },
+  "vault-bound": {
+    text: "What was sealed for one row opens in no other",
+    source: "https://csrc.nist.gov/pubs/sp/800/38/d/final",
+  },
+  "vault-key-changed": {
+    text: "A wrong key stops the start and changes nothing; a new one takes over while it serves",
+    source: "README.md#operating-it",
+  },
+  "vault-key-private": {
+    text: "The key file is its owner's alone",
+    source: "README.md#configuration",
+  },
+  "outbound-public": {
+    text: "Only public addresses are connected to, however they are written",
+    source:
+      "https://modelcontextprotocol.io/specification/2025-11-25/basic/security_best_practices#server-side-request-forgery-ssrf",
+  },
+  "outbound-rebinding": {
+    text: "What was checked is what is connected to",
+    source:
+      "https://modelcontextprotocol.io/specification/2025-11-25/basic/security_best_practices#server-side-request-forgery-ssrf",
+  },
+  "outbound-redirects": {
+    text: "A redirect leads to no other origin, and takes no credential along",
+    source:
+      "https://modelcontextprotocol.io/specification/2025-11-25/basic/security_best_practices#server-side-request-forgery-ssrf",
+  },
+  "icons-token": {
+    text: "An icon is shown to who has its token; all else is the same 404, and not for ever",
+    source: "README.md#registered-servers",
+  },
+  "icons-not-fetched": {
+    text: "Nobody is asked for an icon because somebody looks",
+    source: "README.md#registered-servers",
+  },
+  "icons-pictures": {
+    text: "Only a picture by its bytes, of a bounded size, is an icon",
+    source:
+      "https://modelcontextprotocol.io/specification/2025-11-25/basic#icons",
+  },
+  "icons-without-credentials": {
+    text: "An icon is asked for without anything that belongs to a user",
+    source:
+      "https://modelcontextprotocol.io/specification/2025-11-25/basic#icons",
+  },
+  "keys-end-with-maker": {
+    text: "A key that is made with a key has at most its scope and time, and is revoked with it",
+    source: "README.md#api-keys",
+  },
+  "keys-revoked-at-once": {
+    text: "A key that is revoked is refused from the next request on, a ticket that it opened too",
+    source: "README.md#api-keys",
+  },
+  "cli-servers": {
+    text: "Servers are managed on the command line, on the database, beside a server and over one",
+    source: "README.md#mcp-servers",
+  },
+  "cli-import": {
+    text: "What a client's file names is taken over as far as it can be",
+    source: "README.md#mcp-servers",
+  },
+  "cli-login": {
+    text: "A login on the command line prints a link, and waits until it was followed",
+    source: "README.md#mcp-servers",
+  },
+  "vault-key-strong": {
+    text: "A key that is not 32 random bytes is refused",
+    source: "README.md#configuration",
+  },
+  "outbound-bounded": {
+    text: "An answer that is too large once it is unpacked is cut off",
+    source: "README.md#registered-servers",
+  },
 };

@@ -1,5 +1,6 @@
 import { GatewayError, asGatewayError } from "../core/errors.ts";
 import type { Clock } from "../core/runtime.ts";
+import { withoutValues } from "../core/registration.ts";
 import { exitCodes } from "./exit.ts";
 import type { Reading } from "./entries.ts";
 import type { ImportOptions } from "./importing.ts";
@@ -261,7 +262,7 @@ function serverTable(servers: readonly Server[]): string {
       server.state,
       server.enabled ? "yes" : "no",
       server.authType,
-      printable(server.url),
+      printable(withoutValues(server.url)),
       String(server.memberCount),
       printable(server.lastError?.message ?? ""),
     ]),

@@ -9,6 +9,8 @@ export type ApiKey = Identity & {
   scope: Scope;
   /** The member who made it; null for who runs commands on the machine. */
   createdBy: string | null;
+  /** The key that it was made with, which it does not outlive; null when it was made otherwise. */
+  createdWith: string | null;
   createdAt: number;
   /** Null: never. */
   expiresAt: number | null;
@@ -25,14 +27,17 @@ export type ApiKeyStore = {
   list(workspace: string, subject: string | null): ApiKey[];
   /**
    * Also forgets the member's keys that ended before `endedBefore`. Throws `conflict` when the id is taken, or the
-   * member has `most` keys already.
+   * member has `most` keys already, and `unauthenticated` when the key that it was made with has been revoked.
    */
   create(
     key: ApiKey & { hash: string },
     limits: { most: number; endedBefore: number },
     cause?: Cause,
   ): Promise<void>;
-  /** A key that was revoked before keeps its time. Null when the workspace has none of that id. */
+  /**
+   * With all that were made with it, and with those. A key that was revoked before keeps its time. Null when the
+   * workspace has none of that id.
+   */
   revoke(
     workspace: string,
     id: string,

@@ -30,7 +30,10 @@ export type ErrorDetails = {
   retryAfterMs?: number;
   /** Facts for the caller; shown as they are, so never a secret. */
   data?: Record<string, unknown>;
-  /** The JSON-RPC error that another MCP server has answered with; MCP callers get it as it is. */
+  /**
+   * The JSON-RPC error that another MCP server has answered with; MCP callers get it as it is. Never one about how we
+   * have asked.
+   */
   rpc?: { code: number; data?: unknown };
   /** What was caught. Logged, never shown. */
   cause?: unknown;

@@ -119,9 +119,9 @@ export type Journal = {
 
 /** The cause of what is done for this principal. */
 export function causeOf(principal: Principal): Cause {
-  const { method, subject, key = null, request } = principal;
+  const { method, subject, keyId = null, request } = principal;
   return {
-    by: { method, subject, key },
+    by: { method, subject, key: keyId },
     requestId: request?.id ?? null,
     traceparent: request?.traceparent ?? null,
   };

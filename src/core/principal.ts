@@ -32,6 +32,8 @@ export type Principal = Identity & {
   name: string | null;
   /** What it was verified by; `operator`: who runs commands on this machine. */
   method: "membrane" | "api_key" | "operator";
+  /** Of the API key that it was verified by. */
+  keyId?: string;
   /** Given by configuration or with an API key, never by a claim of the caller. */
   scope: Scope | null;
   /** The credential to use toward Membrane, and nobody else; null when there is none. Never logged, never stored. */
@@ -40,8 +42,6 @@ export type Principal = Identity & {
   expiresAt: number | null;
   /** The gateways that the request has come through, the first one first. */
   via?: readonly string[];
-  /** Public part of the API key that it was verified by. */
-  key?: string;
   /** What the log and the journal know the request by. */
   request?: { id: string; traceparent?: string };
 };

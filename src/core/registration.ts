@@ -233,6 +233,21 @@ export const sharedAuthTypes: ReadonlySet<AuthType> = new Set([
   "headers",
 ]);
 
+/** The URL of a server as those see it who may not change it: its query may hold what is as good as a password. */
+export function withoutValues(url: string): string {
+  const [path, ...query] = url.split("?");
+  if (query.length === 0 || !/^https?:/.test(url)) return url;
+  const hidden = query
+    .join("?")
+    .split("&")
+    .map((pair) => {
+      // What has no name is the value.
+      const at = pair.indexOf("=") + 1;
+      return pair.slice(0, at) + (pair.length > at ? "***" : "");
+    });
+  return `${path}?${hidden.join("&")}`;
+}
+
 const MAX_SLUG = 32;
 
 /**

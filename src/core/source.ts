@@ -7,6 +7,7 @@ import type {
   Resource as WireResource,
   ResourceTemplate as WireTemplate,
 } from "@modelcontextprotocol/sdk/types.js";
+import type { GatewayError } from "./errors.ts";
 import type { Identity, Principal } from "./principal.ts";
 import type { App, CallToolResult, Offer, Offered } from "./tool.ts";
 
@@ -28,8 +29,16 @@ export type Listing = {
   prompts?: PromptOffer[];
   resources?: ResourceOffer[];
   templates?: TemplateOffer[];
-  /** Apps that could not be listed this time, with the sentence for the log; their last known offers stay. */
-  failed: { appRef: string; appKey: string; message: string }[];
+  /**
+   * Apps that could not be listed this time, with the sentence for the log; their last known offers stay. `error`: what
+   * callers are told who ask for something of one whose offers were never known.
+   */
+  failed: {
+    appRef: string;
+    appKey: string;
+    message: string;
+    error?: GatewayError;
+  }[];
   /** Apps that are there but offer nothing at present, such as a connection to be renewed; they keep their names. */
   idle?: { appRef: string; appKey: string }[];
 };

@@ -182,10 +182,14 @@ export type UpstreamStore = {
   find(workspace: string, id: number): Upstream | null;
   /** By slug, or else by display name when only one has it. */
   findByName(workspace: string, name: string): Upstream | null;
-  /** Throws `conflict` when the slug is taken (`data.code` "slug_taken"), or the workspace has `most` servers. */
+  /**
+   * Throws `conflict` when the slug is taken (`data.code` "slug_taken"), or the workspace has `most` servers. `rule` is
+   * pure and synchronous, and is given the workspace's servers of that moment; what it throws rejects.
+   */
   create(
     upstream: Omit<Upstream, "id" | "version" | "updatedAt">,
     most: number,
+    rule?: (others: readonly Upstream[]) => void,
     cause?: Cause,
   ): Promise<Upstream>;
   /**

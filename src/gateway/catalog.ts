@@ -16,6 +16,8 @@ import { createCatalog } from "./contents.ts";
 import type { SilentApp, SourcedOffer } from "./naming.ts";
 import { nameTools } from "./naming.ts";
 import { createPace } from "./pace.ts";
+import type { Unlisted } from "./unlisted.ts";
+import { unlistedOf } from "./unlisted.ts";
 
 export type Catalogs = {
   /** The last known catalogue, loaded first when there is none; one flight at a time for each identity. */
@@ -80,7 +82,12 @@ export function createCatalogs(wiring: {
     resources: Listed<ResourceOffer>[];
     templates: Listed<TemplateOffer>[];
   };
-  type Answered = { listed: AllListed; silent: SilentApp[]; error?: unknown };
+  type Answered = {
+    listed: AllListed;
+    silent: SilentApp[];
+    unlisted: Unlisted[];
+    error?: unknown;
+  };
   type Loaded = {
     catalog: Catalog;
     listed: AllListed;
@@ -178,7 +185,16 @@ export function createCatalogs(wiring: {
       const by = <T>(ones: T[]) =>
         ones.map((one) => ({ ...one, source: source.id }));
       const gone = new Set(failed.map(({ appRef }) => appRef));
+      const keptApps = [
+        ...kept.offers.map(({ offer }) => offer.app),
+        ...[...kept.resources, ...kept.templates].map(({ app }) => app),
+      ];
       return {
+        unlisted: unlistedOf(
+          source.id,
+          failed,
+          new Set(keptApps.map(({ ref }) => ref)),
+        ),
         listed: {
           offers: [...offers, ...prompts]
             .map((offer) => ({ source: source.id, offer }))
@@ -202,7 +218,7 @@ export function createCatalogs(wiring: {
         user: principal.subject,
         reason: describeError(error),
       });
-      return { listed: kept, silent: [], error };
+      return { listed: kept, silent: [], unlisted: [], error };
     }
   }
 
@@ -234,7 +250,8 @@ export function createCatalogs(wiring: {
     // A name must be on record before a caller sees it.
     if (give.length > 0) await names.give(principal, give);
     const { resources, templates } = listed;
-    const contents = { named, resources, templates };
+    const unlisted = answers.flatMap((answer) => answer.unlisted);
+    const contents = { named, resources, templates, unlisted };
     const { catalog, bytes } = createCatalog(contents, askedAt, {
       autoStatic: wiring.autoStatic,
       alone: (appKey) => alone(principal, appKey),

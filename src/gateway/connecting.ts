@@ -51,7 +51,7 @@ export type Return = {
 
 /** How long a link is good, and the way to the authorization server and back may take. */
 export const CONNECT_MS = 600_000;
-/** Authorizations that one member may begin at one server in a minute. */
+/** Authorizations that one member may begin in a minute, at whatever servers. */
 const BEGINS = 20;
 
 const base64url = { alphabet: "base64url", omitPadding: true } as const;
@@ -220,7 +220,7 @@ export function createConnecting(options: {
 
     async begin(upstream, { subject, name }) {
       mayBegin(upstream, subject);
-      begins.take(JSON.stringify([upstream.id, subject]));
+      begins.take(JSON.stringify([upstream.workspace, subject]));
       const prepared = await registering.prepare(upstream);
       const { server, client, scopes: usual } = prepared;
       const before = grantOf(upstream, subject);

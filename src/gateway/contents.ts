@@ -1,4 +1,5 @@
 import { LRUCache } from "lru-cache";
+import type { GatewayError } from "../core/errors.ts";
 import { DEFAULT_VIEW } from "../core/session.ts";
 import type { View } from "../core/session.ts";
 import type {
@@ -11,6 +12,8 @@ import type { Named } from "./naming.ts";
 import { compareNames } from "./naming.ts";
 import { ownTools } from "./own-tools.ts";
 import { readTemplate } from "./template.ts";
+import type { Unlisted } from "./unlisted.ts";
+import { suspect, unlistedError } from "./unlisted.ts";
 
 /** Everything one identity can use, under its names, as it was at one moment. */
 export type Catalog = {
@@ -22,6 +25,16 @@ export type Catalog = {
   select(view: View): Selection;
   /** The best first. */
   search(view: View, query: string, limit: number): Tool[];
+  /**
+   * What is to be thrown for something that the view does not have, when it may be of an app that could not be listed;
+   * else null. `name`: in this view; null when it says nothing of its app. `has`: whether a source has such things.
+   */
+  unlisted(
+    view: View,
+    what: string,
+    name: string | null,
+    has: (source: string) => boolean,
+  ): GatewayError | null;
   /** When its sources were asked, in milliseconds of the clock. */
   loadedAt: number;
 };
@@ -78,11 +91,12 @@ export type Contents = {
   named: readonly Named[];
   resources: readonly Listed<ResourceOffer>[];
   templates: readonly Listed<TemplateOffer>[];
+  unlisted: readonly Unlisted[];
 };
 
 /** `bytes`: about what it takes in memory. */
 export function createCatalog(
-  { named, resources, templates }: Contents,
+  { named, resources, templates, unlisted }: Contents,
   loadedAt: number,
   options: {
     /** Up to how many tools mode `auto` shows as they are. */
@@ -116,13 +130,14 @@ export function createCatalog(
       const wanted = apps && new Set(apps);
       return {
         alone: null,
-        has: (_source: string, { key }: App) => !wanted || wanted.has(key),
+        has: (_source: string, { key }: Pick<App, "ref" | "key">) =>
+          !wanted || wanted.has(key),
       };
     }
     const alone = options.alone(server);
     return {
       alone,
-      has: (source: string, { ref }: App) =>
+      has: (source: string, { ref }: Pick<App, "ref" | "key">) =>
         alone?.source === source && alone.app.ref === ref,
     };
   }
@@ -259,6 +274,15 @@ export function createCatalog(
       loadedAt,
       show,
       select: selections,
+      unlisted(view, what, name, has) {
+        if (unlisted.length === 0) return null;
+        const shown = selector(view);
+        const mine = unlisted.filter(
+          ({ source, app }) => has(source) && shown.has(source, app),
+        );
+        const found = suspect(mine, view.server === null ? name : null);
+        return found && unlistedError(what, found);
+      },
       search(view, query, limit) {
         if (view.server !== null) {
           const own = selections(view).tools;

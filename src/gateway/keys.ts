@@ -27,7 +27,7 @@ export type KeyRequest = {
   scope: Scope;
   /** The member it acts as; the one who asks, unless said. */
   subject?: string;
-  /** Null: never. */
+  /** Null: never. Left out: 90 days, or as long as the key that it is made with. */
   expiresAt?: number | null;
 };
 
@@ -35,7 +35,8 @@ export type KeyRequest = {
 export type ApiKeys = {
   /**
    * The only time that the key itself is seen. Throws `forbidden` for a scope that is more than the caller's, or for
-   * another member, `invalid` for an end that has passed, `conflict` when the member has too many.
+   * another member, `invalid` for an end that has passed, or is later than that of the key it is made with, `conflict`
+   * when the member has too many.
    */
   mint(
     by: Principal,
@@ -43,7 +44,7 @@ export type ApiKeys = {
   ): Promise<{ key: string; apiKey: ApiKey }>;
   /** The newest first; to an administrator all of the workspace's. */
   list(by: Principal): ApiKey[];
-  /** Throws `not_found`, also for somebody else's. */
+  /** With those that were made with it. Throws `not_found`, also for somebody else's. */
   revoke(by: Principal, id: string): Promise<ApiKey>;
 };
 
@@ -58,13 +59,21 @@ export function createApiKeys(wiring: {
     async mint(by, asked) {
       const now = clock.now();
       const { name, scope, subject = by.subject } = asked;
-      const { expiresAt = now + TTL_MS } = asked;
+      const latest =
+        (by.method === "api_key" ? by.expiresAt : null) ?? Infinity;
+      const { expiresAt = Math.min(now + TTL_MS, latest) } = asked;
       requireScope(by, subject === by.subject ? "apps:write" : "apps:admin");
       requireScope(by, scope);
       if (expiresAt !== null && expiresAt <= now) {
         throw new GatewayError(
           "invalid",
           "The key would have expired already. Name a time to come.",
+        );
+      }
+      if ((expiresAt ?? Infinity) > latest) {
+        throw new GatewayError(
+          "invalid",
+          `A key that is made with a key ends no later than that one, which ends at ${new Date(latest).toISOString()}. Name no later time, or none.`,
         );
       }
       const { id, secret, text } = makeApiKey(ids.random);
@@ -75,6 +84,7 @@ export function createApiKeys(wiring: {
         name,
         scope,
         createdBy: by.method === "operator" ? null : by.subject,
+        createdWith: by.keyId ?? null,
         createdAt: now,
         expiresAt,
         lastUsedAt: null,
@@ -168,13 +178,13 @@ export function createKeyAuthenticator(wiring: {
         throw refusal ?? error;
       }
       touch(found);
-      const { id: key, workspace, subject, scope, expiresAt } = found;
+      const { id, workspace, subject, scope, expiresAt } = found;
       return {
-        key,
         workspace,
         subject,
         name: null,
         method: "api_key",
+        keyId: id,
         scope,
         token: await wiring.membraneToken({ workspace, subject }),
         expiresAt,

@@ -14,7 +14,12 @@ import type { Admission } from "./admission.ts";
 import type { Catalogs } from "./catalog.ts";
 import type { Owner, Selection, Shelf } from "./contents.ts";
 import type { CallStart } from "./toolbox.ts";
-import { decodeCursor, encodeCursor, withDeadline } from "./toolbox.ts";
+import {
+  decodeCursor,
+  encodeCursor,
+  requireListed,
+  withDeadline,
+} from "./toolbox.ts";
 
 /** Who asks, and for which apps. */
 export type Reader = { principal: Principal; view: View };
@@ -35,7 +40,10 @@ export type Library = {
   prompts(reader: Reader, cursor: string | null): Promise<Page>;
   resources(reader: Reader, cursor: string | null): Promise<Page>;
   templates(reader: Reader, cursor: string | null): Promise<Page>;
-  /** Throws `not_found` for a name the caller is not shown. */
+  /**
+   * Throws `not_found` for a name the caller is not shown; as all of these do, `upstream_failed` or `timeout` where that
+   * may be only because an app could not be listed.
+   */
   getPrompt(
     reader: Reader,
     name: string,
@@ -81,11 +89,31 @@ export function createLibrary(wiring: {
 }): Library {
   const { admission, catalogs, pageSize, callTimeoutMs } = wiring;
   const sources = new Map(wiring.sources.map((source) => [source.id, source]));
-  const some = (method: "getPrompt" | "readResource" | "complete" | "watch") =>
+  type Method = "getPrompt" | "readResource" | "complete" | "watch";
+  const some = (method: Method) =>
     wiring.sources.some((source) => source[method] !== undefined);
 
-  const select = async ({ principal, view }: Reader) =>
-    (await catalogs.get(principal)).select(view);
+  type Selected = {
+    selection: Selection;
+    /** Throws where what is unknown may be so only because its app could not be listed. */
+    listed(what: string, name: string | null, method: Method): void;
+  };
+  async function look(reader: Reader): Promise<Selected> {
+    const catalog = await catalogs.get(reader.principal);
+    return {
+      selection: catalog.select(reader.view),
+      listed: (what, name, method) =>
+        requireListed(
+          catalogs,
+          reader,
+          catalog,
+          what,
+          name,
+          (source) => sources.get(source)?.[method] !== undefined,
+        ),
+    };
+  }
+  const select = async (reader: Reader) => (await look(reader)).selection;
 
   function page(
     { principal }: Reader,
@@ -112,19 +140,23 @@ export function createLibrary(wiring: {
     };
   }
 
-  function promptOf({ prompts }: Selection, name: string) {
-    const prompt = prompts.find(name);
+  function promptOf({ selection, listed }: Selected, name: string) {
+    const prompt = selection.prompts.find(name);
     const source = prompt && sources.get(prompt.source);
     if (!source?.getPrompt) {
+      listed(name, name, "getPrompt");
       throw new GatewayError("not_found", `Unknown prompt: ${name}`);
     }
     return { prompt: prompt!, source };
   }
 
-  function readableOf({ owner }: Selection, uri: string) {
-    const found = owner(uri);
+  function readableOf({ selection, listed }: Selected, uri: string) {
+    const found = selection.owner(uri);
     const source = found && sources.get(found.source);
-    if (!source?.readResource) throw unknownResource(uri);
+    if (!source?.readResource) {
+      listed(uri, null, "readResource");
+      throw unknownResource(uri);
+    }
     return { app: found!.app, source };
   }
 
@@ -159,7 +191,7 @@ export function createLibrary(wiring: {
     },
 
     async getPrompt(reader, name, args, { controller, ...context }) {
-      const { prompt, source } = promptOf(await select(reader), name);
+      const { prompt, source } = promptOf(await look(reader), name);
       controller.signal.throwIfAborted();
       admission.toward(reader.principal, source.id, prompt.offer.app);
       return withDeadline(controller, callTimeoutMs, name, () =>
@@ -172,7 +204,7 @@ export function createLibrary(wiring: {
     },
 
     async readResource(reader, uri, { controller, ...context }) {
-      const { app, source } = readableOf(await select(reader), uri);
+      const { app, source } = readableOf(await look(reader), uri);
       controller.signal.throwIfAborted();
       admission.toward(reader.principal, source.id, app);
       return withDeadline(controller, callTimeoutMs, uri, () =>
@@ -185,11 +217,11 @@ export function createLibrary(wiring: {
     },
 
     async complete(reader, of, argument, others, controller) {
-      const selection = await select(reader);
+      const selected = await look(reader);
       const { source, of: target } =
         "prompt" in of
-          ? promptTarget(selection, of.prompt)
-          : templateTarget(selection, of.uri);
+          ? promptTarget(selected, of.prompt)
+          : templateTarget(selected, of.uri);
       if (!source.complete) return { completion: { values: [] } };
       const { app } = "prompt" in target ? target.prompt : target;
       admission.toward(reader.principal, source.id, app);
@@ -203,7 +235,7 @@ export function createLibrary(wiring: {
     },
 
     async requireResource(reader, uri) {
-      readableOf(await select(reader), uri);
+      readableOf(await look(reader), uri);
     },
 
     ownerOf: (who, view, uri) => known(who, view, uri)?.app ?? null,
@@ -224,17 +256,17 @@ export function createLibrary(wiring: {
     },
   };
 
-  function promptTarget(selection: Selection, name: string) {
-    const { prompt, source } = promptOf(selection, name);
+  function promptTarget(selected: Selected, name: string) {
+    const { prompt, source } = promptOf(selected, name);
     return { source, of: { prompt: prompt.offer } };
   }
 
   /** A reference to a template names the template itself, or a URI. */
-  function templateTarget(selection: Selection, uri: string) {
-    const named = selection.templates.find(uri);
+  function templateTarget(selected: Selected, uri: string) {
+    const named = selected.selection.templates.find(uri);
     const { app, source } = named
       ? { app: named.app, source: sources.get(named.source)! }
-      : readableOf(selection, uri);
+      : readableOf(selected, uri);
     return { source, of: { app, uri } };
   }
 }

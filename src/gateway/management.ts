@@ -10,6 +10,7 @@ import type {
 import type { Admission } from "./admission.ts";
 import type { PlainCalls } from "./plain-calls.ts";
 import { createPlainCalls } from "./plain-calls.ts";
+import { createReaches } from "./reaches.ts";
 import type { Toolbox } from "./toolbox.ts";
 import type { UpstreamContents } from "./upstream-contents.ts";
 import { createUpstreamContents } from "./upstream-contents.ts";
@@ -51,7 +52,8 @@ export type ManagementOptions = {
 export function createManagement(options: ManagementOptions): Management {
   const icons = createUpstreamIcons(options);
   const upstreams = createUpstreams({ ...options, icons });
-  const parts = { ...options, icons, upstreams };
+  const reaches = createReaches(options.clock);
+  const parts = { ...options, icons, upstreams, reaches };
   const contents = createUpstreamContents(parts);
   return {
     upstreams,

@@ -82,13 +82,23 @@ export function createPlainCalls({
     }
   };
 
+  const nameOf: Toolbox["nameOf"] = (principal, app, tool, since) =>
+    toolbox.nameOf(principal, app, tool, since).catch((thrown: unknown) => {
+      throw explain(tool, thrown);
+    });
+
   return {
     call,
     async callOf(principal, server, tool, args, signal) {
       const { upstream } = upstreams.get(principal, server);
       contents.requireUsable(principal, upstream);
-      const { uuid, updatedAt } = upstream;
-      const name = await toolbox.nameOf(principal, uuid, tool, updatedAt);
+      const { uuid, slug, updatedAt } = upstream;
+      const name = await nameOf(
+        principal,
+        { ref: uuid, key: slug },
+        tool,
+        updatedAt,
+      );
       if (name === null) {
         throw new GatewayError(
           "not_found",

@@ -15,7 +15,8 @@ export type Renewals = {
   /**
    * New tokens in the place of `stale`, or those that somebody else has put there meanwhile. One request at a time for
    * each server and member, of all processes; one that a crash has cut off is tried once more.
-   * Throws `needs_authorization` when the authorization server refuses, and what the port throws when it is not there.
+   * Throws `needs_authorization` when the authorization server refuses, `upstream_failed` with when to come back while
+   * another process may still be at it, and what the port throws when the authorization server is not there.
    */
   renew(
     upstream: Upstream,
@@ -31,6 +32,8 @@ export type Renewals = {
 const LEASE_MS = 20_000;
 /** How often another process is looked at that refreshes at present. */
 const LOOK_MS = 50;
+/** For how long: less than a connection may take, so that it is told what is waited for. */
+const LOOKS_MS = 8_000;
 
 export function createRenewals(options: {
   upstreams: UpstreamStore;
@@ -123,6 +126,7 @@ export function createRenewals(options: {
     afterRefusal: boolean,
   ): Promise<Held> {
     const { subject } = member;
+    const startedAt = clock.monotonic();
     for (;;) {
       const now = held(upstream, member);
       const { credential, grant } = now;
@@ -131,6 +135,9 @@ export function createRenewals(options: {
       if (refreshingAt !== null) {
         const age = clock.now() - refreshingAt;
         if (age >= 0 && age < LEASE_MS) {
+          if (clock.monotonic() - startedAt >= LOOKS_MS) {
+            throw busy(upstream, LEASE_MS - age);
+          }
           await Bun.sleep(LOOK_MS);
           continue;
         }
@@ -218,6 +225,18 @@ export function createRenewals(options: {
         run(upstream, member, stale, afterRefusal),
       ),
   };
+}
+
+/** Another process renews it, or has been cut off when it did: the second is known only after a while. */
+function busy({ name }: Upstream, retryAfterMs: number): GatewayError {
+  return new GatewayError(
+    "upstream_failed",
+    `The access to ${name} is being renewed, and that was perhaps cut off.`,
+    {
+      retryAfterMs,
+      data: { failureClass: "auth", reason: "renewing" },
+    },
+  );
 }
 
 /** Why the authorization server will never renew it; null for what may pass. */

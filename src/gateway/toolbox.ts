@@ -6,7 +6,7 @@ import { DEFAULT_VIEW } from "../core/session.ts";
 import type { View } from "../core/session.ts";
 import type { CallContext, InputRequired, Source } from "../core/source.ts";
 import { isInputRequired } from "../core/source.ts";
-import type { CallToolResult, Tool } from "../core/tool.ts";
+import type { App, CallToolResult, Tool } from "../core/tool.ts";
 import { CALL_TOOL, ENABLE_TOOLS, SEARCH_TOOLS } from "../core/tool.ts";
 import type { Admission } from "./admission.ts";
 import type { Catalogs } from "./catalog.ts";
@@ -16,6 +16,8 @@ import { executionEntry } from "./execution.ts";
 import { MAX_SEARCH_LIMIT, SEARCH_LIMIT } from "./own-tools.ts";
 
 const MAX_QUERY = 1000;
+/** An app that could not be listed is tried again for whoever asks for something of it, this often. */
+const RELIST_MS = 5000;
 
 /** Whoever asks for tools: a verified caller and what it has chosen to see. */
 export type Customer = {
@@ -50,18 +52,18 @@ export type Toolbox = {
   find(customer: Omit<Customer, "enable">, name: string): Promise<Tool | null>;
   /**
    * The name that the caller knows an app's tool by; null when it has none. `since`: when the app was changed last; an
-   * older catalogue is loaded anew before it says no.
+   * older catalogue is loaded anew before it says no. Throws as `call` does for an app that could not be listed.
    */
   nameOf(
     principal: Principal,
-    appRef: string,
+    app: Pick<App, "ref" | "key">,
     toolRef: string,
     since: number,
   ): Promise<string | null>;
   /**
-   * Calls one shown tool, once. Throws `not_found` for a name the caller is not shown, `timeout`
-   * when the deadline passes, `rate_limited` when its app is asked too much, and what the source throws; a tool that
-   * failed is an `isError` result.
+   * Calls one shown tool, once. Throws `not_found` for a name the caller is not shown, but `upstream_failed` or
+   * `timeout` where its app could not be listed; `timeout` when the deadline passes, `rate_limited` when its app is
+   * asked too much, and what the source throws. A tool that failed is an `isError` result.
    */
   call(
     customer: Customer,
@@ -189,23 +191,29 @@ export function createToolbox(wiring: {
       return (await catalogs.get(principal)).show(view).find(name);
     },
 
-    async nameOf(principal, appRef, toolRef, since) {
+    async nameOf(principal, app, toolRef, since) {
       const nameIn = (catalog: Catalog) => {
         const { entries, find } = catalog.show(DEFAULT_VIEW);
         const wanted = ({ name }: { name: string }) => {
           const offer = find(name)?.offer;
-          return offer?.app.ref === appRef && offer.ref === toolRef;
+          return offer?.app.ref === app.ref && offer.ref === toolRef;
         };
         return entries.find(wanted)?.name ?? null;
+      };
+      const none = (catalog: Catalog) => {
+        const view = { ...DEFAULT_VIEW, server: app.key };
+        requireListed(catalogs, { principal, view }, catalog, toolRef);
+        return null;
       };
       let catalog = await catalogs.get(principal);
       // What is being loaded already may be too old as well.
       for (let tries = 0; tries < 2; tries++) {
         const name = nameIn(catalog);
-        if (name !== null || catalog.loadedAt > since) return name;
+        if (name !== null) return name;
+        if (catalog.loadedAt > since) return none(catalog);
         catalog = await catalogs.reload(principal);
       }
-      return nameIn(catalog);
+      return nameIn(catalog) ?? none(catalog);
     },
 
     async call(customer, asked, given, context) {
@@ -226,6 +234,7 @@ export function createToolbox(wiring: {
       const tool = shown.find(name);
       const source = tool && sources.get(tool.source);
       if (!tool || !source) {
+        requireListed(catalogs, customer, catalog, name);
         const gone = customer.view.enabled.includes(name);
         throw new GatewayError(
           "not_found",
@@ -296,6 +305,24 @@ function innermostCode(cause: unknown): unknown {
     cause?: unknown;
   };
   return inside === undefined ? code : innermostCode(inside);
+}
+
+/**
+ * Throws when something may be unknown only because its app could not be listed, which is tried again. `name` and `has`
+ * are those of `unlisted` of the catalogue.
+ */
+export function requireListed(
+  catalogs: Pick<Catalogs, "warm">,
+  { principal, view }: Pick<Customer, "principal" | "view">,
+  catalog: Catalog,
+  what: string,
+  name: string | null = what,
+  has: (source: string) => boolean = () => true,
+): void {
+  const error = catalog.unlisted(view, what, name, has);
+  if (error === null) return;
+  catalogs.warm(principal, RELIST_MS);
+  throw error;
 }
 
 /** The arguments of `call-tool`. */

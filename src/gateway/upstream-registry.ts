@@ -23,6 +23,7 @@ import type {
   UpstreamOAuth,
   UpstreamStore,
 } from "../core/upstream.ts";
+import type { Reaches } from "./reaches.ts";
 import type { UpstreamIcons } from "./upstream-icons.ts";
 import type {
   Precondition,
@@ -32,7 +33,10 @@ import type {
 } from "./upstreams.ts";
 import { requireSame, requireVersion } from "./upstreams.ts";
 
-/** Registers servers and changes what was said of them. */
+/**
+ * Registers servers and changes what was said of them. Both throw `rate_limited` for a member who has us reach out too
+ * often.
+ */
 export type UpstreamRegistry = {
   /**
    * Registers it, off. Throws `invalid` for what may not be registered, `conflict` when there are too many, or, with
@@ -67,10 +71,12 @@ export function createUpstreamRegistry(options: {
   vault: Pick<Vault, "seal">;
   check: OutboundCheck;
   icons: Pick<UpstreamIcons, "refresh">;
+  reaches: Reaches;
   clock: Clock;
   ids: Ids;
 }): UpstreamRegistry {
   const { upstreams, store, connector, oauth, vault, icons, clock } = options;
+  const { reaches } = options;
   const { view, edit, record } = upstreams;
   const find = (principal: Principal, ref: UpstreamRef) =>
     upstreams.get(principal, ref).upstream;
@@ -88,18 +94,6 @@ export function createUpstreamRegistry(options: {
     const clientRegistered = client.clientId !== undefined;
     return edit(principal, upstream, (current) =>
       advance(current, { type: "credentials_changed", clientRegistered }),
-    );
-  }
-
-  function requireNewName({ workspace }: Principal, name: string): void {
-    const known = store
-      .list(workspace)
-      .find((one) => one.slug === name || one.name === name);
-    if (!known) return;
-    throw new GatewayError(
-      "conflict",
-      `There is a server ${known.name} already. Change it with PATCH, or choose another name.`,
-      { data: { code: "name_taken", serverId: known.id } },
     );
   }
 
@@ -141,8 +135,6 @@ export function createUpstreamRegistry(options: {
             appUuid: registration.appUuid,
           };
     for (let tries = 1; ; tries++) {
-      // Each time: somebody else may have been faster.
-      if (unique) requireNewName(principal, name);
       const taken = store.list(workspace).map(({ slug }) => slug);
       const own = registration.slug;
       const slug = own ?? slugOf(name, new Set(taken));
@@ -150,6 +142,8 @@ export function createUpstreamRegistry(options: {
         return await store.create(
           { ...base, ...where, slug },
           MAX_SERVERS,
+          // There and not before: somebody else may be faster.
+          unique ? (others) => requireNewName(others, name) : undefined,
           causeOf(principal),
         );
       } catch (error) {
@@ -169,7 +163,9 @@ export function createUpstreamRegistry(options: {
           "stdio servers are registered on the machine that runs them: membrane-mcp servers add",
         );
       }
-      if (unique) requireNewName(principal, name);
+      // Nobody is asked for what cannot be.
+      if (unique) requireNewName(store.list(principal.workspace), name);
+      reaches.take(principal);
       if (!isStdio) await options.check(registration.url);
       const authentication = isStdio
         ? envOf(registration.env)
@@ -199,6 +195,7 @@ export function createUpstreamRegistry(options: {
         authentication ?? {};
       const moved = url !== before.url;
       const retyped = authType !== before.authType;
+      if (moved || retyped) reaches.take(principal);
       if (moved) await options.check(url);
       if (sharedAuthTypes.has(authType) && secret === null) {
         requireSecret(before, { url, authType });
@@ -267,6 +264,16 @@ export function createUpstreamRegistry(options: {
     const hashes = shown.flatMap(({ tools }) => tools.map(definitionHash));
     await store.approveOnly(id, new Set(hashes));
   }
+}
+
+function requireNewName(others: readonly Upstream[], name: string): void {
+  const known = others.find((one) => one.slug === name || one.name === name);
+  if (!known) return;
+  throw new GatewayError(
+    "conflict",
+    `There is a server ${known.name} already. Change it with PATCH, or choose another name.`,
+    { data: { code: "name_taken", serverId: known.id } },
+  );
 }
 
 /** What people say of a server, and not what becomes of it. */

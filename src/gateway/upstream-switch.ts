@@ -20,6 +20,7 @@ import type {
   UpstreamOAuth,
 } from "../core/upstream.ts";
 import { createRate } from "./rate.ts";
+import type { Reaches } from "./reaches.ts";
 import type { UpstreamIcons } from "./upstream-icons.ts";
 import type {
   Precondition,
@@ -44,13 +45,15 @@ export type UpstreamTest = {
 export type UpstreamSwitch = {
   /**
    * Turns it on; connects it first when that has never worked. What comes of that is the state of the server that is
-   * returned. Throws `conflict` (`data.code` "authorization_required") when a member has to go through OAuth first.
+   * returned. Throws `conflict` (`data.code` "authorization_required") when a member has to go through OAuth first,
+   * and `rate_limited` for a member who has us reach out too often; not with `counted`, when that was just looked at.
    */
   enable(
     principal: Principal,
     ref: UpstreamRef,
     precondition: Precondition,
     signal: AbortSignal,
+    options?: { counted?: boolean },
   ): Promise<UpstreamView>;
   disable(
     principal: Principal,
@@ -78,9 +81,10 @@ export function createUpstreamSwitch(options: {
   connector: Pick<UpstreamConnector, "probe" | "drop">;
   oauth: UpstreamOAuth;
   icons: Pick<UpstreamIcons, "refresh">;
+  reaches: Reaches;
   clock: Clock;
 }): UpstreamSwitch {
-  const { upstreams, connector, oauth, clock } = options;
+  const { upstreams, connector, oauth, reaches, clock } = options;
   const { edit } = upstreams;
   const looks = createRate(
     clock,
@@ -128,9 +132,16 @@ export function createUpstreamSwitch(options: {
   }
 
   return {
-    async enable(principal, ref, precondition, signal) {
+    async enable(
+      principal,
+      ref,
+      precondition,
+      signal,
+      { counted = false } = {},
+    ) {
       const { upstream: before } = upstreams.get(principal, ref);
       requireVersion(before, precondition);
+      if (before.state === "register" && !counted) reaches.take(principal);
       const event: UpstreamEvent =
         before.state === "register"
           ? await connect(before, principal, signal)
@@ -154,6 +165,10 @@ export function createUpstreamSwitch(options: {
 
     async disable(principal, ref, { clearRegistration }, precondition) {
       const { upstream: before } = upstreams.get(principal, ref);
+      // What was granted is revoked there.
+      if (clearRegistration && before.authType === "oauth") {
+        reaches.take(principal);
+      }
       const off = await edit(principal, before, (current) => {
         requireVersion(current, precondition);
         return advance(current, {

@@ -1,6 +1,8 @@
 import { GatewayError } from "../core/errors.ts";
 import { causeOf } from "../core/journal.ts";
 import type { Principal } from "../core/principal.ts";
+import { permits } from "../core/principal.ts";
+import { withoutValues } from "../core/registration.ts";
 import type { Clock, Log, Vault } from "../core/runtime.ts";
 import { advance } from "../core/upstream-state.ts";
 import type {
@@ -22,6 +24,8 @@ export type Precondition = ((version: number) => boolean) | null;
 /** A server, and what of it depends on who looks. */
 export type UpstreamView = {
   upstream: Upstream;
+  /** Without the values of its query for those who may not change it. */
+  url: string;
   /** It can be used by this member. */
   connected: boolean;
   members: number;
@@ -108,6 +112,9 @@ export function createUpstreams(options: UpstreamsOptions): Upstreams {
       const about = connections.get(upstream.id);
       return {
         upstream,
+        url: permits(principal.scope, "apps:write")
+          ? upstream.url
+          : withoutValues(upstream.url),
         connected:
           upstream.state === "ready" &&
           (!hasOwnAccounts(upstream) || about?.own === "active"),

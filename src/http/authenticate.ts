@@ -16,7 +16,7 @@ export type AuthenticationOptions = {
   apiKeys: Authenticator;
   tickets: {
     /** Throws `unauthenticated` unless it is the ticket of an open stream; else who reads that. */
-    principalOf(sessionId: string, ticket: string): Principal;
+    principalOf(sessionId: string, ticket: string): Promise<Principal>;
   };
   /** Accept `?token=` where a connection is opened. */
   tokenInQuery: boolean;
@@ -52,18 +52,19 @@ export function createAuthentication(
       throw new GatewayError("unauthenticated", NO_CREDENTIAL);
     }
     const sessionId = c.req.query("sessionId") ?? "";
-    return async () => tickets.principalOf(sessionId, ticket);
+    return () => tickets.principalOf(sessionId, ticket);
   }
 
   return async (c, access) => {
     const verify = readCredential(c, access === "token or ticket");
     const verified = await verify();
     const via = readVia(c.req.raw);
-    const principal: Principal = {
-      ...verified,
+    const withRequest = (who: Principal): Principal => ({
+      ...who,
       ...(via.length === 0 ? {} : { via }),
       request: { id: c.env.requestId },
-    };
+    });
+    const principal = withRequest(verified);
     const { log } = c.env;
     log["workspace"] = principal.workspace;
     log["user"] = principal.subject;
@@ -78,7 +79,7 @@ export function createAuthentication(
       principal,
       stillValid: () =>
         verify().then(
-          (now) => (sameIdentity(now, principal) ? now : null),
+          (now) => (sameIdentity(now, principal) ? withRequest(now) : null),
           (error: unknown) => {
             if (asGatewayError(error).code === "unauthenticated") return null;
             throw error;

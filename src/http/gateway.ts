@@ -68,7 +68,9 @@ export function gatewayRoutes(
       const { signal } = c.req.raw;
       return show(
         c,
-        await switching.enable(principal, upstream.id, null, signal),
+        await switching.enable(principal, upstream.id, null, signal, {
+          counted: true,
+        }),
         201,
       );
     },

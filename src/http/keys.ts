@@ -95,6 +95,7 @@ function shown(key: ApiKey) {
     scope: key.scope,
     memberId: key.subject,
     createdByMemberId: key.createdBy,
+    createdWithKeyId: key.createdWith,
     createdAt: at(key.createdAt),
     expiresAt: at(key.expiresAt),
     lastUsedAt: at(key.lastUsedAt),

@@ -9,7 +9,7 @@ const at = (time: number | null) =>
 
 /** `base`: our own address, without a slash at its end. */
 export function serverResponse(
-  { upstream, connected, members, iconToken }: UpstreamView,
+  { upstream, url, connected, members, iconToken }: UpstreamView,
   base: string,
 ) {
   const { about, lastError, workspace } = upstream;
@@ -21,7 +21,7 @@ export function serverResponse(
     name: upstream.name,
     slug: upstream.slug,
     description: upstream.description,
-    url: upstream.url,
+    url,
     transport: upstream.transport,
     state: upstream.state,
     enabled: upstream.enabled,

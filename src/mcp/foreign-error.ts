@@ -1,8 +1,6 @@
 import { GatewayError } from "../core/errors.ts";
 import type { InputContext } from "./input.ts";
 import { MISSING_CAPABILITY, isWebUrl, notOfTheWeb } from "./input.ts";
-import { UNSUPPORTED_VERSION } from "./envelope.ts";
-import { HEADER_MISMATCH } from "./headers.ts";
 import {
   INTERNAL_ERROR,
   INVALID_PARAMS,
@@ -14,16 +12,10 @@ import {
 const RESOURCE_NOT_FOUND = -32002;
 const URL_ELICITATION_REQUIRED = -32042;
 
-/** Those that 2026-07-28 sends with HTTP 400; any other that a method ends with is an answer like a result. */
-const BAD_REQUESTS = new Set([
-  HEADER_MISMATCH,
-  MISSING_CAPABILITY,
-  UNSUPPORTED_VERSION,
-]);
-
 /**
  * What is thrown to the caller of a method when its source threw `thrown`. The JSON-RPC error of another MCP server is
- * passed on as it is, unless the caller's revision, or its client, does not know such an error.
+ * passed on as it is, unless the caller's revision, or its client, does not know such an error. Those about a source's
+ * own request (-32020, -32022) are no source's to throw.
  */
 export function passOn(
   thrown: unknown,
@@ -54,7 +46,8 @@ export function passOn(
   }
   return new RpcError(Number.isInteger(code) ? code : INTERNAL_ERROR, message, {
     data,
-    status: BAD_REQUESTS.has(code) ? 400 : 200,
+    // Of what a method ends with, 2026-07-28 sends this alone with HTTP 400.
+    status: code === MISSING_CAPABILITY ? 400 : 200,
   });
 }
 

@@ -32,9 +32,10 @@ export type HttpSse = {
   post(exchange: Exchange, sessionId: string): Promise<Response>;
   /**
    * Whose session this is, for a post that carries the ticket of the `endpoint` event instead of a
-   * credential: the caller who reads the stream at present. Throws `unauthenticated` when there is none.
+   * credential: the caller who reads the stream at present, as the credential of that stream says now. Throws
+   * `unauthenticated` when there is none, or that credential is no longer good.
    */
-  principalOf(sessionId: string, ticket: string): Principal;
+  principalOf(sessionId: string, ticket: string): Promise<Principal>;
 };
 
 export function createHttpSse(
@@ -163,9 +164,9 @@ export function createHttpSse(
     open: (exchange) => answering(exchange.log, () => open(exchange)),
     post: (exchange, sessionId) =>
       answering(exchange.log, () => post(exchange, sessionId)),
-    principalOf(sessionId, ticket) {
+    async principalOf(sessionId, ticket) {
       const session = sessions.findByTicket(sessionId, hash(ticket));
-      const reader = session && streams.reader(session.pk);
+      const reader = session && (await streams.verifiedReader(session.pk));
       if (!reader) {
         throw new GatewayError(
           "unauthenticated",

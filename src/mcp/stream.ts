@@ -27,6 +27,11 @@ export type Streams = {
   wake(streamId: number): void;
   /** The caller who reads this stream at present, or null. */
   reader(streamId: number): Principal | null;
+  /**
+   * The same, as the credential that opened the stream says now; a stream whose credential is no longer good is closed.
+   * Rejects when that cannot be learned.
+   */
+  verifiedReader(streamId: number): Promise<Principal | null>;
   /** The sessions of this identity whose own stream is being read. */
   sessionsRead(who: Identity): number[];
   /** One caller for each identity that reads the own stream of a session. */
@@ -46,7 +51,7 @@ export type StreamOpening = {
   /** First bytes, so that the response headers leave at once. */
   prelude: string;
   principal: Principal;
-  /** Its caller, as the credential that opened it says at every heartbeat; null when that is no longer good. */
+  /** Its caller, as the credential that opened it says when asked; null when that is no longer good. */
   stillValid: () => Promise<Principal | null>;
 };
 
@@ -208,6 +213,14 @@ export function createStreams(wiring: {
     return readable;
   }
 
+  /** Closes it when its reader may not read it any more. */
+  async function verify(stream: Live): Promise<Principal | null> {
+    const now = await stream.stillValid();
+    if (now) stream.principal = now;
+    else stream.close();
+    return now;
+  }
+
   store.readBy((sessionPk) =>
     [...live.values()]
       .filter(({ ref }) => ref.sessionPk === sessionPk)
@@ -219,6 +232,10 @@ export function createStreams(wiring: {
     free,
     wake: (streamId) => live.get(streamId)?.wake(),
     reader: (streamId) => live.get(streamId)?.principal ?? null,
+    async verifiedReader(streamId) {
+      const stream = live.get(streamId);
+      return stream ? verify(stream) : null;
+    },
     sessionsRead: (who) =>
       [...(sessionStreams.get(identityKey(who)) ?? [])].map(
         (stream) => stream.ref.sessionPk,
@@ -250,14 +267,8 @@ export function createStreams(wiring: {
           continue;
         }
         stream.heartbeat();
-        stream.stillValid().then(
-          (now) => {
-            if (now) stream.principal = now;
-            else stream.close();
-          },
-          // Who is asking cannot be learned just now; asked again at the next heartbeat.
-          () => {},
-        );
+        // Where who is asking cannot be learned just now, that is asked again at the next heartbeat.
+        verify(stream).catch(() => {});
       }
     },
   };

@@ -14,6 +14,7 @@ function key(changes: Partial<ApiKey> = {}): ApiKey & { hash: string } {
     name: `key ${n}`,
     scope: "apps:write",
     createdBy: "ada",
+    createdWith: null,
     createdAt: n,
     expiresAt: null,
     lastUsedAt: null,
@@ -84,6 +85,41 @@ export function apiKeyStoreContract(
       expect((await apiKeys.revoke("w1", one.id, 60))?.revokedAt).toBe(50);
       expect(apiKeys.find(one.id)?.revokedAt).toBe(50);
       expect(apiKeys.list("w1", "ada")).toHaveLength(1);
+    });
+
+    test("is revoked with all that were made with it, and with those; one that was before keeps its time", async () => {
+      await using rig = open();
+      const { apiKeys } = rig.store;
+      const maker = key();
+      const made = key({ createdWith: maker.id, subject: "bob" });
+      const last = key({ createdWith: made.id });
+      const early = key({ createdWith: made.id, revokedAt: 10 });
+      const beside = key();
+      for (const one of [maker, made, last, early, beside]) {
+        await apiKeys.create(one, limits);
+      }
+      expect(await apiKeys.revoke("w2", maker.id, 50)).toBeNull();
+      expect(apiKeys.find(last.id)?.revokedAt).toBeNull();
+      await apiKeys.revoke("w1", maker.id, 50);
+      const times = [maker, made, last, early, beside].map(
+        ({ id }) => apiKeys.find(id)?.revokedAt,
+      );
+      expect(times).toEqual([50, 50, 50, 10, null]);
+    });
+
+    test("none is made with one that has been revoked, or is not there", async () => {
+      await using rig = open();
+      const { apiKeys } = rig.store;
+      const maker = key();
+      await apiKeys.create(maker, limits);
+      await apiKeys.revoke("w1", maker.id, 50);
+      for (const createdWith of [maker.id, "other"]) {
+        const made = key({ createdWith });
+        await expect(apiKeys.create(made, limits)).rejects.toMatchObject({
+          code: "unauthenticated",
+        });
+        expect(apiKeys.find(made.id)).toBeNull();
+      }
     });
 
     test("remembers its last use, and no other key's", async () => {

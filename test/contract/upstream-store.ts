@@ -77,6 +77,24 @@ export function upstreamStoreContract(
     store.upstreams.create(registration(changes), 200);
 
   describe(`${name}: registered servers`, () => {
+    test("what may be registered is decided with the servers of that moment", async () => {
+      await using rig = open();
+      const { upstreams } = rig.store;
+      const alone = (others: readonly Upstream[]) => {
+        if (others.some((one) => one.name === "one")) throw new Error("two");
+      };
+      const both = await Promise.allSettled(
+        ["a", "b"].map((slug) =>
+          upstreams.create(registration({ name: "one", slug }), 200, alone),
+        ),
+      );
+      expect(both.map(({ status }) => status).sort()).toEqual([
+        "fulfilled",
+        "rejected",
+      ]);
+      expect(upstreams.list("w")).toHaveLength(1);
+    });
+
     test("a server comes back with everything it was registered with, also after a restart", async () => {
       await using rig = open();
       const asked = registration({

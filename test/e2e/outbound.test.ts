@@ -85,6 +85,7 @@ describe.skipIf(!canMount)("with a name server that wants us elsewhere", () => {
       'mount --bind resolv.conf /etc/resolv.conf && exec "$0" "$@"',
     ]);
 
+  // Demanded: outbound-rebinding
   test("only what was checked is connected to, by one question for each connection", async () => {
     const at = (name: string) => `http://${name}:${server.port}/`;
     const blocked = "invalid blocked_destination";

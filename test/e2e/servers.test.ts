@@ -119,6 +119,7 @@ describe.each([
 ])("%s", (place, envOf, where) => {
   const slug = `s${place.length}`;
 
+  // Demanded: cli-servers
   test("a server is added, shown, tested, turned off and on, and removed", async () => {
     const env = envOf();
     const run = (...args: string[]) => servers(env, ...args, ...where());
@@ -423,6 +424,7 @@ describe("secrets", () => {
 describe("a program", () => {
   const { command, args } = stdioServer();
 
+  // Demanded: servers-stdio
   test("is started with what it is given of the environment, where it is told, and is gone afterwards", async () => {
     const env = { ...alone(), WORD: "w0rd", OTHER: "0ther" };
     const cwd = emptyFolder();
@@ -651,6 +653,7 @@ describe("login", () => {
   }
   const linkIn = (text: string) => /^http:\S+$/m.exec(text)![0];
 
+  // Demanded: cli-login
   test.each([
     ["beside a running server", () => beside(), () => ["--member", "ada"]],
     [
@@ -842,6 +845,7 @@ describe("import", () => {
         }),
     );
 
+  // Demanded: cli-import
   test("takes over what it can, says what it could not, and leaves alone what is there", async () => {
     const env = { ...alone(), TOKEN: "t0ken" };
     const path = file();

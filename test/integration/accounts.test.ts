@@ -68,6 +68,7 @@ const connection = (gate: Gate, upstream: Upstream, user: string) =>
   }));
 
 describe("members of one server", () => {
+  // Demanded: servers-members-apart
   test("are never taken for each other in a thousand calls, with renewals between", async () => {
     await using town = await openTown();
     await town.connect("ann");
@@ -84,6 +85,7 @@ describe("members of one server", () => {
     }
   });
 
+  // Demanded: oauth-own-grant
   test("get nothing by another's consent", async () => {
     await using town = await openTown();
     await town.connect("ann");
@@ -125,6 +127,7 @@ describe("members of one server", () => {
 });
 
 describe("a row that was changed behind our back", () => {
+  // Demanded: vault-bound
   test("with another member's tokens in it lets nobody in", async () => {
     await using town = await openTown();
     await town.connect("ann");
@@ -168,6 +171,7 @@ describe("a row that was changed behind our back", () => {
 });
 
 describe("what a request carries", () => {
+  // Demanded: servers-no-passthrough
   test("is never the caller's own token, whatever the server is", async () => {
     await using mirror = openMirror();
     await using gate = await openGate();

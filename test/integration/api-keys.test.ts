@@ -299,6 +299,7 @@ describe("a key that is revoked", () => {
     ],
   ];
 
+  // Demanded: keys-revoked-at-once
   test.each(ways)(
     "%s is refused from the next request on, and what it has open ends",
     async (_, revoke) => {
@@ -614,6 +615,7 @@ describe("making a key", () => {
       scope: "apps:write",
       memberId: "shop",
       createdByMemberId: "ada",
+      createdWithKeyId: null,
       createdAt: expect.stringMatching(/^\d{4}-.*Z$/),
       expiresAt: expect.any(String),
       lastUsedAt: null,

@@ -134,6 +134,7 @@ function sealedIn(directory: string): [string, readonly (string | number)[]][] {
 const mode = (path: string) => statSync(path).mode & 0o777;
 
 describe("the key file", () => {
+  // Demanded: vault-key-private
   test("is made when the first secret is sealed, for its owner alone, and is good after a restart", async () => {
     using directory = temporaryDirectory();
     const file = keyFile(directory.path);
@@ -237,6 +238,7 @@ describe("a server", () => {
     await rig.restart();
   });
 
+  // Demanded: vault-key-changed
   test("with another key does not start, and changes nothing", async () => {
     using directory = temporaryDirectory();
     const [right, wrong] = [random(), random()];
@@ -257,6 +259,7 @@ describe("a server", () => {
     await open(directory.path, right).close();
   });
 
+  // Demanded: vault-key-changed
   test("with a new key before the old one seals everything anew, while it serves, and then needs the new one alone", async () => {
     const [older, newer] = [random(), random()];
     const env = { ENCRYPTION_KEY: older };
@@ -374,6 +377,7 @@ test("what another process seals with the old key meanwhile is sealed anew, too"
   await both.close();
 });
 
+// Demanded: vault-sealed
 test("what is sealed is nowhere in the database, its log or a backup, and neither is the key", async () => {
   using directory = temporaryDirectory();
   const { vault, close } = open(directory.path);

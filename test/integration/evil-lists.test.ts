@@ -79,6 +79,7 @@ const own = (names: string[]) =>
   names.map((name) => name.replace(/^evil_/, "")).sort();
 
 describe.each(["legacy", "stateless"] as const)("in the era %s", (era) => {
+  // Demanded: servers-misbehave
   test.each(lists)("$mode: the good items are there", async (row) => {
     await inTown(era, async ({ evil, gateway, lure }) => {
       evil.behave(row.mode, { to: lure, ...row.options });
@@ -99,6 +100,7 @@ describe.each(["legacy", "stateless"] as const)("in the era %s", (era) => {
     });
   });
 
+  // Demanded: servers-lists-end
   test.each([
     { mode: "endless-cursor", most: 50 },
     { mode: "many-tools", options: { count: 20_000 }, most: 1000 },
@@ -117,6 +119,7 @@ describe.each(["legacy", "stateless"] as const)("in the era %s", (era) => {
     },
   );
 
+  // Demanded: servers-suspicious
   test("what it says is changed by nobody", async () => {
     await inTown(era, async ({ evil, gateway }) => {
       evil.behave("hidden-characters");
@@ -129,6 +132,7 @@ describe.each(["legacy", "stateless"] as const)("in the era %s", (era) => {
     });
   });
 
+  // Demanded: servers-links-not-followed
   test("no link of its results is followed, and none of its authorization is", async () => {
     await inTown(era, async ({ evil, gateway, lure }) => {
       await using client = await gateway.client("bob", { kind: "v1" });
@@ -182,6 +186,7 @@ describe("what a caller's requests carry reaches no server", () => {
     traceparent: "00-11111111111111111111111111111111-2222222222222222-01",
   };
 
+  // Demanded: servers-no-passthrough
   test.each([
     { kind: "a stateless server", era: "stateless" },
     { kind: "one with sessions", era: "legacy" },
@@ -242,6 +247,7 @@ describe("what a caller's requests carry reaches no server", () => {
   });
 });
 
+// Demanded: servers-links-not-followed
 test("a server of HTTP+SSE does not get anybody to another origin", async () => {
   await using evil = await openEvil();
   await using canary = await openCanary();

@@ -127,6 +127,7 @@ const all = [
 const MAX_SENT = 120_000_000;
 
 describe("a server that misbehaves", () => {
+  // Demanded: servers-misbehave
   test.each(all)("$name (era $era, SSE $sse)", async (row) => {
     const { mode, options, era, sse } = row;
     await using evil = await openEvil({ era });

@@ -100,6 +100,7 @@ test("who has to connect first is offered that, under that name", async () => {
   expect(names).not.toContain("direct_echo");
 });
 
+// Demanded: servers-federated
 test.each([
   ["hop,".repeat(16), 200],
   ["hop,".repeat(17), 508],

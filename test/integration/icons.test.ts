@@ -115,6 +115,7 @@ describe("an icon", () => {
     }
   });
 
+  // Demanded: icons-without-credentials
   test("is asked for without anything that belongs to a user", async () => {
     await find({ "/icon.png": bytes(png(1, 1)) }, named(`${base}/icon.png`));
     expect(asked).toEqual([
@@ -199,6 +200,7 @@ describe("no icon is", () => {
         headers: { "content-type": "image/png", "content-encoding": "gzip" },
       },
     );
+  // Demanded: icons-pictures
   test.each<[string, Served]>([
     [
       "SVG with a script",

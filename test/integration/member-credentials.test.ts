@@ -63,6 +63,7 @@ describe.each(kinds)("on $kind", ({ open, sse = false }) => {
     };
   }
 
+  // Demanded: servers-members-apart
   test("a thousand calls of each carry their own credential", async () => {
     await using town = await openTown();
     const sessions = await Promise.all(

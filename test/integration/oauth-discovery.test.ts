@@ -362,6 +362,7 @@ describe("an authorization server that is not to be trusted", () => {
       "protected resource metadata",
     ],
   ];
+  // Demanded: oauth-pkce, oauth-issuer
   test.each(bad)("with %s is not gone to", async (_name, arrange, words) => {
     await using town = await openTown();
     arrange(town);
@@ -394,6 +395,7 @@ describe("an authorization server that is not to be trusted", () => {
 });
 
 describe("where a server says that its metadata is", () => {
+  // Demanded: oauth-metadata-place
   test("is believed on its own origin only, without climbing dots", async () => {
     const spots: [(town: { server: string; canary: string }) => string][] = [
       [({ canary }) => `${canary}/metadata`],

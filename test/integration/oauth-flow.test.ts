@@ -80,6 +80,7 @@ describe("connecting a member", () => {
     ]);
   });
 
+  // Demanded: oauth-pkce, oauth-resource
   test("asks with PKCE, a state, and the resource, at the authorization and for the token", async () => {
     await using town = await openTown();
     await town.gate.connect(town.upstream, "ann", openBrowser());
@@ -190,6 +191,7 @@ describe("the way back", () => {
     return { status: page.status, tokens: town.as.of("/token").length };
   }
 
+  // Demanded: oauth-state
   test("is barred without the state of a flow, and with a made up one", async () => {
     await using town = await openTown();
     const browser = openBrowser();
@@ -210,6 +212,7 @@ describe("the way back", () => {
     });
   });
 
+  // Demanded: oauth-state
   test("is good once", async () => {
     await using town = await openTown();
     const browser = openBrowser();
@@ -220,6 +223,7 @@ describe("the way back", () => {
     expect(await come(town, url, browser)).toEqual({ status: 400, tokens: 1 });
   });
 
+  // Demanded: oauth-state
   test("is open for ten minutes", async () => {
     await using town = await openTown();
     const browser = openBrowser();
@@ -228,6 +232,7 @@ describe("the way back", () => {
     expect(await come(town, url, browser)).toEqual(refused);
   });
 
+  // Demanded: oauth-state
   test("is barred in another browser, and with another flow's cookie, which ends the flow", async () => {
     await using town = await openTown();
     const ann = openBrowser();
@@ -242,6 +247,7 @@ describe("the way back", () => {
     expect(town.gate.store.upstreams.credentials(town.upstream.id)).toEqual([]);
   });
 
+  // Demanded: oauth-state
   test("takes no code that the attacker's browser has brought with the attacker's state", async () => {
     await using town = await openTown();
     const eve = openBrowser();
@@ -290,6 +296,7 @@ describe("the way back", () => {
     ],
     ["its own", () => {}, 200],
   ];
+  // Demanded: oauth-issuer
   test.each(issuers)("from %s issuer", async (_name, answer, status) => {
     await using town = await openTown();
     town.as.behave.answer = answer;
@@ -343,6 +350,7 @@ describe("the way back", () => {
     }
   });
 
+  // Demanded: oauth-no-open-redirect
   test("leads nowhere else", async () => {
     await using town = await openTown();
     const browser = openBrowser();
@@ -562,6 +570,7 @@ describe("a link", () => {
 });
 
 describe("over https", () => {
+  // Demanded: oauth-client-document
   test("cookies are bound to the host, and our metadata is the client id where that will do", async () => {
     await using town = await openTown({
       settings: {
@@ -614,6 +623,7 @@ describe("over https", () => {
 });
 
 describe("what is kept", () => {
+  // Demanded: oauth-nothing-shown
   test("no token, secret, code, verifier or state is in a file, in the log or on a page", async () => {
     await using town = await openTown();
     const { gate, upstream, as } = town;

@@ -55,6 +55,7 @@ async function failure(run: () => Promise<unknown>): Promise<GatewayError> {
 }
 
 describe("a token about to expire", () => {
+  // Demanded: oauth-resource, oauth-one-refresh
   test("is renewed once for fifty callers, all of whom go on", async () => {
     await using town = await openTown("ann");
     town.clock.advance(HOUR - 30_000);
@@ -116,6 +117,7 @@ describe("a token about to expire", () => {
 });
 
 describe("a refresh that is refused", () => {
+  // Demanded: oauth-one-refresh
   test("expires the member's credential only, and says so from then on without asking", async () => {
     await using town = await openTown("ann", "bob");
     town.clock.advance(HOUR);
@@ -157,6 +159,7 @@ describe("a refresh that is refused", () => {
     expect((await town.call("ann")).user).toBe("ann");
   });
 
+  // Demanded: oauth-one-refresh
   test("does not take what another process has got meanwhile", async () => {
     await using town = await openTown("ann");
     town.clock.advance(HOUR);
@@ -241,6 +244,24 @@ describe("a refresh that a crash has cut off", () => {
     expect((await town.call("ann")).user).toBe("ann");
   });
 
+  test("is not waited for longer than a connection may take: it is said what is going on, and when to come back", async () => {
+    await using town = await openTown("ann");
+    town.clock.advance(HOUR);
+    await crash(town);
+    const called = failure(() => town.call("ann"));
+    // It is looked at until then.
+    town.clock.advance(8_000);
+    const { code, message, retryAfterMs, data } = await called;
+    expect([code, retryAfterMs, data?.["failureClass"]]).toEqual([
+      "upstream_failed",
+      12_000,
+      "auth",
+    ]);
+    expect(message).toContain("is being renewed");
+    expect(town.refreshes()).toHaveLength(1);
+    expect(town.credential("ann")?.status).toBe("active");
+  });
+
   test("succeeds the second time where refresh tokens are not rotated", async () => {
     await using town = await openTown("ann");
     town.clock.advance(HOUR);
@@ -305,6 +326,7 @@ describe("what a token endpoint gives", () => {
     ["a refresh token with a line break", { refresh_token: "a\nb" }],
     ["an error with status 200", { access_token: undefined, error: "no" }],
   ];
+  // Demanded: oauth-token-answer
   test.each(bad)("is not stored when it is %s", async (_name, change) => {
     await using town = await openTown();
     town.as.behave.tokens = (meant) => ({ ...meant, ...change });
@@ -462,6 +484,7 @@ describe("a server that wants more", () => {
     expect(town.refreshes()).toHaveLength(0);
   });
 
+  // Demanded: oauth-step-up
   test("again and again is obeyed three times in all", async () => {
     await using town = await openTown("ann");
     town.server.needs = ["never-granted"];

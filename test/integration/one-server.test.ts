@@ -92,6 +92,7 @@ const modern = (
   );
 
 describe("one server alone", () => {
+  // Demanded: servers-alone
   test("has its own names, to the letter, and nobody else's, in both eras", async () => {
     const own = [
       "call-tool",

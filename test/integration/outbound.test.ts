@@ -70,6 +70,7 @@ const ok = (body = "ok", headers = "") =>
   `HTTP/1.1 200 OK\r\nContent-Length: ${Buffer.byteLength(body)}\r\n${headers}\r\n${body}`;
 
 describe("a destination that is not allowed", () => {
+  // Demanded: outbound-public
   test("is refused with the same words whatever it is, and never connected to", async () => {
     const { lookup } = resolver({
       "private.test": ["127.0.0.1"],
@@ -107,6 +108,7 @@ describe("a destination that is not allowed", () => {
     }
   });
 
+  // Demanded: outbound-rebinding
   test("is not reached by a name that changes its address", async () => {
     let asked = 0;
     const ask = outbound({
@@ -129,6 +131,7 @@ describe("a destination that is not allowed", () => {
     expect(server.accepted).toEqual([HERE, HERE, HERE]);
   });
 
+  // Demanded: outbound-redirects
   test("is not reached by a redirect, whatever was asked", async () => {
     await using server = await rawServer(HERE, (socket, request) => {
       const to = /^\w+ \/(\S*)/.exec(request)![1]!;
@@ -154,6 +157,7 @@ describe("a destination that is not allowed", () => {
     expect(server.requests).toHaveLength(5);
   });
 
+  // Demanded: outbound-public
   test("is what stands in a URL, however it is written", async () => {
     const random = seeded(127);
     const addresses = [1, 2, 3, 4, 5, 6, 7, 8].map((last) => `127.0.0.${last}`);
@@ -350,6 +354,7 @@ describe("a request", () => {
     expect(server.requests).toEqual([]);
   });
 
+  // Demanded: outbound-redirects
   test("follows redirects of its origin when asked to, without what may be a credential", async () => {
     await using server = await rawServer(HERE, (socket, request) => {
       const left = Number(/\/(\d+)/.exec(request)![1]);
@@ -496,6 +501,7 @@ describe("an answer", () => {
   });
 
   const bomb = gzipSync(Buffer.alloc(64 * 1024 * 1024), { level: 9 });
+  // Demanded: outbound-bounded
   test.each<[string, (socket: Parameters<typeof flood>[0]) => void]>([
     [
       "without end",
@@ -549,6 +555,7 @@ describe("an answer", () => {
     expect(error.data).toEqual({ reason: "upstream_too_large" });
   });
 
+  // Demanded: servers-misbehave
   test("that does not come, and one that drips, end with their time", async () => {
     await using server = await rawServer(HERE, (socket, request) => {
       if (request.startsWith("GET /silent")) return;

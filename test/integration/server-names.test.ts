@@ -54,6 +54,7 @@ describe("two servers with tools of the same name, and one with tools of our nam
   const mail = ["send_email", "send-email", ...ours];
   const tools = { one: mail, two: mail };
 
+  // Demanded: servers-names-apart
   test.each(["v1", "stateless"] as const)(
     "have names of their own, which lead to them, to %s",
     async (kind) => {
@@ -235,6 +236,7 @@ describe("a tool that changes on its server", () => {
     };
   }
 
+  // Demanded: servers-pinned
   test("is hidden and not called where definitions are pinned, until somebody approves it", async () => {
     await using rug = await openRug(true);
     const { gateway, client } = rug;

@@ -22,6 +22,7 @@ const tool = (name: string, description = "Does it.") => ({
 });
 
 describe("a test", () => {
+  // Demanded: servers-tested
   test("that succeeds makes a server ready and enabled, for who may change it", async () => {
     const id = await rig.add("tested", {
       listing: { tools: [tool("a")], prompts: [{ name: "p" }] },
@@ -98,6 +99,7 @@ describe("a test", () => {
     },
   );
 
+  // Demanded: servers-limited
   test("and discovery are limited to ten a minute for each member, and lists for each server", async () => {
     const clock = fakeClock();
     await using own = await openRestRig(clock);
@@ -185,6 +187,7 @@ describe("lists", () => {
     });
   });
 
+  // Demanded: servers-suspicious
   test("tell what is suspicious in a tool, and change nothing of it", async () => {
     const hidden = tool(
       "t",
@@ -200,6 +203,7 @@ describe("lists", () => {
     });
   });
 
+  // Demanded: servers-pinned
   test("of a pinned server tell what waits for approval, until somebody approves just that", async () => {
     await using own = await openRestRig();
     const id = await own.addReady("pinned", {
@@ -362,6 +366,7 @@ describe("members", () => {
 });
 
 describe("removal", () => {
+  // Demanded: servers-removed
   test("revokes, forgets and answers the id; a second one is 404", async () => {
     await using own = await openRestRig();
     const id = await own.add("doomed", {
@@ -390,6 +395,7 @@ describe("icons", () => {
     return pathname + search;
   };
 
+  // Demanded: icons-not-fetched
   test("are shown to who has their token, with what keeps them harmless, and are not fetched for it", async () => {
     const id = await rig.add("pretty", { icon: image });
     while (!rig.store().icon(id)) await Bun.sleep(1);
@@ -442,6 +448,7 @@ describe("icons", () => {
     expect((await rig.rest(null, `GET ${pathOf(now)}`)).status).toBe(200);
   });
 
+  // Demanded: icons-token
   test("with anything wrong are the same 404 as those of servers that are not there", async () => {
     await using own = await openRestRig();
     const id = await own.add("guarded");
@@ -488,6 +495,7 @@ describe("icons", () => {
 });
 
 describe("/servers", () => {
+  // Demanded: servers-by-name
   test("registers by name, connects at once, and calls its tools", async () => {
     await using own = await openRestRig();
     own.servers.set("http://my-server:8000/mcp", {
@@ -576,6 +584,25 @@ describe("/servers", () => {
     await own.rest(read, "GET /servers/new");
     release();
     expect((await call).status).toBe(200);
+  });
+
+  // Demanded: servers-by-name
+  test("a name is given once, however many want it at the same moment and under whatever slugs", async () => {
+    await using own = await openRestRig();
+    const answers = await Promise.all(
+      Array.from({ length: 6 }, (_, n) =>
+        own.rest(write, "POST /servers", {
+          name: "wanted",
+          slug: `wanted-by-${n}`,
+          url: URL_OF("wanted"),
+        }),
+      ),
+    );
+    const refused = answers.filter(({ status }) => status !== 201);
+    expect(refused.map(({ body }) => body.detail.code)).toEqual(
+      Array(5).fill("name_taken"),
+    );
+    expect(own.store().list("w1")).toHaveLength(1);
   });
 
   test("keeps what cannot be reached, to be connected later", async () => {
@@ -698,6 +725,7 @@ describe("/servers", () => {
     expect(form.status).toBe(415);
   });
 
+  // Demanded: servers-authorize-first
   test("sends those who must connect first to where they can", async () => {
     const id = await rig.add("personal", {
       wants: "oauth",

@@ -45,6 +45,7 @@ async function openTown(
 describe.each([{ sse: false }, { sse: true }])(
   "a server that is down (over SSE: $sse)",
   ({ sse }) => {
+    // Demanded: servers-down
     test("is not asked any more after five failures, and now and then once whether it is back", async () => {
       await using town = await openTown({}, sse);
       const { client, evil, clock } = town;

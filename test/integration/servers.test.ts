@@ -1,12 +1,23 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import {
+  afterAll,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  test,
+} from "bun:test";
 import { GatewayError } from "../../src/core/errors.ts";
+import { fakeClock } from "../support/clock.ts";
 import type { RestRig } from "../support/rest-rig.ts";
 import { URL_OF, W1, openRestRig } from "../support/rest-rig.ts";
 
+const clock = fakeClock(Date.now());
 let rig: RestRig;
 beforeAll(async () => {
-  rig = await openRestRig();
+  rig = await openRestRig(clock);
 });
+// What one member may do in a minute is for one test.
+beforeEach(() => clock.advance(60_000));
 afterAll(() => rig[Symbol.asyncDispose]());
 
 const read = "read:ada@w1";
@@ -69,6 +80,7 @@ describe("who may do what", () => {
   for (const endpoint of endpoints) {
     const [method, path, least, , success] = endpoint;
     const name = `${method} ${path || "/"}`;
+    // Demanded: servers-scopes
     test.each(scopes)(`${name} with scope %s`, async (scope) => {
       // Another member each time: looks are limited.
       const who = `${scope}:ada@w1`;
@@ -91,6 +103,7 @@ describe("who may do what", () => {
       expect(answer.status).toBe(401);
       expect(changed).toBe(false);
     });
+    // Demanded: servers-foreign
     test(`${name} of another workspace is 404, whoever asks`, async () => {
       const foreign = await ask("admin:ada@w2", endpoint);
       expect(foreign.answer.status).toBe(404);
@@ -111,6 +124,7 @@ describe("who may do what", () => {
     });
   }
 
+  // Demanded: servers-ids
   test.each([
     "01",
     "0",
@@ -134,6 +148,7 @@ describe("who may do what", () => {
     }
   });
 
+  // Demanded: servers-headers-no-power
   test("headers that say who calls, or from where, change nothing", async () => {
     const answer = await rig.rest("read:ada@w1", `GET ${W1}`, undefined, {
       "x-forwarded-host": "evil.example",
@@ -154,6 +169,7 @@ describe("who may do what", () => {
 });
 
 describe("the list", () => {
+  // Demanded: servers-sorted
   test("is sorted by what is asked, both ways, and refuses what it cannot be sorted by", async () => {
     await using own = await openRestRig();
     const a = await own.addReady("bravo");
@@ -212,6 +228,7 @@ describe("the list", () => {
 });
 
 describe("registration", () => {
+  // Demanded: servers-registered
   test("answers what was registered, off and to be connected, with every member there is and no secret", async () => {
     await using own = await openRestRig();
     const answer = await own.rest(write, `POST ${W1}`, {
@@ -411,7 +428,10 @@ describe("registration", () => {
     await using own = await openRestRig();
     const answers = await Promise.all(
       Array.from({ length: 205 }, (_, i) =>
-        own.rest(write, `POST ${W1}`, { name: `s${i}`, url: URL_OF("x") }),
+        own.rest(`write:ada${i % 5}@w1`, `POST ${W1}`, {
+          name: `s${i}`,
+          url: URL_OF("x"),
+        }),
       ),
     );
     const refused = answers.filter(({ status }) => status !== 201);
@@ -428,6 +448,7 @@ describe("registration", () => {
 });
 
 describe("change", () => {
+  // Demanded: servers-racing
   test("without If-Match is 428, with an old one 412, and with the present one 200", async () => {
     const id = await rig.add("locked");
     const path = `${W1}/${id}`;
@@ -477,6 +498,7 @@ describe("change", () => {
     }
   });
 
+  // Demanded: servers-strict
   test("of nothing changes nothing, and unknown members are refused by name", async () => {
     const id = await rig.add("same");
     const patch = (body: object) =>
@@ -501,6 +523,7 @@ describe("change", () => {
     expect(rig.stored(id).version).toBe(1);
   });
 
+  // Demanded: secrets-not-moved
   test("of the URL turns it off, to be connected anew, and keeps a secret at its origin only", async () => {
     const secret = { secret: JSON.stringify({ token: "t0" }) };
     const authentication = { type: "bearer", token: "t0" };
@@ -602,6 +625,7 @@ describe("change", () => {
 });
 
 describe("the states", () => {
+  // Demanded: servers-states
   test("register → ready by enable, off and on again, without asking it twice", async () => {
     const id = await rig.add("plain", { listing: { tools: [{ name: "t" }] } });
     const enable = () => rig.rest(write, `POST ${W1}/${id}/enable`);
@@ -662,6 +686,7 @@ describe("the states", () => {
     });
   });
 
+  // Demanded: servers-authorize-first
   test("OAuth: register → authorize, 409 with the link, then ready for who has logged in, and cleared", async () => {
     const id = await rig.add("oauth", { wants: "oauth", registration: "done" });
     const enable = () => rig.rest(write, `POST ${W1}/${id}/enable`);
@@ -834,6 +859,7 @@ describe("the states", () => {
     expect(rig.stored(id)).toMatchObject({ state: "register", enabled: false });
   });
 
+  // Demanded: servers-racing
   test("a hundred administrators at once leave a documented state, and nothing of what was deleted", async () => {
     await using own = await openRestRig();
     const id = await own.add("busy", { wants: "oauth", registration: "done" });

@@ -55,6 +55,7 @@ describe.each(rows)("the server $slug, to $caller", ({ slug, kind }) => {
   });
   afterAll(() => client[Symbol.asyncDispose]());
 
+  // Demanded: servers-in-catalogue
   test("tools: lists, results, errors as results and as errors", async () => {
     const names = await client.toolNames();
     expect(names).toContain(name("echo"));
@@ -114,6 +115,7 @@ describe.each(rows)("the server $slug, to $caller", ({ slug, kind }) => {
     expect(JSON.stringify(client.heard)).not.toContain(low);
   });
 
+  // Demanded: servers-in-catalogue
   test("prompts, resources, templates and completions", async () => {
     const { prompts } = await client.client.listPrompts();
     const prompt = name("test_prompt_with_arguments");

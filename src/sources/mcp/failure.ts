@@ -11,7 +11,7 @@ export function sessionLost(): GatewayError {
 }
 
 /** For a server that does so again at once. */
-export function sessionsLost(name: string): GatewayError {
+function sessionsLost(name: string): GatewayError {
   return new GatewayError(
     "upstream_failed",
     `${name} forgets each session as soon as it is opened.`,
@@ -19,11 +19,19 @@ export function sessionsLost(name: string): GatewayError {
   );
 }
 
-/** True when the request can be sent again in another session. */
+/** True when the request can be sent again over another connection: nothing was done. */
 export function isSessionLost(error: unknown): boolean {
-  return (
-    error instanceof GatewayError && error.data?.["reason"] === "session_lost"
-  );
+  const reason = reasonOf(error);
+  return reason === "session_lost" || reason === "version_refused";
+}
+
+/** What to throw when the other connection has met the same. */
+export function lostAgain(name: string, error: unknown): unknown {
+  return reasonOf(error) === "session_lost" ? sessionsLost(name) : error;
+}
+
+function reasonOf(error: unknown): unknown {
+  return error instanceof GatewayError ? error.data?.["reason"] : undefined;
 }
 
 /**
@@ -77,6 +85,32 @@ export function closed(name: string): GatewayError {
   );
 }
 
+/**
+ * Errors of MCP 2026-07-28 (basic/index, "Error Codes") that are about how we have put a request: HeaderMismatch and
+ * UnsupportedProtocolVersion. Passed on they would be about the caller's.
+ */
+const ownFaults: ReadonlyMap<number, string> = new Map([
+  [-32020, "headers_refused"],
+  [-32022, "version_refused"],
+]);
+
+function refusedRequest(
+  name: string,
+  reason: string,
+  words: string,
+): GatewayError {
+  return new GatewayError(
+    "upstream_failed",
+    reason === "version_refused"
+      ? `${name} does not speak the revision of MCP any more that was agreed on with it.`
+      : `${name} does not accept the headers of a request. It may have changed the tool, or not follow the specification.`,
+    {
+      data: { code: "upstream_protocol", failureClass: "protocol", reason },
+      cause: new Error(words),
+    },
+  );
+}
+
 /** What a server has answered a request with. */
 export function rpcFailure(
   name: string,
@@ -84,6 +118,8 @@ export function rpcFailure(
 ): GatewayError {
   const code = Number.isSafeInteger(error.code) ? Number(error.code) : -32603;
   const words = typeof error.message === "string" ? error.message : "";
+  const reason = ownFaults.get(code);
+  if (reason !== undefined) return refusedRequest(name, reason, words);
   return new GatewayError(
     code === -32602 || code === -32601 ? "invalid" : "upstream_failed",
     words.slice(0, 2000) || `${name} has answered with an error.`,
@@ -97,7 +133,7 @@ export function rpcFailure(
 /** Whether this says that the server is down, and not what it thinks of a request, or who has sent it. */
 export function isDown(error: unknown): boolean {
   if (!(error instanceof GatewayError)) return true;
-  if (isRefusal(error)) return false;
+  if (isRefusal(error) || isOwnFault(error)) return false;
   if (error.code === "timeout") return true;
   if (error.data?.["code"] === "upstream_unreachable") return false;
   if (isLoop(error)) return false;
@@ -106,8 +142,14 @@ export function isDown(error: unknown): boolean {
 
 /** True when the server itself has answered, though not as was wished. */
 export function hasAnswered(error: unknown): boolean {
-  return error instanceof GatewayError && error.rpc !== undefined;
+  return (
+    error instanceof GatewayError &&
+    (error.rpc !== undefined || isOwnFault(error))
+  );
 }
+
+const isOwnFault = (error: GatewayError) =>
+  ownFaults.values().some((reason) => reason === reasonOf(error));
 
 /** True for a request that has come back to a gateway which it had come through. */
 export function isLoop(error: unknown): boolean {

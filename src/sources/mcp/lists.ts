@@ -173,14 +173,15 @@ export function createLists(wiring: {
       );
       throw slow(upstream);
     } catch (error) {
-      const { code, message } = asGatewayError(error);
+      const told = asGatewayError(error);
+      const { code, message } = told;
       const names = { appRef: app.ref, appKey: app.key };
       const before = last(upstream, principal);
       const unconnected = code === "needs_authorization";
       if (before) add(before.listing);
       else if (unconnected) listing.offers.push(connectOffer(app));
       if (unconnected) listing.idle.push(names);
-      else if (!before) listing.failed.push({ ...names, message });
+      else if (!before) listing.failed.push({ ...names, message, error: told });
       else {
         log.warn("server could not be listed; its last list serves", {
           server: upstream.slug,

@@ -5,7 +5,7 @@ import { logLevels } from "../../core/source.ts";
 import type { Upstream, UpstreamListing } from "../../core/upstream.ts";
 import type { Connection } from "./connection.ts";
 import { openConnection } from "./connection.ts";
-import { isSessionLost, sessionsLost } from "./failure.ts";
+import { isSessionLost, lostAgain } from "./failure.ts";
 import type { Heard } from "./heard.ts";
 import { hear, hearUnclear, onStream } from "./heard.ts";
 import type { Lane } from "./lanes.ts";
@@ -22,8 +22,8 @@ export type Member = {
   /** Who uses it at present, with what came with the last request. */
   principal: Principal;
   /**
-   * Sends a request over a connection, which is opened when there is none. One that the server has forgotten is
-   * replaced, and the request sent once more: nothing was done.
+   * Sends a request over a connection, which is opened when there is none. One that the server has forgotten, or whose
+   * revision it does not speak any more, is replaced, and the request sent once more: nothing was done.
    */
   request(
     method: string,
@@ -135,14 +135,14 @@ export function createMember(wiring: {
     }
   }
 
-  /** Twice, when the server has forgotten the session. */
+  /** Twice, when the connection is of no use any more. */
   async function healing<T>(work: () => Promise<T>): Promise<T> {
     usedAt = clock.monotonic();
     try {
       return await work().catch(async (error: unknown) => {
         if (!isSessionLost(error)) throw error;
         const result = await work().catch((again: unknown) => {
-          throw isSessionLost(again) ? sessionsLost(upstream.name) : again;
+          throw lostAgain(upstream.name, again);
         });
         heard.missed();
         listening.missed();

@@ -1,4 +1,4 @@
-import { and, count, desc, eq, lt, or, sql } from "drizzle-orm";
+import { and, asc, count, desc, eq, isNull, lt, or, sql } from "drizzle-orm";
 import type { BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
 import type { ApiKey, ApiKeyStore } from "../../core/api-key.ts";
 import { keyEntry } from "../../core/entries.ts";
@@ -18,6 +18,7 @@ const { hash, ...visible } = {
   hash: apiKeys.hash,
   scope: sql<Scope>`${apiKeys.scope}`,
   createdBy: apiKeys.createdBy,
+  createdWith: apiKeys.createdWith,
   createdAt: apiKeys.createdAt,
   expiresAt: apiKeys.expiresAt,
   lastUsedAt: apiKeys.lastUsedAt,
@@ -87,19 +88,39 @@ export function createApiKeyStore(wiring: {
             `There is an API key ${key.id} already.`,
           );
         }
+        const { createdWith } = key;
+        // Revoked after it was verified for this: nobody would find what it makes now.
+        if (
+          createdWith !== null &&
+          byId().get({ id: createdWith })?.revokedAt !== null
+        ) {
+          throw new GatewayError(
+            "unauthenticated",
+            "The API key is not accepted: it has been revoked.",
+          );
+        }
         db.insert(apiKeys).values(key).run();
         note([keyEntry("key_created", key, cause)]);
       }),
     revoke: (workspace, id, at, cause = BY_ITSELF) =>
       writer.write((): ApiKey | null => {
         const own = and(eq(apiKeys.workspace, workspace), eq(apiKeys.id, id));
-        const before = db.select(visible).from(apiKeys).where(own).get();
-        if (before?.revokedAt === null) {
-          note([keyEntry("key_revoked", before, cause)]);
-        }
+        const withAllMade = sql`${apiKeys.id} IN (
+          WITH RECURSIVE made(id) AS (
+            SELECT id FROM api_keys WHERE workspace = ${workspace} AND id = ${id}
+            UNION
+            SELECT api_keys.id FROM api_keys JOIN made ON created_with = made.id
+          ) SELECT id FROM made)`;
+        const ending = db
+          .select(visible)
+          .from(apiKeys)
+          .where(and(withAllMade, isNull(apiKeys.revokedAt)))
+          .orderBy(asc(apiKeys.createdAt))
+          .all();
+        note(ending.map((key) => keyEntry("key_revoked", key, cause)));
         db.update(apiKeys)
           .set({ revokedAt: sql`coalesce(${apiKeys.revokedAt}, ${at})` })
-          .where(own)
+          .where(withAllMade)
           .run();
         return db.select(visible).from(apiKeys).where(own).get() ?? null;
       }),

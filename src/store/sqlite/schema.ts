@@ -266,6 +266,8 @@ export const apiKeys = sqliteTable(
     hash: text().notNull(),
     scope: text().notNull(),
     createdBy: text(),
+    /** The key that it was made with. */
+    createdWith: text(),
     createdAt: integer().notNull(),
     expiresAt: integer(),
     lastUsedAt: integer(),

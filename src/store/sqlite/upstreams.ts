@@ -270,10 +270,11 @@ export function createUpstreamStore(wiring: {
       return only && !another ? only : null;
     },
 
-    async create(upstream, most, cause = BY_ITSELF) {
+    async create(upstream, most, rule, cause = BY_ITSELF) {
       const { workspace, slug } = upstream;
       const created = await writer.write(() => {
         const all = read(workspace);
+        rule?.(all);
         if (all.some((other) => other.slug === slug)) {
           throw new GatewayError(
             "conflict",

@@ -253,6 +253,7 @@ describe("the states of a registered server", () => {
     );
   });
 
+  // Demanded: servers-states
   test("whatever happens, in whatever order, ends in one of these states", () => {
     const all = Object.values(events);
     // A small generator, so that a failure comes again.

@@ -43,6 +43,7 @@ describe("what was sealed", () => {
     }
   });
 
+  // Demanded: vault-bound
   test.each<[string, (string | number)[]]>([
     ["another row", ["credentials", "uuid-2", "ada"]],
     ["another member", ["credentials", "uuid-1", "bob"]],
@@ -176,6 +177,7 @@ describe("a key", () => {
     }
   });
 
+  // Demanded: vault-key-strong
   test.each([
     ["nothing", ""],
     ["commas", ",,"],

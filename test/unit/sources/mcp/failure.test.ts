@@ -13,6 +13,8 @@ test.each([
   ["an answer that is too deep", failed({ reason: "upstream_too_deep" })],
   ["too many notifications", failed({ reason: "flood" })],
   ["an error of JSON-RPC", rpcFailure("It", { code: -32603 })],
+  ["a revision it does not speak", rpcFailure("It", { code: -32022 })],
+  ["headers it does not like", rpcFailure("It", { code: -32020 })],
 ])("%s of one caller does not count for the others", (_what, error) => {
   expect(isDown(error)).toBeFalse();
 });
