@@ -7,7 +7,7 @@ export type SocketClient = {
   /** The first message that matches, now or later; rejects when the socket closes first. */
   until(found: (message: any) => boolean): Promise<any>;
   /** Sends a request; its answer. */
-  ask(message: { id: unknown }): Promise<any>;
+  ask(message: { id: unknown; [member: string]: unknown }): Promise<any>;
   closed: Promise<{ code: number; reason: string }>;
   close(): void;
 };
