@@ -2,64 +2,40 @@ import type { Approach, Peer, Socket } from "../core/exchange.ts";
 import { GatewayError, describeError } from "../core/errors.ts";
 import type { Principal } from "../core/principal.ts";
 import type { Clock, Log, LogFields } from "../core/runtime.ts";
-import type { Session } from "../core/session.ts";
 import { DEFAULT_VIEW } from "../core/session.ts";
-import { EVENT_ID, SESSION_ID, withEventId } from "./event-id.ts";
+import type { Closing } from "./closing.ts";
+import { closings } from "./closing.ts";
 import { isStateless } from "./http.ts";
-import { initializeFields, readInitialize } from "./initialize.ts";
 import type { RequestId, RpcMessage, RpcRequest } from "./jsonrpc.ts";
 import {
   INVALID_REQUEST,
   RpcError,
   SERVER_ERROR,
   parseBody,
-  resultText,
   thrownText,
 } from "./jsonrpc.ts";
 import type { TransportWiring } from "./legacy.ts";
 import { sessionNotFound, toolName } from "./legacy.ts";
 import type { Method } from "./methods.ts";
+import { createOutbox } from "./outbox.ts";
 import { writeLegacy } from "./result.ts";
+import type { Place } from "./seat.ts";
+import { createSeat } from "./seat.ts";
 import type { Stateless } from "./stateless.ts";
-import type { Attachment, Ending } from "./stream.ts";
 import { BATCHES } from "./versions.ts";
 
 /**
- * One WebSocket: JSON-RPC, one message a text frame. What it carries depends on what its client sends, as on `/mcp`:
- * plain requests, those of a session, and those of 2026-07-28, also mixed. A socket with a session reads the
- * session's own stream, and all of the session that is on record goes there, answers included: one cursor is enough
- * to go on after a break.
+ * One WebSocket: JSON-RPC, one message (or batch) a text frame. What it carries depends on what its client sends, as
+ * on `/mcp`: plain requests, those of a session, and those of 2026-07-28, also mixed. Messages are begun in the order
+ * in which they came, and answered as they are done.
  */
-export type Conversation = Peer & {
+export type Conversation = Omit<Peer, "opened"> & {
+  /** Takes the place in a session that its client has asked for. Before anything else. */
+  start(): void;
   /** Pings, and closes what has stalled or lost its right to be here. */
   tick(): void;
-  /** Closes with a code of {@link closing}. */
-  end(why: keyof typeof closing): void;
+  end(why: Closing): void;
 };
-
-/** Where in a session a client wants to go on. */
-export type Place = { sessionId: string | null; lastEventId: string | null };
-
-/** What the client of a socket that we close is told. Numbers from 4000 on are like the statuses of HTTP. */
-export const closing = {
-  binary: [1003, "Send JSON-RPC in text frames."],
-  failed: [1011, "Something went wrong on our side. Connect again."],
-  restart: [1012, "The server is restarting. Connect again."],
-  tooMuch: [1013, "Too many messages at once. Connect again, and slower."],
-  badEventId: [4400, "Invalid event ID. Connect again without it."],
-  credentialEnded: [4401, "The credential is no longer good."],
-  sessionNotFound: [4404, "Session not found. Initialize a new one."],
-  takenOver: [4409, "Another connection reads this session."],
-} as const satisfies Record<string, readonly [number, string]>;
-
-const closingFor = {
-  over: "failed",
-  failed: "failed",
-  restart: "restart",
-  "taken over": "takenOver",
-  "credential ended": "credentialEnded",
-  "session ended": "sessionNotFound",
-} as const satisfies Record<Exclude<Ending, "stalled">, keyof typeof closing>;
 
 export type ConversationWiring = TransportWiring & {
   stateless: Pick<Stateless, "begin">;
@@ -76,12 +52,6 @@ export type ConversationWiring = TransportWiring & {
 export const MAX_RUNNING = 128;
 /** Frames that wait for their turn. */
 const MAX_WAITING = 1024;
-/** From here on, what waits for the network leaves no room for what is on record. */
-const ROOM = 1_048_576;
-/** With more than this waiting for the network, a socket is cut off; it holds some of the largest answers. */
-const MAX_BEHIND = 33_554_432;
-/** As is one of which the network has taken nothing for this long. */
-const STALL_MS = 60_000;
 
 type Entry = {
   id: RequestId;
@@ -90,49 +60,55 @@ type Entry = {
   cancelled: boolean;
 };
 
+/** `left`: called once, when it is over. */
 export function createConversation(
   wiring: ConversationWiring,
   approach: Approach,
   place: Place,
+  socket: Socket,
   left: () => void,
 ): Conversation {
-  const { methods, sessions, events, eventIds, streams, calls } = wiring;
-  const { clock, log } = wiring;
-  const { chat, server } = approach;
+  const { methods, events, streams, calls, clock, log } = wiring;
   const openedAt = clock.monotonic();
   let { principal } = approach;
-  let socket: Socket;
   let over = false;
-  let bound: { pk: number; attachment: Attachment } | null = null;
-  // A session that is named is initialized already; that of a chat is continued by it.
-  let initialized = place.sessionId !== null;
   const running = new Set<Entry>();
   const listening = new Set<Entry>();
   let turn = Promise.resolve();
   let waiting = 0;
   let waitingLength = 0;
-  let slowSince: number | null = null;
   let received = 0;
 
-  /** Our end of it: `how` is told to the socket. */
-  function leave(how: () => void): void {
-    if (over) return;
-    over = true;
-    how();
-    bound?.attachment.leave();
+  const outbox = createOutbox(socket, clock, () => end("stalled"));
+  const { hasRoom } = outbox;
+  const say = (text: string) => {
+    if (!over) outbox.say(text);
+  };
+  const closed = () => over;
+  const seat = createSeat(wiring, approach, place, {
+    say,
+    hasRoom,
+    end,
+    closed,
+  });
+
+  function leave(): void {
+    seat.leave();
     // Those of a session go on, and their answers wait for whoever comes back.
     for (const entry of [...running, ...listening]) entry.stop();
     left();
   }
 
-  const end: Conversation["end"] = (why) => {
-    const [code, reason] = closing[why];
-    leave(() => socket.close(code, reason));
-  };
-
-  function cut(): void {
-    log.warn("socket cut off", { ...about(), behind: socket.behind() });
-    leave(() => socket.cut());
+  function end(why: Closing): void {
+    if (over) return;
+    over = true;
+    const closing = closings[why];
+    if (closing) socket.close(closing[0], closing[1]);
+    else {
+      log.warn("socket cut off", { ...about(), behind: socket.behind() });
+      socket.cut();
+    }
+    leave();
   }
 
   const about = () => ({
@@ -140,81 +116,6 @@ export function createConversation(
     workspace: principal.workspace,
     user: principal.subject,
   });
-
-  function say(text: string): void {
-    if (over) return;
-    socket.send(text);
-    const behind = socket.behind();
-    if (behind === 0) slowSince = null;
-    else slowSince ??= clock.monotonic();
-    if (behind > MAX_BEHIND) cut();
-  }
-
-  /** Reads the session's own stream from here on; says what is wrong when it cannot. */
-  function bind(session: Session, after: number): void {
-    const ref = { sessionPk: session.pk, streamId: session.pk };
-    const first = events.firstAfter(ref, after);
-    const attachment = streams.attach(
-      { ref, after, principal, stillValid: approach.stillValid },
-      {
-        deliver(id, data) {
-          say(withEventId(data, id));
-          return !over && socket.behind() < ROOM;
-        },
-        end: (why) => (why === "stalled" ? cut() : end(closingFor[why])),
-      },
-    );
-    if (!attachment) return end("takenOver");
-    if (over) return attachment.leave();
-    bound = { pk: session.pk, attachment };
-    wiring.lifecycle.attached(
-      session,
-      principal,
-      first !== null && first > after + 1,
-    );
-  }
-
-  const lastOf = ({ pk }: Session) =>
-    events.last({ sessionPk: pk, streamId: pk });
-
-  function findSession(): Session | null {
-    if (place.sessionId === null) {
-      return chat === null
-        ? null
-        : sessions.findByChat(principal, chat, server);
-    }
-    const session = sessions.find(principal, place.sessionId);
-    return session?.view.server === server ? session : null;
-  }
-
-  function goOn(): void {
-    const session = findSession();
-    const { sessionId, lastEventId } = place;
-    if (!session) {
-      if (sessionId === null && lastEventId === null) return;
-      say(thrownText(null, sessionNotFound()));
-      return end("sessionNotFound");
-    }
-    const last = lastOf(session);
-    if (lastEventId === null) return bind(session, last);
-    const cursor = eventIds.decode(lastEventId);
-    if (cursor?.streamId !== session.pk || cursor.seq > last) {
-      return end("badEventId");
-    }
-    bind(session, cursor.seq);
-  }
-
-  /** The session of the next message, or null. */
-  function current(): Session | null {
-    if (!bound) {
-      const session = chat === null ? null : findSession();
-      if (session) bind(session, lastOf(session));
-      return over ? null : session;
-    }
-    const session = sessions.findByPk(principal, bound.pk);
-    if (!session) end("sessionNotFound");
-    return session;
-  }
 
   async function receive(text: string): Promise<void> {
     if (over) return;
@@ -258,7 +159,7 @@ export function createConversation(
       log.info("message", fields);
       return;
     }
-    const session = current();
+    const session = seat.current(principal);
     if (session) {
       wiring.lifecycle.seen(session, fields);
       calls.received(session.pk, message);
@@ -304,9 +205,13 @@ export function createConversation(
       );
     }
     if (request.method === "initialize") {
-      return initialize(asking, request, batch);
+      if (!batch) return seat.initialize(asking, request);
+      throw new RpcError(
+        INVALID_REQUEST,
+        "Invalid Request: initialize must not be part of a batch.",
+      );
     }
-    const session = current();
+    const session = seat.current(principal);
     if (over) return;
     if (batch && session?.protocolVersion !== BATCHES) {
       throw new RpcError(
@@ -315,7 +220,7 @@ export function createConversation(
       );
     }
     if (session) wiring.lifecycle.seen(session, asking.log);
-    const { asked } = asking;
+    const { asked, server } = asking;
     const view = session?.view ?? { ...DEFAULT_VIEW, ...asked, server };
     const method = methods.find(request.method, "sessions");
     const entry = enter(request.id);
@@ -351,45 +256,6 @@ export function createConversation(
     void answer(entry, outcome);
   }
 
-  async function initialize(
-    asking: Approach,
-    request: RpcRequest,
-    batch: boolean,
-  ): Promise<void> {
-    if (batch) {
-      throw new RpcError(
-        INVALID_REQUEST,
-        "Invalid Request: initialize must not be part of a batch.",
-      );
-    }
-    if (initialized) {
-      throw new RpcError(
-        INVALID_REQUEST,
-        "Invalid Request: this session is initialized already. Open another connection, without a session, for another.",
-      );
-    }
-    const handshake = readInitialize(request);
-    const session = await wiring.lifecycle.open(asking, handshake, null);
-    if (over) return;
-    initialized = true;
-    const last = lastOf(session);
-    const fields = initializeFields(
-      wiring.about,
-      session.protocolVersion,
-      session,
-      session.view,
-    );
-    const meta = {
-      [SESSION_ID]: session.id,
-      [EVENT_ID]: eventIds.encode(session.pk, last),
-    };
-    say(resultText(request.id, writeLegacy({ fields, meta })));
-    if (bound?.pk === session.pk) return;
-    bound?.attachment.leave();
-    bound = null;
-    bind(session, last);
-  }
-
   async function beginStateless(
     asking: Approach,
     request: RpcRequest,
@@ -409,7 +275,7 @@ export function createConversation(
           };
           return {
             notify(text) {
-              if (socket.behind() >= ROOM) return false;
+              if (!hasRoom()) return false;
               say(text);
               return true;
             },
@@ -453,11 +319,8 @@ export function createConversation(
   }
 
   return {
+    start: seat.take,
     end,
-    opened(opened) {
-      socket = opened;
-      goOn();
-    },
     message(text) {
       if (over) return;
       if (text === null) return end("binary");
@@ -485,21 +348,22 @@ export function createConversation(
         });
     },
     drained() {
-      slowSince = socket.behind() === 0 ? null : clock.monotonic();
-      if (socket.behind() < ROOM) bound?.attachment.more();
+      outbox.drained();
+      if (hasRoom()) seat.more();
     },
     closed(code) {
-      leave(() => {});
+      if (!over) {
+        over = true;
+        leave();
+      }
       const ms = Math.round(clock.monotonic() - openedAt);
       log.info("socket closed", { ...about(), code, ms, messages: received });
     },
     tick() {
-      if (slowSince !== null && clock.monotonic() - slowSince > STALL_MS) {
-        return cut();
-      }
+      if (outbox.stalled()) return end("stalled");
       socket.ping();
       // That of a stream's reader is asked by the stream.
-      if (bound) return;
+      if (seat.taken()) return;
       approach.stillValid().then(
         (now) => now ?? end("credentialEnded"),
         () => {},

@@ -2,14 +2,11 @@ import type { Approach, Peer } from "../core/exchange.ts";
 import { GatewayError } from "../core/errors.ts";
 import type { Identity } from "../core/principal.ts";
 import { identityKey } from "../core/principal.ts";
-import type {
-  Conversation,
-  ConversationWiring,
-  Place,
-} from "./conversation.ts";
+import type { Conversation, ConversationWiring } from "./conversation.ts";
 import { createConversation } from "./conversation.ts";
 import { serverNotFound } from "./http.ts";
 import { answering } from "./legacy.ts";
+import type { Place } from "./seat.ts";
 
 /** MCP over WebSockets: every era, with and without a session. */
 export type WebSockets = {
@@ -63,17 +60,27 @@ export function createWebSockets(
         { retryAfterMs: 10_000 },
       );
     }
-    const conversation = createConversation(shared, approach, place, () => {
+    let conversation: Conversation;
+    const left = () => {
       const mine = sockets.get(key);
       if (mine?.delete(conversation) && mine.size === 0) sockets.delete(key);
-    });
+    };
     return {
-      ...conversation,
       opened(socket) {
+        conversation = createConversation(
+          shared,
+          approach,
+          place,
+          socket,
+          left,
+        );
         const mine = sockets.get(key) ?? new Set();
         sockets.set(key, mine.add(conversation));
-        conversation.opened(socket);
+        conversation.start();
       },
+      message: (text) => conversation.message(text),
+      drained: () => conversation.drained(),
+      closed: (code) => conversation.closed(code),
     };
   }
 

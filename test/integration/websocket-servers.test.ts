@@ -100,7 +100,9 @@ describe("the official client over a WebSocket", () => {
   test("sees one server alone at /ws/{slug}", async () => {
     await using ann = await client("ann", {}, "/ws/s");
     expect(await ann.toolNames()).toContain("ask");
-    expect(await ann.text("progress", { steps: 1, nonce: "alone" })).toBe("alone");
+    expect(await ann.text("progress", { steps: 1, nonce: "alone" })).toBe(
+      "alone",
+    );
   });
 });
 
