@@ -118,6 +118,8 @@ export function createConversation(
   });
 
   async function receive(text: string): Promise<void> {
+    // Whoever does not read what was answered is not answered more.
+    if (!hasRoom()) await outbox.room();
     if (over) return;
     let messages: RpcMessage[];
     let batch: boolean;
@@ -275,7 +277,7 @@ export function createConversation(
           };
           return {
             notify(text) {
-              if (!hasRoom()) return false;
+              if (over || !hasRoom()) return false;
               say(text);
               return true;
             },
@@ -326,7 +328,7 @@ export function createConversation(
       if (text === null) return end("binary");
       if (
         waiting >= MAX_WAITING ||
-        waitingLength + text.length > wiring.maxFrame * 4
+        waitingLength + text.length > wiring.maxFrame * 2
       ) {
         return end("tooMuch");
       }

@@ -1,11 +1,13 @@
 import type { Socket } from "../core/exchange.ts";
 import type { Clock } from "../core/runtime.ts";
 
-/** What is said over a WebSocket. Nothing here waits: whoever has more to say looks first whether there is room. */
+/** What is said over a WebSocket. Whoever has more to say that can wait looks first whether there is room. */
 export type Outbox = {
   say(text: string): void;
   /** False while so much waits for the network that what can wait should. */
   hasRoom(): boolean;
+  /** Resolves when there is room; never, when the socket closes first. */
+  room(): Promise<void>;
   /** The network has taken some of it. */
   drained(): void;
   /** True when it has taken nothing for a minute of what waits. */
@@ -13,7 +15,7 @@ export type Outbox = {
 };
 
 /** Bytes. */
-const ROOM = 1_048_576;
+const ROOM = 262_144;
 /** With more than this waiting for it, a socket is cut off; it holds some of the largest answers. */
 const MAX_BEHIND = 33_554_432;
 const STALL_MS = 60_000;
@@ -25,6 +27,8 @@ export function createOutbox(
   tooFar: () => void,
 ): Outbox {
   let slowSince: number | null = null;
+  let waiters: (() => void)[] = [];
+  const hasRoom = () => socket.behind() < ROOM;
   return {
     say(text) {
       socket.send(text);
@@ -33,9 +37,16 @@ export function createOutbox(
       else slowSince ??= clock.monotonic();
       if (behind > MAX_BEHIND) tooFar();
     },
-    hasRoom: () => socket.behind() < ROOM,
+    hasRoom,
+    room: () =>
+      hasRoom()
+        ? Promise.resolve()
+        : new Promise((resolve) => waiters.push(resolve)),
     drained() {
       slowSince = socket.behind() === 0 ? null : clock.monotonic();
+      if (!hasRoom()) return;
+      for (const resolve of waiters) resolve();
+      waiters = [];
     },
     stalled: () =>
       slowSince !== null && clock.monotonic() - slowSince > STALL_MS,

@@ -15,6 +15,7 @@ export type SocketClient = {
 export type SocketOptions = {
   headers?: Record<string, string>;
   protocols?: string[];
+  tls?: { rejectUnauthorized: boolean };
 };
 
 /** Connects; rejects when the server refuses. `url`: of the server, `http://…`. */

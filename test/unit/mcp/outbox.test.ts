@@ -28,13 +28,20 @@ function openOutbox() {
   };
 }
 
-test("there is room until a mebibyte waits, and again when some of it is gone", () => {
+test("there is room until a quarter of a mebibyte waits, and again when some of it is gone", async () => {
   const { outbox, take, cuts } = openOutbox();
-  outbox.say("x".repeat(MIB - 1));
+  outbox.say("x".repeat(MIB / 4 - 1));
   expect(outbox.hasRoom()).toBe(true);
-  outbox.say("x");
+  await outbox.room();
+  outbox.say("xx");
   expect(outbox.hasRoom()).toBe(false);
+  let roomy = false;
+  const room = outbox.room().then(() => (roomy = true));
   take(1);
+  await Promise.resolve();
+  expect(roomy).toBe(false);
+  take(1);
+  await room;
   expect(outbox.hasRoom()).toBe(true);
   expect(cuts()).toBe(0);
 });
