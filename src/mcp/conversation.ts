@@ -22,6 +22,7 @@ import { writeLegacy } from "./result.ts";
 import type { Place } from "./seat.ts";
 import { createSeat } from "./seat.ts";
 import type { Stateless } from "./stateless.ts";
+import type { Turns } from "./turns.ts";
 import { BATCHES } from "./versions.ts";
 
 /**
@@ -42,6 +43,8 @@ export type ConversationWiring = TransportWiring & {
   /** Throws {@link RpcError} for a URL of a server that is not there. */
   requireServer(approach: Approach, id: RequestId | null): void;
   draining(): boolean;
+  /** For each message. */
+  turns: Turns;
   clock: Clock;
   log: Log;
   /** Of one frame, in bytes. */
@@ -120,6 +123,8 @@ export function createConversation(
   async function receive(text: string): Promise<void> {
     // Whoever does not read what was answered is not answered more.
     if (!hasRoom()) await outbox.room();
+    const turn = wiring.turns.take();
+    if (turn) await turn;
     if (over) return;
     let messages: RpcMessage[];
     let batch: boolean;

@@ -7,6 +7,7 @@ import { createConversation } from "./conversation.ts";
 import { serverNotFound } from "./http.ts";
 import { answering } from "./legacy.ts";
 import type { Place } from "./seat.ts";
+import { createTurns } from "./turns.ts";
 
 /** MCP over WebSockets: every era, with and without a session. */
 export type WebSockets = {
@@ -27,11 +28,14 @@ export type WebSockets = {
   count(): number;
 };
 
+/** Messages of all sockets in one turn of the event loop: more would make other requests wait. */
+const PER_TURN = 64;
+
 /** Open sockets of one user. */
 const MAX_SOCKETS = 100;
 
 export function createWebSockets(
-  wiring: Omit<ConversationWiring, "requireServer" | "draining"> & {
+  wiring: Omit<ConversationWiring, "requireServer" | "draining" | "turns"> & {
     /** Whether the caller has a server of that name. */
     knows: (who: Identity, server: string) => boolean;
   },
@@ -42,6 +46,7 @@ export function createWebSockets(
   const shared: ConversationWiring = {
     ...wiring,
     draining: () => draining,
+    turns: createTurns(PER_TURN),
     requireServer({ principal, server }, id) {
       if (server === null || wiring.knows(principal, server)) return;
       throw serverNotFound(id);
