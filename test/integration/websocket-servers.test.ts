@@ -106,6 +106,28 @@ describe("the official client over a WebSocket", () => {
   });
 });
 
+test("a session of everything is not one of a server alone", async () => {
+  const all = await socket("ann");
+  const { result } = await all.ask(initialize());
+  const session = result._meta["membrane-mcp/sessionId"] as string;
+  const alone = await socket("ann", `/ws/s?session=${session}`);
+  expect((await alone.closed).code).toBe(4404);
+  all.close();
+});
+
+test("a call without a session is cancelled when its connection goes", async () => {
+  const told = (method: string) =>
+    messagesOf(server.requests).filter((one) => one.method === method);
+  const before = told(cancelled.method).length;
+  const one = await socket("gone");
+  one.send(call("s_ask_late", { gate: "gone", message: "m" }));
+  const began = () =>
+    told("tools/call").some(({ params }) => params.arguments.gate === "gone");
+  while (!began()) await Bun.sleep(1);
+  one.close();
+  while (told(cancelled.method).length === before) await Bun.sleep(1);
+});
+
 test("a question is put to the socket that called alone, and nobody else can answer it", async () => {
   const open = async (user: string) => {
     const one = await socket(user);

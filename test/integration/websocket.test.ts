@@ -417,6 +417,21 @@ describe("garbage and floods", () => {
     expect((await socket.ask({ ...listTools, id: "l" })).result).toBeDefined();
   });
 
+  test("a user has at most a hundred, and another again when one has closed", async () => {
+    const mine = [];
+    for (let i = 0; i < 100; i++) mine.push(await connect("many"));
+    const headers = { Authorization: `Bearer ${await rig.tokenFor("many")}` };
+    const refused = await handshake(`${rig.url}/ws`, headers);
+    expect(refused.status).toBe(429);
+    expect(refused.head.toLowerCase()).toContain("retry-after: ");
+    await connect("another");
+    mine[0]!.close();
+    await mine[0]!.closed;
+    const again = await connect("many");
+    expect((await again.ask(listTools)).result).toBeDefined();
+    for (const socket of mine) socket.close();
+  });
+
   test("one that asks and asks and reads nothing is closed, and is not answered more than its network holds", async () => {
     const { session, eventId, ...first } = await connectSession("stalled");
     first.close();
