@@ -1,4 +1,4 @@
-import type { Server } from "bun";
+import type { Server, ServerWebSocket } from "bun";
 import type { Config } from "./config.ts";
 import type {
   Authenticator,
@@ -6,6 +6,7 @@ import type {
   Principal,
 } from "./core/principal.ts";
 import { GatewayError, describeError } from "./core/errors.ts";
+import type { Peer, Socket } from "./core/exchange.ts";
 import type { Clock, Ids, Log } from "./core/runtime.ts";
 import type { Source } from "./core/source.ts";
 import type { UpstreamStore } from "./core/upstream.ts";
@@ -91,6 +92,9 @@ const LAST_BYTES_MS = 1000;
 
 /** How often it is looked whether another process has changed a registered server: it costs microseconds. */
 const BESIDE_MS = 1000;
+
+/** A socket from which nothing comes for so long, not even the answer to a ping, is closed. */
+const SOCKET_IDLE_SECONDS = 60;
 
 /** How often expired things are looked for. */
 const RETENTION_MS = 30_000;
@@ -202,6 +206,7 @@ export function createApp(options: AppOptions): App {
     ids,
     log,
     limits: { maxDepth: config.MAX_JSON_DEPTH, maxBatch: 100 },
+    maxFrame: config.MAX_BODY_BYTES,
     progressMs: config.PROGRESS_INTERVAL,
     pollMs: config.CATALOG_POLL,
     sessionTtlMs: config.SESSION_TTL,
@@ -275,7 +280,7 @@ export function createApp(options: AppOptions): App {
       verificationKey(config) === null ? [config.MEMBRANE_API_URI] : [],
   });
 
-  let server: Server<undefined> | null = null;
+  let server: Server<Peer> | null = null;
   const timers: Timer[] = [];
   let closing: Promise<void> | null = null;
   let resealed = Promise.resolve();
@@ -327,11 +332,33 @@ export function createApp(options: AppOptions): App {
         reusePort: false,
         // The front door reads what is a little too large, and says so; Bun cuts the rest off.
         maxRequestBodySize: config.MAX_BODY_BYTES * 2,
-        fetch: (request, bun) =>
-          http(request, {
+        fetch: async (request, bun) => {
+          let peer: Peer | null = null;
+          const response = await http(request, {
             address: bun.requestIP(request)?.address ?? null,
             setIdleTimeout: (seconds) => bun.timeout(request, seconds),
-          }),
+            handOver: (to) => (peer = to),
+          });
+          if (peer === null || response.status !== 101) return response;
+          const { headers } = response;
+          return bun.upgrade(request, { headers, data: peer })
+            ? undefined
+            : Response.json({ error: "Bad Request" }, { status: 400 });
+        },
+        websocket: {
+          maxPayloadLength: config.MAX_BODY_BYTES,
+          idleTimeout: SOCKET_IDLE_SECONDS,
+          sendPings: false,
+          perMessageDeflate: false,
+          // The last resort: those who talk look themselves at what waits.
+          backpressureLimit: 67_108_864,
+          closeOnBackpressureLimit: true,
+          open: (ws) => ws.data.opened(socketOf(ws)),
+          message: (ws, data) =>
+            ws.data.message(typeof data === "string" ? data : null),
+          drain: (ws) => ws.data.drained(),
+          close: (ws, code) => ws.data.closed(code),
+        },
         error: (error) => {
           log.error("request failed", { reason: error.message });
           return Response.json({ error: "internal" }, { status: 500 });
@@ -377,6 +404,16 @@ export function createApp(options: AppOptions): App {
     tick,
     close,
     [Symbol.asyncDispose]: close,
+  };
+}
+
+function socketOf(ws: ServerWebSocket<Peer>): Socket {
+  return {
+    send: (text) => void ws.sendText(text),
+    behind: () => ws.getBufferedAmount(),
+    ping: () => void ws.ping(),
+    close: (code, reason) => ws.close(code, reason),
+    cut: () => ws.terminate(),
   };
 }
 

@@ -21,3 +21,29 @@ export type Exchange = {
   /** The caller as the credential of this request says now; null when it is no longer good. */
   stillValid(): Promise<Principal | null>;
 };
+
+/** Who asks, and what the URL says: of an exchange, what is the same however its messages come. */
+export type Approach = Omit<Exchange, "request" | "body" | "holdOpen">;
+
+/** A WebSocket, as the one who talks over it sees it. After it is closed, what is sent goes nowhere. */
+export type Socket = {
+  send(text: string): void;
+  /** Bytes that were sent and that the network has not taken. */
+  behind(): number;
+  ping(): void;
+  /** After what was sent. `code`: RFC 6455, section 7.4; `reason`: at most 123 bytes. */
+  close(code: number, reason: string): void;
+  /** At once, and what was sent is lost. */
+  cut(): void;
+};
+
+/** Who talks over a WebSocket; told of everything in this order. */
+export type Peer = {
+  opened(socket: Socket): void;
+  /** `text`: null for a frame that is not text. */
+  message(text: string | null): void;
+  /** The network has taken some of what was sent. */
+  drained(): void;
+  /** Once, whoever has closed it. `code`: 1006 when it just went away. */
+  closed(code: number): void;
+};

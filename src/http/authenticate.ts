@@ -3,7 +3,7 @@ import type { Authenticator, Principal, Scope } from "../core/principal.ts";
 import { requireScope, sameIdentity } from "../core/principal.ts";
 import { isApiKey, readApiKey } from "../gateway/api-key-text.ts";
 import { NO_CREDENTIAL, readVia } from "./front.ts";
-import { serverAt } from "./mcp.ts";
+import { readProtocols, serverAt } from "./mcp.ts";
 import type { Caller, Ctx } from "./routes.ts";
 
 /** Who calls, and whether they may. */
@@ -38,7 +38,7 @@ export function createAuthentication(
     if (operator !== null) return async () => operator;
     const { address } = c.env;
     const { path } = c.req;
-    const opens = /^\/(mcp|sse)$/.test(path) || serverAt(path) !== null;
+    const opens = /^\/(mcp|sse|ws)$/.test(path) || serverAt(path) !== null;
     const token = readToken(c, tokenInQuery && opens);
     const key = readKey(c);
     if (token !== null && key !== null) throw ambiguous();
@@ -93,6 +93,11 @@ export function createAuthentication(
 function readToken(c: Ctx, inQuery: boolean): string | null {
   const header = c.req.header("authorization");
   const query = inQuery ? c.req.query("token") : undefined;
+  const offered = readOffered(c);
+  if (offered !== null) {
+    if (header !== undefined || query !== undefined) throw ambiguous();
+    return token(offered);
+  }
   if (header === undefined) {
     return query === undefined || query === "" ? null : token(query);
   }
@@ -106,6 +111,18 @@ function readToken(c: Ctx, inQuery: boolean): string | null {
   }
   return token(match[1]!);
 }
+
+/** The token that a WebSocket client offers as a subprotocol: pages in browsers cannot send headers with it. */
+function readOffered(c: Ctx): string | null {
+  if (!/^\/ws(\/|$)/.test(c.req.path)) return null;
+  const [offered, ...others] = readProtocols(c).filter((name) =>
+    name.startsWith(BEARER),
+  );
+  if (others.length > 0) throw ambiguous();
+  return offered === undefined ? null : offered.slice(BEARER.length);
+}
+
+const BEARER = "bearer.";
 
 /** A key in the place of a token is shown to nobody who verifies tokens. */
 function token(text: string): string {
@@ -126,6 +143,6 @@ function readKey(c: Ctx): string | null {
 function ambiguous(): GatewayError {
   return new GatewayError(
     "invalid",
-    "Send one credential: an Authorization header, X-API-Key or ?token=, and only once.",
+    "Send one credential: an Authorization header, X-API-Key or ?token= (on /ws also the subprotocol bearer.<token>), and only once.",
   );
 }

@@ -1,5 +1,6 @@
 import type { ErrorCode, GatewayError } from "../core/errors.ts";
 import { asGatewayError, describeError } from "../core/errors.ts";
+import type { Peer } from "../core/exchange.ts";
 import type { Clock, Ids, Log, LogFields } from "../core/runtime.ts";
 import { VIA } from "../core/upstream.ts";
 import { createCallerAddress } from "./caller-address.ts";
@@ -18,6 +19,8 @@ export type Env = {
     origin: string;
     /** Lifts the idle limit of this connection. */
     holdOpen: () => void;
+    /** Gives the connection to who talks WebSocket over it, once the answer is 101. False where there is none. */
+    handOver: (peer: Peer) => boolean;
   };
 };
 
@@ -25,6 +28,7 @@ export type Env = {
 export type Connection = {
   address: string | null;
   setIdleTimeout(seconds: number): void;
+  handOver?: (peer: Peer) => void;
 };
 
 export type FrontOptions = {
@@ -184,6 +188,10 @@ export function createFront(
       address: null,
       origin: "",
       holdOpen: () => connection.setIdleTimeout(0),
+      handOver(peer) {
+        connection.handOver?.(peer);
+        return connection.handOver !== undefined;
+      },
     };
     let response: Response;
     try {
@@ -193,7 +201,10 @@ export function createFront(
       bindings.log["reason"] = describeError(thrown);
     }
     const { headers, status } = response;
-    if (!headers.get("content-type")?.startsWith("text/event-stream")) {
+    if (
+      status !== 101 &&
+      !headers.get("content-type")?.startsWith("text/event-stream")
+    ) {
       connection.setIdleTimeout(IDLE_SECONDS);
     }
     headers.set("x-request-id", bindings.requestId);

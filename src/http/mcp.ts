@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { GatewayError, asGatewayError } from "../core/errors.ts";
-import type { Exchange } from "../core/exchange.ts";
+import type { Approach, Exchange, Peer } from "../core/exchange.ts";
 import { chatId, modes } from "../core/session.ts";
 import type { Mode, SessionStore } from "../core/session.ts";
 import { slug } from "../core/upstream.ts";
@@ -19,6 +19,13 @@ export type McpHandlers = {
     open(exchange: Exchange): Promise<Response>;
     post(exchange: Exchange, sessionId: string): Promise<Response>;
   };
+  ws: {
+    open(
+      approach: Approach,
+      place: { sessionId: string | null; lastEventId: string | null },
+      accept: (peer: Peer) => Response,
+    ): Promise<Response>;
+  };
 };
 
 export type McpRouteOptions = {
@@ -30,29 +37,33 @@ type McpRoute =
   | `${"POST" | "GET" | "DELETE"} /mcp`
   | `${"POST" | "GET" | "DELETE"} /mcp/:server`
   | "GET /mcp/sessions"
+  | "GET /ws"
+  | "GET /ws/:server"
   | "GET /sse"
   | "POST /sse/messages";
 
 export function mcpRoutes(options: McpRouteOptions): Handlers<McpRoute> {
   const { mcp, sessions } = options;
 
-  function exchange(
+  const approach = (c: Ctx, { principal, stillValid }: Caller): Approach => ({
+    principal,
+    server: c.req.param("server") ?? null,
+    chat: readChat(c),
+    asked: readAsked(c),
+    log: c.env.log,
+    stillValid,
+  });
+
+  const exchange = (
     c: Ctx,
-    { principal, stillValid }: Caller,
+    caller: Caller,
     body: Uint8Array | null,
-  ): Exchange {
-    return {
-      request: c.req.raw,
-      body,
-      principal,
-      server: c.req.param("server") ?? null,
-      chat: readChat(c),
-      asked: readAsked(c),
-      log: c.env.log,
-      holdOpen: c.env.holdOpen,
-      stillValid,
-    };
-  }
+  ): Exchange => ({
+    request: c.req.raw,
+    body,
+    ...approach(c, caller),
+    holdOpen: c.env.holdOpen,
+  });
 
   const readBody = async (c: Ctx) =>
     new Uint8Array(await c.req.raw.arrayBuffer());
@@ -64,8 +75,31 @@ export function mcpRoutes(options: McpRouteOptions): Handlers<McpRoute> {
     "DELETE /mcp": (c, _, caller) => mcp.http.delete(exchange(c, caller, null)),
   };
 
+  const openSocket: Handlers<"GET /ws">["GET /ws"] = (c, _, caller) => {
+    if (c.req.header("upgrade")?.toLowerCase() !== "websocket") {
+      return upgradeRequired(c);
+    }
+    const place = {
+      sessionId:
+        c.req.header("mcp-session-id") ?? c.req.query("session") ?? null,
+      lastEventId:
+        c.req.header("last-event-id") ?? c.req.query("lastEventId") ?? null,
+    };
+    return mcp.ws.open(approach(c, caller), place, (peer) => {
+      if (!c.env.handOver(peer)) return upgradeRequired(c);
+      // Bun would choose the first that is offered, which may be the credential.
+      const protocol = readProtocols(c).includes("mcp") ? "mcp" : "";
+      return new Response(null, {
+        status: 101,
+        headers: { "sec-websocket-protocol": protocol },
+      });
+    });
+  };
+
   return {
     ...streamable,
+    "GET /ws": openSocket,
+    "GET /ws/:server": openSocket,
     "POST /mcp/:server": streamable["POST /mcp"],
     "GET /mcp/:server": streamable["GET /mcp"],
     "DELETE /mcp/:server": streamable["DELETE /mcp"],
@@ -85,9 +119,26 @@ export function mcpRoutes(options: McpRouteOptions): Handlers<McpRoute> {
   };
 }
 
+function upgradeRequired(c: Ctx): Response {
+  return c.json(
+    {
+      error:
+        "Upgrade Required: this URL speaks MCP over WebSocket. Other clients go to /mcp.",
+    },
+    426,
+    { upgrade: "websocket", connection: "upgrade" },
+  );
+}
+
+/** The subprotocols that a WebSocket client offers. */
+export function readProtocols(c: Ctx): string[] {
+  const header = c.req.header("sec-websocket-protocol") ?? "";
+  return header.split(",").map((name) => name.trim());
+}
+
 /** The name in the path of what can be a server shown alone, or null. */
 export function serverAt(path: string): string | null {
-  const [, name] = /^\/mcp\/([^/]+)$/.exec(path) ?? [];
+  const [, name] = /^\/(?:mcp|ws)\/([^/]+)$/.exec(path) ?? [];
   return slug.safeParse(name).success ? name! : null;
 }
 

@@ -28,6 +28,8 @@ export const routes = {
   "POST /mcp/:server": "token",
   "GET /mcp/:server": "token",
   "DELETE /mcp/:server": "token",
+  "GET /ws": "token",
+  "GET /ws/:server": "token",
   "GET /sse": "token",
   "POST /sse/messages": "token or ticket",
   "GET /api/v2/w/:workspace/api-keys": "apps:write",

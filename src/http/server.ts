@@ -159,10 +159,11 @@ export function createHttp(options: HttpOptions): HttpHandler {
     c.env.log["reason"] = describeError(thrown);
     const { path } = c.req;
     const metadata = `${base(c.env.origin)}${METADATA}`;
-    if (!/^\/(mcp|sse)(\/|$)/.test(path)) {
+    if (!/^\/(mcp|sse|ws)(\/|$)/.test(path)) {
       return problem(thrown, c.env.requestId, metadata);
     }
-    const resource = serverAt(path) === null ? "/mcp" : path;
+    const server = serverAt(path);
+    const resource = server === null ? "/mcp" : `/mcp/${server}`;
     return mcpError(thrown, c.env, `${metadata}${resource}`);
   });
   app.notFound((c) =>

@@ -1,4 +1,5 @@
 import type { Store } from "../core/store.ts";
+import type { Identity } from "../core/principal.ts";
 import type { Clock, Ids, Log } from "../core/runtime.ts";
 import type { Admission } from "../gateway/admission.ts";
 import type { Catalogs } from "../gateway/catalog.ts";
@@ -24,11 +25,14 @@ import { createHttpSse } from "./sse.ts";
 import { createStateless } from "./stateless.ts";
 import { createStreams } from "./stream.ts";
 import { createWatches } from "./watches.ts";
+import type { WebSockets } from "./ws.ts";
+import { createWebSockets } from "./ws.ts";
 
 /** MCP in all its transports, over one store and one toolbox. */
 export type McpDoor = {
   http: StreamableHttp;
   sse: HttpSse;
+  ws: WebSockets;
   /** Live streams and running calls. */
   activity(): { streams: number; calls: number };
   /** Answers what a crash cut off. Once, before the first request. */
@@ -61,6 +65,8 @@ export function createMcpDoor(wiring: {
   ids: Ids;
   log: Log;
   limits: ParseLimits;
+  /** Of one message over a WebSocket, in bytes. */
+  maxFrame: number;
   progressMs: number;
   pollMs: number;
   sessionTtlMs: number;
@@ -173,9 +179,20 @@ export function createMcpDoor(wiring: {
     limits,
     admission,
   };
+  const knows = (who: Identity, server: string) =>
+    catalogs.alone(who, server) !== null;
+  const { maxFrame } = wiring;
+  const ws = createWebSockets({
+    ...shared,
+    stateless,
+    knows,
+    clock,
+    log,
+    maxFrame,
+  });
   function expired(sessionPk: number): void {
     calls.abort(sessionPk);
-    streams.close(sessionPk);
+    streams.close(sessionPk, "session ended");
   }
 
   return {
@@ -184,9 +201,10 @@ export function createMcpDoor(wiring: {
       stateless,
       limits,
       admission,
-      knows: (who, server) => catalogs.alone(who, server) !== null,
+      knows,
     }),
     sse: createHttpSse({ ...shared, basePath: wiring.basePath }),
+    ws,
     activity: () => ({
       streams: streams.count() + stateless.count(),
       calls: calls.count(),
@@ -202,11 +220,13 @@ export function createMcpDoor(wiring: {
     tick() {
       streams.beat();
       stateless.tick();
+      ws.tick();
       lifecycle.poll();
       calls.retry();
     },
     expired,
     async drain(graceMs) {
+      ws.drain();
       let timer: Timer | undefined;
       const grace = new Promise((resolve) => {
         timer = setTimeout(resolve, graceMs);
@@ -216,6 +236,9 @@ export function createMcpDoor(wiring: {
       notices.flush();
       streams.closeAll();
       stateless.closeAll();
+      // What was just answered is on its way to its socket.
+      await new Promise(setImmediate);
+      ws.closeAll();
     },
   };
 }

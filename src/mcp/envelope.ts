@@ -14,25 +14,28 @@ const LOG_LEVEL = `${PREFIX}logLevel`;
 
 export const UNSUPPORTED_VERSION = -32022;
 
-/** Throws {@link RpcError} for a request that does not say all that it must about itself. */
+/**
+ * Throws {@link RpcError} for a request that does not say all that it must about itself. `headers`: null on a
+ * transport that has none, where the message says everything.
+ */
 export function readEnvelope(
-  headers: Headers,
+  headers: Headers | null,
   { method, params }: RpcRequest,
 ): void {
   const meta = isRecord(params["_meta"]) ? params["_meta"] : {};
   const version = meta[PROTOCOL_VERSION];
-  const header = headers.get("mcp-protocol-version");
+  const header = headers?.get("mcp-protocol-version") ?? null;
   if (version === undefined && header !== null) requireSupported(header);
   if (typeof version !== "string") throw missing(PROTOCOL_VERSION, "a string");
-  if (header === null) {
+  if (headers && header === null) {
     throw mismatch("the MCP-Protocol-Version header is missing");
   }
-  if (header !== version) {
+  if (headers && header !== version) {
     throw mismatch("MCP-Protocol-Version differs from the body");
   }
   requireSupported(version);
   if (!isRecord(meta[CAPABILITIES])) throw missing(CAPABILITIES, "an object");
-  checkStandardHeaders(headers, method, params);
+  if (headers) checkStandardHeaders(headers, method, params);
 }
 
 /** What a request that {@link readEnvelope} has passed says of its caller. */

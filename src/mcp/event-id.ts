@@ -1,3 +1,5 @@
+import { isRecord } from "./jsonrpc.ts";
+
 /**
  * Event ids on the wire: `<stream>-<seq>`. Stream numbers count up across all users, so they are
  * shown through a keyed permutation: an id tells nobody how busy the server is. It hides a counter
@@ -68,4 +70,27 @@ function mix(value: number): number {
   x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
   x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35);
   return (x ^ (x >>> 16)) >>> 0;
+}
+
+/** Where a message over a WebSocket says which event it is, in its `_meta`, and `initialize` which session. */
+export const EVENT_ID = "membrane-mcp/eventId";
+export const SESSION_ID = "membrane-mcp/sessionId";
+
+/** A JSON-RPC message, serialised, with the id of its event: in `_meta`, or in the data of an error. */
+export function withEventId(text: string, id: string): string {
+  const message = JSON.parse(text) as Record<string, unknown>;
+  const { error } = message;
+  const mark = (value: unknown) => ({ ...(value as object), [EVENT_ID]: id });
+  if (isRecord(error)) {
+    const { data } = error;
+    if (data !== undefined && !isRecord(data)) return text;
+    return JSON.stringify({
+      ...message,
+      error: { ...error, data: mark(data) },
+    });
+  }
+  const key = "result" in message ? "result" : "params";
+  const body = isRecord(message[key]) ? message[key] : {};
+  const marked = { ...body, _meta: mark(body["_meta"]) };
+  return JSON.stringify({ ...message, [key]: marked });
 }

@@ -27,17 +27,12 @@ export function createStreamableHttp(wiring: {
 }): StreamableHttp {
   const { legacy, stateless } = wiring;
 
-  /** Throws {@link RpcError} for a URL of a server that is not there, or not the caller's: the two are never told apart. */
   function requireServer(
     { principal, server }: Exchange,
     id: RequestId | null,
   ): void {
     if (server === null || wiring.knows(principal, server)) return;
-    throw new RpcError(
-      INVALID_REQUEST,
-      "Not Found: there is no MCP server of this name. The path is /mcp/ and the name (slug) of a registered server that is enabled, or /mcp for all.",
-      { id, status: 404 },
-    );
+    throw serverNotFound(id);
   }
 
   function post(exchange: Exchange): Promise<Response> {
@@ -96,7 +91,10 @@ export function createStreamableHttp(wiring: {
  * A message that says in itself which revision it speaks; or that says so in its header alone, which is a fault
  * of that revision. Every other is of the revisions with sessions, whose clients never send what they do not know.
  */
-function isStateless(version: string | null, message: RpcMessage): boolean {
+export function isStateless(
+  version: string | null,
+  message: RpcMessage,
+): boolean {
   if (message.kind === "response") return false;
   const meta = message.params["_meta"];
   if (isRecord(meta) && PROTOCOL_VERSION in meta) return true;
@@ -104,5 +102,14 @@ function isStateless(version: string | null, message: RpcMessage): boolean {
     version !== null &&
     !legacyVersions.includes(version) &&
     message.method !== "initialize"
+  );
+}
+
+/** A URL of a server that is not there, or not the caller's: the two are never told apart. */
+export function serverNotFound(id: RequestId | null): RpcError {
+  return new RpcError(
+    INVALID_REQUEST,
+    "Not Found: there is no MCP server of this name. The path is /mcp/ (or /ws/) and the name (slug) of a registered server that is enabled, or /mcp (/ws) for all.",
+    { id, status: 404 },
   );
 }

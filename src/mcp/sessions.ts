@@ -1,5 +1,5 @@
 import { describeError } from "../core/errors.ts";
-import type { Exchange } from "../core/exchange.ts";
+import type { Approach } from "../core/exchange.ts";
 import type { Cause } from "../core/journal.ts";
 import { causeOf } from "../core/journal.ts";
 import type { Identity, Principal } from "../core/principal.ts";
@@ -22,7 +22,7 @@ export type Sessions = {
    * session that is continued keeps what was agreed on.
    */
   open(
-    exchange: Exchange,
+    approach: Approach,
     handshake: Handshake | null,
     ticketHash: string | null,
   ): Promise<Session>;
@@ -82,8 +82,8 @@ export function createSessions(wiring: {
     );
 
   return {
-    async open(exchange, handshake, ticketHash) {
-      const { principal, asked, chat, server } = exchange;
+    async open(approach, handshake, ticketHash) {
+      const { principal, asked, chat, server } = approach;
       const { session, resumed } = await sessions.open({
         workspace: principal.workspace,
         subject: principal.subject,
@@ -101,8 +101,8 @@ export function createSessions(wiring: {
       if (chat !== null) wiring.chatChanged(principal, chat, server);
       // So that the first tools/list need not wait for Membrane, or less.
       catalogs.warm(principal, Infinity);
-      exchange.log["session"] = session.id;
-      exchange.log["resumed"] = resumed || undefined;
+      approach.log["session"] = session.id;
+      approach.log["resumed"] = resumed || undefined;
       return session;
     },
 
@@ -122,7 +122,7 @@ export function createSessions(wiring: {
       await sessions.end(session.pk, cause);
       // Those that began while it ended.
       calls.abort(session.pk);
-      streams.close(session.pk);
+      streams.close(session.pk, "session ended");
       const { chat, view } = session;
       if (chat !== null) wiring.chatChanged(session, chat, view.server);
     },

@@ -1,4 +1,4 @@
-import type { Exchange } from "../core/exchange.ts";
+import type { Approach, Exchange } from "../core/exchange.ts";
 import { causeOf } from "../core/journal.ts";
 import type { Identity, Principal } from "../core/principal.ts";
 import type { Clock } from "../core/runtime.ts";
@@ -45,6 +45,16 @@ import { createWriters } from "./writers.ts";
 export type Stateless = {
   /** Throws {@link RpcError} and GatewayError. */
   post(exchange: Exchange, message: RpcMessage): Promise<Response>;
+  /**
+   * Begins a request on a transport that has no headers and carries many at once. `say` takes notifications, `open`
+   * the reader of a subscription, whose outcome is null. Throws {@link RpcError} and GatewayError.
+   */
+  begin(
+    approach: Approach,
+    request: RpcRequest,
+    say: (text: string) => void,
+    open: (gone: () => void) => Writer,
+  ): Promise<{ outcome: Promise<Outcome>; stop(): void } | null>;
   /** A chat shows other tools now. */
   chatChanged(who: Identity, chat: string, server: string | null): void;
   listeners: Listeners;
@@ -90,7 +100,6 @@ export function createStateless(wiring: {
   const subscriptions = createSubscriptions({
     about,
     catalogs,
-    writers,
     write,
     viewOf,
     keepChat,
@@ -118,8 +127,8 @@ export function createStateless(wiring: {
   }
 
   /** Keeps what the URL of a chat's request says, and that the chat is used. */
-  async function keepChat(exchange: Exchange): Promise<void> {
-    const { principal, chat, asked, server, log } = exchange;
+  async function keepChat(approach: Approach): Promise<void> {
+    const { principal, chat, asked, server, log } = approach;
     if (chat === null) return;
     log["chat"] = chat;
     const kept = sessions.findChat(principal, chat, server);
@@ -142,9 +151,9 @@ export function createStateless(wiring: {
     subscriptions.chatChanged(principal, chat, server);
   }
 
-  async function enable(exchange: Exchange, names: string[]): Promise<void> {
-    const { principal, asked, server } = exchange;
-    const chat = exchange.chat!;
+  async function enable(approach: Approach, names: string[]): Promise<void> {
+    const { principal, asked, server } = approach;
+    const chat = approach.chat!;
     const session = sessions.findByChat(principal, chat, server);
     const cause = causeOf(principal);
     if (session) return calls.enable(session, names, null, cause);
@@ -159,22 +168,25 @@ export function createStateless(wiring: {
     subscriptions.chatChanged(principal, chat, server);
   }
 
-  /** The method, after what its headers say of its arguments was compared. */
-  function methodOf(exchange: Exchange, view: View, name: string): Method {
+  /** The method, after what its headers, if any, say of its arguments was compared. */
+  function methodOf(
+    { principal }: Approach,
+    headers: Headers | null,
+    view: View,
+    name: string,
+  ): Method {
     if (name === "server/discover") return discover;
     const method = methods.find(name, "stateless");
-    if (name !== "tools/call") return method;
+    if (name !== "tools/call" || !headers) return method;
     return async (params, context) => {
       const { name: tool, arguments: args } = params;
       const found =
         typeof tool === "string" &&
         // What keeps it from being found, the call itself will say.
-        (await toolbox
-          .find({ principal: exchange.principal, view }, tool)
-          .catch(() => null));
+        (await toolbox.find({ principal, view }, tool).catch(() => null));
       if (found) {
         checkParamHeaders(
-          exchange.request.headers,
+          headers,
           found.offer.tool.inputSchema,
           isRecord(args) ? args : {},
         );
@@ -183,20 +195,14 @@ export function createStateless(wiring: {
     };
   }
 
-  async function answer(
-    exchange: Exchange,
+  function run(
+    approach: Approach,
+    headers: Headers | null,
     request: RpcRequest,
-  ): Promise<Response> {
-    const { principal, chat } = exchange;
-    const { signal } = exchange.request;
-    calls.requireRoom(principal, request);
-    await keepChat(exchange);
-    // Nobody is there any more, and nothing has begun.
-    if (signal.aborted) return new Response(null, { status: 499 });
-    const view = viewOf(exchange);
-    let writer: Writer | null = null;
-    const early: string[] = [];
-    const streamed = Promise.withResolvers<null>();
+    say: (text: string) => void,
+  ): { outcome: Promise<Outcome>; stop(): void } {
+    const { principal, chat } = approach;
+    const view = viewOf(approach);
     const interrupted = Promise.withResolvers<Outcome>();
     const interrupt = () => {
       stop();
@@ -210,21 +216,37 @@ export function createStateless(wiring: {
       {
         session: null,
         customer: { principal, view },
-        enable: chat === null ? null : (names) => enable(exchange, names),
+        enable: chat === null ? null : (names) => enable(approach, names),
         caller: callerOf(request),
         request,
-        method: methodOf(exchange, view, request.method),
+        method: methodOf(approach, headers, view, request.method),
         write,
       },
-      (text) => {
-        if (writer) return void writer.notify(text);
-        if (early.length < MAX_EARLY) early.push(text);
-        streamed.resolve(null);
-      },
+      say,
     );
     const outcome = Promise.race([finished, interrupted.promise]).finally(() =>
       answering.delete(interrupt),
     );
+    return { outcome, stop };
+  }
+
+  async function answer(
+    exchange: Exchange,
+    request: RpcRequest,
+  ): Promise<Response> {
+    const { signal, headers } = exchange.request;
+    calls.requireRoom(exchange.principal, request);
+    await keepChat(exchange);
+    // Nobody is there any more, and nothing has begun.
+    if (signal.aborted) return new Response(null, { status: 499 });
+    let writer: Writer | null = null;
+    const early: string[] = [];
+    const streamed = Promise.withResolvers<null>();
+    const { outcome, stop } = run(exchange, headers, request, (text) => {
+      if (writer) return void writer.notify(text);
+      if (early.length < MAX_EARLY) early.push(text);
+      streamed.resolve(null);
+    });
     // Closing the connection cancels (basic/patterns/cancellation).
     signal.addEventListener("abort", stop);
     const timer = setTimeout(
@@ -251,7 +273,31 @@ export function createStateless(wiring: {
     return new Response(stream.readable, { headers: STREAM_HEADERS });
   }
 
+  async function listen(
+    exchange: Exchange,
+    request: RpcRequest,
+  ): Promise<Response> {
+    let stream!: ReadableStream<string>;
+    await subscriptions.listen(exchange, request, (gone) => {
+      const { readable, writer } = writers.open(gone);
+      stream = readable;
+      return writer;
+    });
+    exchange.holdOpen();
+    return new Response(stream, { headers: STREAM_HEADERS });
+  }
+
   return {
+    async begin(approach, request, say, open) {
+      readEnvelope(null, request);
+      if (request.method === "subscriptions/listen") {
+        await subscriptions.listen(approach, request, open);
+        return null;
+      }
+      calls.requireRoom(approach.principal, request);
+      await keepChat(approach);
+      return run(approach, null, request, say);
+    },
     async post(exchange, message) {
       if (!readAccept(exchange.request).json) return notAcceptable();
       if (message.kind === "notification") {
@@ -269,7 +315,7 @@ export function createStateless(wiring: {
         readEnvelope(exchange.request.headers, message);
         exchange.log["tool"] = toolName(message);
         return message.method === "subscriptions/listen"
-          ? await subscriptions.listen(exchange, message)
+          ? await listen(exchange, message)
           : await answer(exchange, message);
       } catch (error) {
         if (!(error instanceof RpcError)) throw error;

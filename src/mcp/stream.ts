@@ -9,8 +9,8 @@ import type { Admission } from "../gateway/admission.ts";
 import type { EventIds } from "./event-id.ts";
 
 /**
- * SSE streams over the event log. A stream is a cursor into the log and nothing else: its reader asks
- * for more when its socket has room, gets what is on record after the cursor, and otherwise waits to be
+ * Streams over the event log, as SSE or to a WebSocket. A stream is a cursor into the log and nothing else: its
+ * reader asks for more when its socket has room, gets what is on record after the cursor, and otherwise waits to be
  * woken. Backfill, cut-over and live delivery are therefore one thing, without a gap or a duplicate, and
  * a reader that stalls costs one page of events.
  */
@@ -21,6 +21,11 @@ export type Streams = {
    * `rate_limited` when its caller has too many open already.
    */
   open(opening: StreamOpening): ReadableStream<string> | null;
+  /** The same for the own stream of a session, read over a WebSocket: the events go to `reader`. */
+  attach(
+    opening: Omit<StreamOpening, "prelude">,
+    reader: EventReader,
+  ): Attachment | null;
   /** True when {@link open} would not return null. */
   free(streamId: number): boolean;
   /** There is something new on record, or the stream has ended. */
@@ -37,7 +42,7 @@ export type Streams = {
   /** One caller for each identity that reads the own stream of a session. */
   readers(): Principal[];
   /** Closes the reader of a stream; its client may come back and resume. */
-  close(streamId: number): void;
+  close(streamId: number, why?: Ending): void;
   /** Tells every client to reconnect, and closes. */
   closeAll(): void;
   count(): number;
@@ -54,6 +59,25 @@ export type StreamOpening = {
   /** Its caller, as the credential that opened it says when asked; null when that is no longer good. */
   stillValid: () => Promise<Principal | null>;
 };
+
+/** Why a stream ends for its reader; `over`: all is said, or the rest cannot be said before the reader comes back. */
+export type Ending =
+  | "over"
+  | "taken over"
+  | "credential ended"
+  | "session ended"
+  | "stalled"
+  | "failed"
+  | "restart";
+
+export type EventReader = {
+  /** Takes one event; false when it takes no more until it asks with {@link Attachment.more}. */
+  deliver(id: string, data: string): boolean;
+  /** The last that it hears, unless it has left. */
+  end(why: Ending): void;
+};
+
+export type Attachment = { more(): void; leave(): void };
 
 /** Clients of both official SDKs give up after two attempts this far apart, so a restart has twice this long. */
 export const RETRY_MS = 3000;
@@ -76,8 +100,7 @@ type Live = {
   behindSince: number | null;
   wake: () => void;
   heartbeat: () => void;
-  close: () => void;
-  abort: () => void;
+  close: (why: Ending) => void;
   /** Makes room for another of its caller's. */
   release: () => void;
   stillValid: () => Promise<Principal | null>;
@@ -121,15 +144,92 @@ export function createStreams(wiring: {
     return !reader || clock.monotonic() - reader.openedAt >= reader.graceMs;
   }
 
+  /** Ends the reader that a stream has; for how long the next is safe, or null when this one is. */
+  function takeOver(streamId: number): number | null {
+    const before = live.get(streamId);
+    if (!before) return TAKEOVER_GRACE_MS;
+    if (!free(streamId)) return null;
+    before.close("taken over");
+    return Math.min(before.graceMs * 2, TAKEOVER_MAX_MS);
+  }
+
+  function attach(
+    opening: Omit<StreamOpening, "prelude">,
+    reader: EventReader,
+  ): Attachment | null {
+    const { ref, principal, stillValid } = opening;
+    const graceMs = takeOver(ref.streamId);
+    if (graceMs === null) return null;
+    let cursor = opening.after;
+    let hasRoom = true;
+    let ended = false;
+
+    const leave = () => {
+      ended = true;
+      remove(stream);
+    };
+    /** Delivers all that there is, or as much as is taken. */
+    function deliver(): void {
+      while (!ended && hasRoom) {
+        const page = events.read(ref, cursor, PAGE, PAGE_BYTES);
+        if (page.length === 0) {
+          stream.behindSince = null;
+          return;
+        }
+        for (const { seq, data } of page) {
+          cursor = seq;
+          hasRoom = reader.deliver(eventIds.encode(ref.streamId, seq), data);
+          if (!hasRoom || ended) break;
+        }
+      }
+    }
+    const tryDeliver = () => {
+      try {
+        deliver();
+      } catch (error) {
+        log.error("stream failed", { reason: describeError(error) });
+        stream.close("failed");
+      }
+    };
+    const stream: Live = {
+      ref,
+      principal,
+      stillValid,
+      // Sockets are counted, and not what they read.
+      release: () => {},
+      openedAt: clock.monotonic(),
+      graceMs,
+      behindSince: null,
+      wake: () => {
+        stream.behindSince ??= clock.monotonic();
+        tryDeliver();
+      },
+      // Its pings are its own.
+      heartbeat: () => {},
+      close: (why) => {
+        if (ended) return;
+        leave();
+        reader.end(why);
+      },
+    };
+    add(stream);
+    stream.wake();
+    return {
+      leave,
+      more() {
+        hasRoom = true;
+        if (stream.behindSince !== null) {
+          stream.behindSince = clock.monotonic();
+        }
+        tryDeliver();
+      },
+    };
+  }
+
   function open(opening: StreamOpening): ReadableStream<string> | null {
     const { ref, prelude, principal, stillValid } = opening;
-    const before = live.get(ref.streamId);
-    let graceMs = TAKEOVER_GRACE_MS;
-    if (before) {
-      if (!free(ref.streamId)) return null;
-      graceMs = Math.min(before.graceMs * 2, TAKEOVER_MAX_MS);
-      before.close();
-    }
+    const graceMs = takeOver(ref.streamId);
+    if (graceMs === null) return null;
     const endless = ref.streamId === ref.sessionPk;
     // Those of calls are as many as there may be calls.
     const release = endless ? wiring.admission.hold(principal) : () => {};
@@ -163,8 +263,12 @@ export function createStreams(wiring: {
         beatDue = true;
         stream.wake();
       },
-      close: () => finish((c) => c.close()),
-      abort: () => finish((c) => c.error(new Error("The reader has stalled."))),
+      close: (why) =>
+        finish((c) =>
+          why === "stalled" || why === "failed"
+            ? c.error(new Error(`The stream has ${why}.`))
+            : c.close(),
+        ),
     };
 
     /** Sends what there is to send; false when there was nothing. */
@@ -200,7 +304,7 @@ export function createStreams(wiring: {
           }
         } catch (error) {
           log.error("stream failed", { reason: describeError(error) });
-          stream.abort();
+          stream.close("failed");
         }
       },
       cancel() {
@@ -217,7 +321,7 @@ export function createStreams(wiring: {
   async function verify(stream: Live): Promise<Principal | null> {
     const now = await stream.stillValid();
     if (now) stream.principal = now;
-    else stream.close();
+    else stream.close("credential ended");
     return now;
   }
 
@@ -229,6 +333,7 @@ export function createStreams(wiring: {
 
   return {
     open,
+    attach,
     free,
     wake: (streamId) => live.get(streamId)?.wake(),
     reader: (streamId) => live.get(streamId)?.principal ?? null,
@@ -242,9 +347,9 @@ export function createStreams(wiring: {
       ),
     readers: () =>
       [...sessionStreams.values()].map((mine) => [...mine].at(-1)!.principal),
-    close: (streamId) => live.get(streamId)?.close(),
+    close: (streamId, why = "over") => live.get(streamId)?.close(why),
     closeAll() {
-      for (const stream of live.values()) stream.close();
+      for (const stream of live.values()) stream.close("restart");
     },
     count: () => live.size,
     beat() {
@@ -257,13 +362,13 @@ export function createStreams(wiring: {
           stream.behindSince !== null &&
           now - stream.behindSince > STALL_MS
         ) {
-          stream.abort();
+          stream.close("stalled");
           continue;
         }
         const { principal, ref } = stream;
         if (changed && !store.sessions.findByPk(principal, ref.sessionPk)) {
           // Ended by another process; those that we end close their streams at once.
-          stream.close();
+          stream.close("session ended");
           continue;
         }
         stream.heartbeat();

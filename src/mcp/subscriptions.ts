@@ -1,4 +1,4 @@
-import type { Exchange } from "../core/exchange.ts";
+import type { Approach } from "../core/exchange.ts";
 import type { Identity, Principal } from "../core/principal.ts";
 import { identityKey } from "../core/principal.ts";
 import type { View } from "../core/session.ts";
@@ -16,17 +16,23 @@ import {
   notificationText,
   resultText,
 } from "./jsonrpc.ts";
-import { STREAM_HEADERS } from "./legacy.ts";
 import type { ListName } from "./lists.ts";
 import { digestOf, listNames } from "./lists.ts";
 import type { WriteResult } from "./result.ts";
 import type { Listeners } from "./watches.ts";
-import type { Writer, Writers } from "./writers.ts";
+import type { Writer } from "./writers.ts";
 
 /** Who listens for what, of stateless callers (MCP 2026-07-28, basic/patterns/subscriptions). */
 export type Subscriptions = {
-  /** `subscriptions/listen`. Throws {@link RpcError}. */
-  listen(exchange: Exchange, request: RpcRequest): Promise<Response>;
+  /**
+   * `subscriptions/listen`. Throws {@link RpcError}; otherwise opens once, with what is to be called when the reader
+   * has gone, and says everything to that.
+   */
+  listen(
+    approach: Approach,
+    request: RpcRequest,
+    open: (gone: () => void) => Writer,
+  ): Promise<void>;
   /** A chat shows other tools now. */
   chatChanged(who: Identity, chat: string, server: string | null): void;
   listeners: Listeners;
@@ -37,14 +43,14 @@ export type Subscriptions = {
 };
 
 /** Who asks, and what for. */
-export type Asking = Pick<Exchange, "principal" | "chat" | "asked" | "server">;
+export type Asking = Pick<Approach, "principal" | "chat" | "asked" | "server">;
 
 /** Somebody listens for changes. */
 type Subscription = Writer & {
   /** Tells it from the others. */
   number: number;
   /** Of its request, what is still needed: it may have been large. */
-  exchange: Asking & Pick<Exchange, "stillValid">;
+  exchange: Asking & Pick<Approach, "stillValid">;
   id: RequestId;
   /** Digests of the lists that it listens for, as it was last told of them; null when that is not known. */
   lists: Map<ListName, string | null>;
@@ -65,27 +71,27 @@ const PACE_MS = 1000;
 export function createSubscriptions(wiring: {
   about: About;
   catalogs: Catalogs;
-  writers: Writers;
   write: WriteResult;
   /** What a request shows. */
   viewOf(asking: Asking): View;
   /** Keeps what the URL of a chat's request says. */
-  keepChat(exchange: Exchange): Promise<void>;
+  keepChat(approach: Approach): Promise<void>;
   library: Pick<Library, "ownerOf">;
   /** Told when somebody begins to listen. */
   listening: (principal: Principal) => void;
   /** How old a catalogue may be while somebody listens for its changes. */
   pollMs: number;
 }): Subscriptions {
-  const { about, catalogs, writers, write, library } = wiring;
+  const { about, catalogs, write, library } = wiring;
   const subscriptions = new Map<string, Set<Subscription>>();
   const pace = createPace(PACE_MS);
   let opened = 0;
 
   async function listen(
-    exchange: Exchange,
+    exchange: Approach,
     request: RpcRequest,
-  ): Promise<Response> {
+    open: (gone: () => void) => Writer,
+  ): Promise<void> {
     const wanted = request.params["notifications"];
     if (!isRecord(wanted)) {
       throw new RpcError(
@@ -110,7 +116,7 @@ export function createSubscriptions(wiring: {
       );
     }
     await wiring.keepChat(exchange);
-    const { readable, writer } = writers.open(() => forget(subscription));
+    const writer = open(() => forget(subscription));
     const catalog = catalogs.peek(principal);
     const { has } = about;
     const lists = listNames.filter(
@@ -136,7 +142,6 @@ export function createSubscriptions(wiring: {
     };
     const mine = subscriptions.get(key) ?? new Set();
     subscriptions.set(key, mine.add(subscription));
-    exchange.holdOpen();
     notify(subscription, "notifications/subscriptions/acknowledged", {
       notifications: {
         ...Object.fromEntries(
@@ -151,7 +156,6 @@ export function createSubscriptions(wiring: {
       catalogs.warm(principal, wiring.pollMs);
     }
     wiring.listening(principal);
-    return new Response(readable, { headers: STREAM_HEADERS });
   }
 
   function forget(subscription: Subscription): void {

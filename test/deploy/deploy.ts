@@ -20,10 +20,16 @@ import {
 } from "../support/binary.ts";
 import type { Run, Server } from "../support/binary.ts";
 import type { SseEvent } from "../support/caller.ts";
-import { call, createCaller, listTools } from "../support/caller.ts";
+import {
+  call,
+  createCaller,
+  initialize,
+  listTools,
+} from "../support/caller.ts";
 import { openWorkspace } from "../support/demo-client.ts";
 import { temporaryDirectory } from "../support/directory.ts";
 import { oddWorld } from "../support/odd-world.ts";
+import { openSocket } from "../support/socket.ts";
 
 const { values } = parseArgs({
   options: { idle: { type: "string", default: "120" } },
@@ -222,6 +228,28 @@ async function behind(name: string): Promise<void> {
       assert(answer.text.includes("MAX_BODY_BYTES"), "the answer is ours");
     },
   );
+  const socketIdles = check(
+    `${name}: a WebSocket, a large message over it, and silence for ${values.idle} s`,
+    async () => {
+      const socket = await openSocket(`https://127.0.0.1:${port}/ws`, {
+        headers: { ...host, origin: `https://${HOST}` },
+        protocols: ["mcp", `bearer.${await server.tokenFor("ada")}`],
+        tls: { rejectUnauthorized: false },
+      });
+      assert.equal(socket.protocol, "mcp");
+      await socket.ask(initialize());
+      const text = "x".repeat(3_900_000);
+      const { result } = await socket.ask(call("lab_echo", { text }, "large"));
+      assert.equal(result.structuredContent.text.length, text.length);
+      const closed = socket.closed.then(() => "closed");
+      assert.equal(
+        await Promise.race([closed, Bun.sleep(idleMs).then(() => "open")]),
+        "open",
+      );
+      await socket.ask({ ...listTools, id: "after" });
+      socket.close();
+    },
+  );
   await check(
     `${name}: a stream that is silent for ${values.idle} s, then has something to say`,
     async () => {
@@ -239,6 +267,7 @@ async function behind(name: string): Promise<void> {
       stream.close();
     },
   );
+  await socketIdles;
   await caller.close();
   proxy.kill("SIGTERM");
   await proxy.exited;

@@ -11,9 +11,16 @@ import type { DemoWorkspace } from "../../src/demo/workspace.ts";
 import type { Server } from "../support/binary.ts";
 import { SECRET, WORKSPACE_KEY, openServer } from "../support/binary.ts";
 import type { Caller } from "../support/caller.ts";
-import { call, createCaller, listTools, messages } from "../support/caller.ts";
+import {
+  call,
+  createCaller,
+  initialize,
+  listTools,
+  messages,
+} from "../support/caller.ts";
 import { openWorkspace } from "../support/demo-client.ts";
 import { oddWorld } from "../support/odd-world.ts";
+import { openSocket } from "../support/socket.ts";
 
 /** The executable, killed with SIGKILL and started again on the same directory. */
 
@@ -173,6 +180,42 @@ describe("after kill -9", () => {
     back.close();
   });
 
+  test("a WebSocket that comes back has its session, the answers it missed, and the end of what was cut off", async () => {
+    const headers = {
+      authorization: `Bearer ${await server.tokenFor("ada")}`,
+      "x-chat-id": "socket",
+    };
+    const connect = (query = "") =>
+      openSocket(`${server.url}/ws${query}`, { headers });
+    const first = await connect("?mode=dynamic");
+    const { result } = await first.ask(initialize());
+    const tools = ["lab_echo", "lab_hold"];
+    await first.ask(call("enable-tools", { tools }, "enable"));
+    const runs = () => workspace.runCounts()["act_lab_hold"] ?? 0;
+    const before = runs();
+    first.send(call("lab_hold", { gate: "never" }, "cut"));
+    await workspace.entered("act_lab_hold", before + 1);
+    await first.ask(call("lab_echo", { n: 1 }, "one"));
+    const said = first.messages.slice(1);
+    await killAndStart();
+    expect((await first.closed).code).toBe(1006);
+    const place = result._meta["membrane-mcp/eventId"] as string;
+    const session = result._meta["membrane-mcp/sessionId"] as string;
+    const again = await connect(`?session=${session}&lastEventId=${place}`);
+    const cut = await again.until(({ id }) => id === "cut");
+    expect(cut.error.code).toBe(-32000);
+    expect(cut.error.message).toContain("interrupted");
+    expect(again.messages).toEqual([...said, cut]);
+    expect(runs()).toBe(before + 1);
+    again.close();
+    await again.closed;
+    // By its chat alone, without a word of the session.
+    const chat = await connect();
+    const list = await chat.ask(listTools);
+    expect(names(list.result.tools)).toEqual(["enable-tools", ...tools]);
+    chat.close();
+  });
+
   test("a client hears that its tools changed while the server was down", async () => {
     const session = await caller.open("eve");
     await caller.post("eve", listTools, { "mcp-session-id": session });
@@ -237,6 +280,35 @@ describe("SIGTERM", () => {
         id: i,
         result: { structuredContent: { released: "plain" } },
       });
+    }
+    expect(await exited).toBe(0);
+    await server.start();
+  });
+
+  test("lets calls over WebSockets finish, begins no other, and says that it restarts", async () => {
+    const headers = { authorization: `Bearer ${await server.tokenFor("ada")}` };
+    const sockets = [];
+    const before = workspace.runCounts()["act_lab_hold"] ?? 0;
+    for (const withSession of [true, false]) {
+      const socket = await openSocket(`${server.url}/ws`, { headers });
+      if (withSession) await socket.ask(initialize());
+      socket.send(call("lab_hold", { gate: "sockets" }, "held"));
+      sockets.push(socket);
+    }
+    await workspace.entered("act_lab_hold", before + 2);
+    const { exited, kill, printed } = server.run();
+    kill("SIGTERM");
+    await printed('"event":"stopping"');
+    for (const socket of sockets) {
+      const { error } = await socket.ask({ ...listTools, id: "late" });
+      expect(error).toMatchObject({ code: -32000 });
+      expect(error.message).toContain("restarting");
+    }
+    workspace.openGate("sockets");
+    for (const socket of sockets) {
+      const { result } = await socket.until(({ id }) => id === "held");
+      expect(result.structuredContent).toEqual({ released: "sockets" });
+      expect((await socket.closed).code).toBe(1012);
     }
     expect(await exited).toBe(0);
     await server.start();

@@ -68,12 +68,44 @@ async function openStreams() {
         return valid ? ada : null;
       },
     });
+  /** As a WebSocket; takes as many events as it has room for. */
+  const attach = (room: number, after = 0) => {
+    const got: string[] = [];
+    let ended: string | null = null;
+    const attachment = streams.attach(
+      {
+        ref,
+        after,
+        principal: ada,
+        stillValid: async () => (valid === true ? ada : null),
+      },
+      {
+        deliver(_, data) {
+          got.push(JSON.parse(data) as string);
+          return got.length < room;
+        },
+        end: (why) => void (ended = why),
+      },
+    );
+    return (
+      attachment && {
+        ...attachment,
+        got,
+        ended: () => ended,
+        more(more: number) {
+          room += more;
+          attachment.more();
+        },
+      }
+    );
+  };
   return {
     clock,
     events,
     streams,
     ref,
     open,
+    attach,
     setValid: (now: boolean | Error) => void (valid = now),
     async write(text: string) {
       await events.append(ref, JSON.stringify(text));
@@ -182,6 +214,62 @@ describe("a stream", () => {
       pieces.push(parseEvents(text).length);
     }
     expect(pieces.length).toBeGreaterThan(3);
+  });
+});
+
+describe("a stream over a WebSocket", () => {
+  test("delivers what there is and what comes, as much as is taken", async () => {
+    await using rig = await openStreams();
+    for (const text of ["one", "two", "three"]) await rig.write(text);
+    const socket = rig.attach(2, 1)!;
+    expect(socket.got).toEqual(["two", "three"]);
+    await rig.write("four");
+    expect(socket.got).toEqual(["two", "three"]);
+    socket.more(10);
+    await rig.write("five");
+    expect(socket.got).toEqual(["two", "three", "four", "five"]);
+    socket.leave();
+    await rig.write("six");
+    expect(socket.got).toHaveLength(4);
+    expect([socket.ended(), rig.streams.count()]).toEqual([null, 0]);
+  });
+
+  test("ends when it takes nothing for a minute, and not before", async () => {
+    await using rig = await openStreams();
+    const socket = rig.attach(1)!;
+    await rig.write("one");
+    await rig.write("two");
+    for (let minutes = 0; minutes < 3; minutes++) {
+      rig.clock.advance(60_000);
+      rig.streams.beat();
+      expect(socket.ended()).toBeNull();
+      socket.more(1);
+      await rig.write("more");
+      await rig.write("more");
+    }
+    rig.clock.advance(60_001);
+    rig.streams.beat();
+    expect([socket.ended(), rig.streams.count()]).toEqual(["stalled", 0]);
+  });
+
+  test("says why it ends", async () => {
+    await using rig = await openStreams();
+    const first = rig.attach(9)!;
+    expect(rig.attach(9)).toBeNull();
+    rig.clock.advance(2001);
+    const second = rig.attach(9)!;
+    expect(first.ended()).toBe("taken over");
+    rig.setValid(false);
+    rig.streams.beat();
+    while (second.ended() === null) await Bun.sleep(1);
+    expect(second.ended()).toBe("credential ended");
+    rig.setValid(true);
+    const third = rig.attach(9)!;
+    rig.streams.closeAll();
+    expect(third.ended()).toBe("restart");
+    // As SSE it is the same stream.
+    rig.open();
+    expect(rig.attach(9)).toBeNull();
   });
 });
 

@@ -8,6 +8,7 @@ import { Client as OldClient } from "@modelcontextprotocol/sdk/client/index.js";
 import { SSEClientTransport as OldSse } from "@modelcontextprotocol/sdk/client/sse.js";
 import { StdioClientTransport as OldStdio } from "@modelcontextprotocol/sdk/client/stdio.js";
 import { StreamableHTTPClientTransport as OldHttp } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
+import { WebSocketClientTransport } from "@modelcontextprotocol/sdk/client/websocket.js";
 import {
   CreateMessageRequestSchema,
   ElicitRequestSchema,
@@ -79,6 +80,8 @@ export type McpClientOptions = {
   kind?: "v1" | "legacy" | "stateless" | "auto";
   /** HTTP+SSE. */
   sse?: boolean;
+  /** WebSocket; `v1` only. */
+  ws?: boolean;
   token?: string;
   headers?: Record<string, string>;
   /** Its user's answer to forms and URLs; without it, the client cannot be asked. */
@@ -143,9 +146,11 @@ export async function openMcpClient(
     const transport =
       typeof target !== "string"
         ? new OldStdio({ ...target, stderr: "inherit" })
-        : sse
-          ? new OldSse(new URL(target), { requestInit })
-          : new OldHttp(new URL(target), { requestInit });
+        : options.ws
+          ? new WebSocketClientTransport(socketUrl(target, token))
+          : sse
+            ? new OldSse(new URL(target), { requestInit })
+            : new OldHttp(new URL(target), { requestInit });
     await client.connect(transport as never);
     return {
       client: client as unknown as McpClient["client"],
@@ -250,4 +255,11 @@ export async function openMcpClient(
     sessionId: opened.sessionId,
     [Symbol.asyncDispose]: () => opened.close(),
   };
+}
+
+/** Its transport can say who it is in the URL alone. */
+function socketUrl(target: string, token: string | undefined): URL {
+  const url = new URL(target.replace(/^http/, "ws"));
+  if (token !== undefined) url.searchParams.set("token", token);
+  return url;
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { createEventIds } from "../../../src/mcp/event-id.ts";
+import { createEventIds, withEventId } from "../../../src/mcp/event-id.ts";
 
 const ids = createEventIds(new Uint8Array(32).map((_, i) => i * 7));
 
@@ -42,4 +42,33 @@ describe("event ids", () => {
       expect(ids.decode(text)).toBeNull();
     }
   });
+});
+
+test("a message over a WebSocket says which event it is, and is otherwise as it was", () => {
+  const mark = { "membrane-mcp/eventId": "e-1" };
+  const of = (message: object) =>
+    JSON.parse(withEventId(JSON.stringify(message), "e-1"));
+  expect(of({ id: 1, result: { a: [1], _meta: { b: 2 } } })).toEqual({
+    id: 1,
+    result: { a: [1], _meta: { b: 2, ...mark } },
+  });
+  expect(of({ id: 1, result: {} })).toEqual({ id: 1, result: { _meta: mark } });
+  expect(of({ method: "m" })).toEqual({ method: "m", params: { _meta: mark } });
+  expect(of({ id: 2, method: "m", params: { uri: "u" } })).toEqual({
+    id: 2,
+    method: "m",
+    params: { uri: "u", _meta: mark },
+  });
+  const error = { code: -1, message: "no" };
+  expect(of({ error, id: 1 })).toEqual({
+    error: { ...error, data: mark },
+    id: 1,
+  });
+  expect(of({ error: { ...error, data: { why: 1 } }, id: 1 })).toEqual({
+    error: { ...error, data: { why: 1, ...mark } },
+    id: 1,
+  });
+  // There is no place for it here.
+  const told = { error: { ...error, data: "why" }, id: 1 };
+  expect(of(told)).toEqual(told);
 });
