@@ -63,15 +63,20 @@ export function docsRoutes(options: DocsRouteOptions): Handlers<DocsRoute> {
     return { text, etag: etagOf(text) };
   });
 
+  /** From the disk, or the executable, to the socket: nothing of it stays in memory. */
   const asset =
-    (type: string, name: "script" | "style" | "licenses") =>
+    (type: string, name: "script" | "style") =>
     async (c: Ctx): Promise<Response> => {
       const { assets } = await import("./api/assets.ts");
-      // From the disk or the executable to the socket; nothing of it stays in memory.
-      const body = new Blob(assets[name].map((path) => Bun.file(path)));
-      const etag = `"${options.version}-${body.size}"`;
-      return answer(c, etag, type, body);
+      const file = Bun.file(assets[name]);
+      return answer(c, `"${options.version}-${file.size}"`, type, file);
     };
+  const licenses = async (c: Ctx): Promise<Response> => {
+    const { assets } = await import("./api/assets.ts");
+    const texts = assets.licenses.map((path) => Bun.file(path).text());
+    const text = (await Promise.all(texts)).join("\n\n");
+    return answer(c, etagOf(text), "text/plain;charset=utf-8", text);
+  };
 
   return {
     "GET /openapi.json": async (c) => {
@@ -89,7 +94,7 @@ export function docsRoutes(options: DocsRouteOptions): Handlers<DocsRoute> {
     "GET /docs/swagger-ui.css": asset("text/css;charset=utf-8", "style"),
     "GET /docs/start.js": (c) =>
       answer(c, etagOf(START), "text/javascript;charset=utf-8", START),
-    "GET /docs/licenses.txt": asset("text/plain;charset=utf-8", "licenses"),
+    "GET /docs/licenses.txt": licenses,
   };
 }
 

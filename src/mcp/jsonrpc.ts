@@ -185,7 +185,7 @@ export function notificationText(
 /** What each code is as a JSON-RPC error. Inside `tools/call` most become an `isError` result instead. */
 export const rpcCodes = {
   invalid: INVALID_PARAMS,
-  unauthenticated: SERVER_ERROR,
+  unauthenticated: INVALID_REQUEST,
   forbidden: INVALID_REQUEST,
   not_found: INVALID_PARAMS,
   conflict: INVALID_REQUEST,
@@ -207,9 +207,12 @@ export function thrownText(id: RequestId | null, thrown: unknown): string {
       ? {}
       : { retryAfterMs: error.retryAfterMs };
   const data = { ...error.data, ...retryAfter };
+  // What is expected to pass may be tried again, whatever it is.
+  const code =
+    error.retryAfterMs === undefined ? rpcCodes[error.code] : SERVER_ERROR;
   return errorText(
     id,
-    rpcCodes[error.code],
+    code,
     error.message,
     Object.keys(data).length > 0 ? data : undefined,
   );

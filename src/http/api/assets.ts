@@ -5,8 +5,8 @@ import notice from "swagger-ui-dist/NOTICE" with { type: "file" };
 import style from "swagger-ui-dist/swagger-ui.css" with { type: "file" };
 
 /** Where the files of the API page are, in the executable or beside the source. */
-export const assets: Record<"script" | "style" | "licenses", string[]> = {
-  script: [script],
-  style: [style],
+export const assets = {
+  script,
+  style,
   licenses: [notice, license, scriptLicenses],
 };

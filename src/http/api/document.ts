@@ -128,7 +128,7 @@ export function buildDocument(options: {
       tags: [tag],
       summary,
       ...(text === "" ? {} : { description: text }),
-      security: securityOf(access, path),
+      security: securityOf(access),
       ...(parameters.length === 0 ? {} : { parameters }),
       ...(body
         ? {
@@ -195,38 +195,20 @@ const securitySchemes = {
     description: "A token of Membrane's, of the user whose apps are meant.",
   },
   apiKey: { type: "apiKey", in: "header", name: "X-API-Key" },
-  tokenInUrl: {
-    type: "apiKey",
-    in: "query",
-    name: "token",
-    description:
-      "For clients that cannot send headers; `TOKEN_IN_QUERY=false` refuses it.",
-  },
-  ticket: {
-    type: "apiKey",
-    in: "query",
-    name: "ticket",
-    description: "Of a stream, or of a link, that was given out.",
-  },
 };
 
 function scopeOf(access: Access): Scope | null {
   return (/^apps:\w+/.exec(access)?.[0] as Scope | undefined) ?? null;
 }
 
-/** Any one of these is enough. */
-function securityOf(access: Access, path: string): Json[] {
+/** Any one of these is enough; what the path or the query may carry instead is among the parameters. */
+function securityOf(access: Access): Json[] {
   if (access === "public" || access === "link") return [];
   const scope = scopeOf(access);
   // Roles, as 3.1 allows them for every scheme.
   const roles = scope === null ? [] : [scope];
-  const inUrl = /^\/(mcp(\/:server)?|sse)$/.test(path);
-  return [
-    { token: roles },
-    { apiKey: roles },
-    ...(inUrl ? [{ tokenInUrl: [] }] : []),
-    ...(/ticket|link/.test(access) ? [{ ticket: [] }] : []),
-  ];
+  const without = access.includes(" or ");
+  return [{ token: roles }, { apiKey: roles }, ...(without ? [{}] : [])];
 }
 
 function named(examples: Readonly<Record<string, unknown>>): Json {

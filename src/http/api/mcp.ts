@@ -30,8 +30,7 @@ const notification = z
 const error = z
   .object({
     code: z.int().meta({
-      description:
-        "-32000: try again, with a back-off. Any other would fail again as it is.",
+      description: "-32000: may be tried again, with a back-off.",
     }),
     message: z.string(),
     data: z.unknown().optional(),
@@ -97,6 +96,10 @@ const asked = z.object({
     description: "Only the tools of these apps and servers: `gmail,notes`.",
   }),
   chat: chatId.optional().meta({ description: "As `x-chat-id`." }),
+  token: z.string().optional().meta({
+    description:
+      "For clients that cannot send headers, in the place of one; `TOKEN_IN_QUERY=false` refuses it.",
+  }),
 });
 
 const session = [
