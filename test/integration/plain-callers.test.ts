@@ -178,7 +178,7 @@ describe.skipIf(!succeeds("python3", "--version"))(
         stdin: Buffer.from(credential),
         env: { ...process.env, NO_PROXY: "127.0.0.1", no_proxy: "127.0.0.1" },
       });
-      return JSON.parse(await child.stdout.text());
+      return JSON.parse(await new Response(child.stdout).text());
     }
 
     test("calls a tool", async () => {
