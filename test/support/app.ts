@@ -101,7 +101,7 @@ export async function openRig(
   let app: App = make();
   const url = await app.start();
   port = new URL(url).port;
-  holdToDocument(url);
+  const asDocumented = holdToDocument(url);
 
   const tokenFor: Rig["tokenFor"] = (user, claims = {}) =>
     mintToken({ workspaceKey: WORKSPACE_KEY, secret: SECRET, user, ...claims });
@@ -125,6 +125,7 @@ export async function openRig(
       await app.close();
       await workspace.close();
       directory[Symbol.dispose]();
+      await asDocumented();
     },
   };
 }

@@ -1,13 +1,16 @@
 import { Ajv2020 } from "ajv/dist/2020.js";
 import type { ValidateFunction } from "ajv/dist/2020.js";
+import { once } from "../../src/core/once.ts";
 import { buildDocument } from "../../src/http/api/document.ts";
 import { methodsOf, routes } from "../../src/http/routes.ts";
 
 /** The document of the API, held against what servers answer. */
 
-const document = buildDocument({ version: "test", publicUrl: null }) as any;
+const document = once(
+  () => buildDocument({ version: "test", publicUrl: null }) as any,
+);
 
-/** Patterns of Unicode, and formats as our clients would read them. */
+/** Formats as our clients would read them. */
 const options = {
   strict: false,
   allErrors: true,
@@ -21,8 +24,10 @@ const options = {
 } as const;
 
 /** As the document says, and for what we send: nothing beside what it names. */
-const requests = new Ajv2020(options).addSchema(document, "api");
-const answers = new Ajv2020(options).addSchema(closed(document), "api");
+const requests = once(() => new Ajv2020(options).addSchema(document(), "api"));
+const answers = once(() =>
+  new Ajv2020(options).addSchema(closed(document()), "api"),
+);
 
 function closed(value: any): any {
   if (Array.isArray(value)) return value.map(closed);
@@ -38,7 +43,7 @@ function closed(value: any): any {
 
 const compiled = new Map<string, ValidateFunction>();
 function faultsOf(
-  ajv: Ajv2020,
+  ajv: typeof requests,
   pointer: string[],
   value: unknown,
 ): string | null {
@@ -49,10 +54,10 @@ function faultsOf(
   const key = `${ajv === answers} ${path}`;
   let validate = compiled.get(key);
   if (!validate) {
-    validate = ajv.compile({ $ref: `api#/${path}` });
+    validate = ajv().compile({ $ref: `api#/${path}` });
     compiled.set(key, validate);
   }
-  return validate(value) ? null : ajv.errorsText(validate.errors);
+  return validate(value) ? null : ajv().errorsText(validate.errors);
 }
 
 /** The path in the document that a URL's path is of, or null. */
@@ -83,14 +88,14 @@ export function disagreement(asked: {
   // What is not in the table is answered by no route.
   if (template === null) return null;
   const at = ["paths", template, method.toLowerCase()];
-  const operation = document.paths[template][method.toLowerCase()];
+  const operation = document().paths[template][method.toLowerCase()];
   const where = `${method} ${template} ${status}`;
   let response = operation.responses[status];
   if (!response) return `${where} is not documented: ${text}`;
   let pointer = [...at, "responses", String(status)];
   if (response.$ref) {
     pointer = response.$ref.slice(2).split("/");
-    response = document.components.responses[pointer.at(-1)!];
+    response = document().components.responses[pointer.at(-1)!];
   }
   // What is only taken (202) is read without care.
   if (status < 202 && asked.sent && operation.requestBody) {
@@ -118,44 +123,63 @@ export function disagreement(asked: {
   return faults && `${where}: ${faults}\n${text}`;
 }
 
-const origins = new Set<string>();
+type Seen = Parameters<typeof disagreement>[0];
+
+/** What was answered, by origin. */
+const seen = new Map<string, Promise<Seen | null>[]>();
 const real = globalThis.fetch;
 
 /**
- * From now on, whatever `fetch` gets from this origin is held against the document, and rejects when it is not what
- * stands there.
+ * From now on, what `fetch` gets from this origin is kept. What is returned compares it with the document, and throws
+ * when something is not as it stands there; it is for the end, when nobody measures time any more.
  */
-export function holdToDocument(url: string): void {
-  origins.add(new URL(url).origin);
-  if (globalThis.fetch !== real) return;
-  const checked = async (
-    input: string | URL | Request,
-    init?: RequestInit,
-  ): Promise<Response> => {
-    const response = await real(input, init);
-    const url = new URL(input instanceof Request ? input.url : input);
-    // What Bun answers by itself has no request id.
-    const ours = response.headers.has("x-request-id");
-    if (!origins.has(url.origin) || !ours) return response;
-    const method =
-      init?.method ?? (input instanceof Request ? input.method : "GET");
-    const sent = typeof init?.body === "string" ? init.body : null;
-    const type = response.headers.get("content-type");
-    const streams = type?.startsWith("text/event-stream") === true;
-    let text: string | null = null;
-    try {
-      if (!streams) text = await response.clone().text();
-    } catch {
-      // Cut off: there is nothing to compare.
-      return response;
+export function holdToDocument(url: string): () => Promise<void> {
+  const { origin } = new URL(url);
+  seen.set(origin, []);
+  if (globalThis.fetch === real) {
+    globalThis.fetch = Object.assign(watched, { preconnect: real.preconnect });
+  }
+  return async () => {
+    const all = await Promise.all(seen.get(origin) ?? []);
+    seen.delete(origin);
+    const faults = all.flatMap((one) => (one && disagreement(one)) ?? []);
+    if (faults.length > 0) {
+      throw new Error(`Not as documented: ${[...new Set(faults)].join("\n")}`);
     }
-    // Followed to somewhere else.
-    if (response.redirected) return response;
-    const path = url.pathname.replace(/&.*/, "");
-    const { status } = response;
-    const fault = disagreement({ method, path, sent, status, type, text });
-    if (fault !== null) throw new Error(`Not as documented: ${fault}`);
-    return response;
   };
-  globalThis.fetch = Object.assign(checked, { preconnect: real.preconnect });
+}
+
+async function watched(
+  input: string | URL | Request,
+  init?: RequestInit,
+): Promise<Response> {
+  const response = await real(input, init);
+  const url = new URL(input instanceof Request ? input.url : input);
+  // What Bun answers by itself has no request id; what was followed may have led anywhere.
+  const ours = response.headers.has("x-request-id") && !response.redirected;
+  if (ours) seen.get(url.origin)?.push(see(response, url, input, init));
+  return response;
+}
+
+async function see(
+  response: Response,
+  url: URL,
+  input: string | URL | Request,
+  init: RequestInit = {},
+): Promise<Seen | null> {
+  const type = response.headers.get("content-type");
+  const streams = type?.startsWith("text/event-stream") === true;
+  try {
+    return {
+      method: init.method ?? (input instanceof Request ? input.method : "GET"),
+      path: url.pathname.replace(/&.*/, ""),
+      sent: typeof init.body === "string" ? init.body : null,
+      status: response.status,
+      type,
+      text: streams ? null : await response.clone().text(),
+    };
+  } catch {
+    // Cut off: there is nothing to compare.
+    return null;
+  }
 }

@@ -176,7 +176,7 @@ export async function openGate(
       whole.http(request, { address: null, setIdleTimeout: () => {} }),
   });
   const url = `http://127.0.0.1:${server.port}`;
-  holdToDocument(url);
+  const asDocumented = holdToDocument(url);
 
   let registered = 0;
   const gate: Gate = {
@@ -301,6 +301,7 @@ export async function openGate(
       await server.stop(true);
       await whole.store.close();
       directory[Symbol.dispose]();
+      await asDocumented();
     },
   };
   return gate;
