@@ -32,6 +32,7 @@ const owners: Record<string, string[]> = {
   "pino-pretty": ["runtime"],
   "ipaddr.js": ["runtime"],
   hono: ["http", "demo"],
+  "swagger-ui-dist": ["http"],
   commander: ["cli"],
   "jsonc-parser": ["cli"],
   bun: ["."],

@@ -34,7 +34,8 @@ type GatewayRoute =
   | "POST /servers/:name/tools/:tool/call"
   | "POST /tools/:name/call";
 
-const calling = once(() =>
+/** What a tool is called with. */
+export const calling = once(() =>
   z.strictObject({
     params: z.record(z.string(), z.unknown()).default({}),
   }),

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { ApiKey } from "../core/api-key.ts";
 import { GatewayError } from "../core/errors.ts";
+import { once } from "../core/once.ts";
 import { identityPart, scopes } from "../core/principal.ts";
 import type { ApiKeys } from "../gateway/keys.ts";
 import type { Clock } from "../core/runtime.ts";
@@ -19,11 +20,9 @@ type KeyRoute =
 
 const DAY_MS = 24 * 3600_000;
 
-/** Made at its first use: the start need not wait for it. */
-let bodyShape: ReturnType<typeof makeBodyShape> | undefined;
-
-function makeBodyShape() {
-  return z
+/** What somebody says of a key to be made. */
+export const keyShape = once(() =>
+  z
     .strictObject({
       name: identityPart,
       scope: z.enum(scopes),
@@ -35,8 +34,8 @@ function makeBodyShape() {
     .refine(
       (key) => key.expiresInDays === undefined || key.expiresAt === undefined,
       "expiresInDays and expiresAt exclude each other",
-    );
-}
+    ),
+);
 
 export function keyRoutes({
   keys,
@@ -76,7 +75,7 @@ async function readBody(c: Ctx) {
   } catch {
     throw new GatewayError("invalid", "The body is not JSON.");
   }
-  const read = (bodyShape ??= makeBodyShape()).safeParse(json);
+  const read = keyShape().safeParse(json);
   if (read.success) return read.data;
   const [issue] = read.error.issues;
   const where = issue!.path.join(".");

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { ErrorCode } from "../core/errors.ts";
 import { GatewayError, asGatewayError } from "../core/errors.ts";
 import type { Approach, Exchange, Peer } from "../core/exchange.ts";
 import { chatId, modes } from "../core/session.ts";
@@ -200,6 +201,23 @@ function readQuery(text: string): URLSearchParams | null {
   return searchParams;
 }
 
+/** What a client may try again, with a back-off. */
+const RETRY = -32000;
+
+/** What each code is to a client of MCP, before its message was read. */
+const rpcCodes = {
+  invalid: -32600,
+  unauthenticated: -32600,
+  forbidden: -32600,
+  not_found: -32600,
+  conflict: -32600,
+  rate_limited: RETRY,
+  needs_authorization: -32600,
+  upstream_failed: RETRY,
+  timeout: RETRY,
+  internal: -32603,
+} satisfies Record<ErrorCode, number>;
+
 /** Failures of the MCP door: 401 as its clients know it, the rest as JSON-RPC errors. */
 export function mcpError(
   thrown: unknown,
@@ -215,7 +233,8 @@ export function mcpError(
       : {
           jsonrpc: "2.0",
           error: {
-            code: error.code === "internal" ? -32603 : -32000,
+            code:
+              error.retryAfterMs === undefined ? rpcCodes[error.code] : RETRY,
             message: error.message,
             data: { ...error.data, ...retryAfter, requestId: env.requestId },
           },

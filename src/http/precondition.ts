@@ -28,3 +28,9 @@ export function requirePrecondition(c: Ctx): Precondition {
     { data: { code: "precondition_required" } },
   );
 }
+
+/** True when the caller has the answer of this tag already (`If-None-Match`), so that 304 is enough. */
+export function isKnown(c: Ctx, etag: string): boolean {
+  const known = c.req.header("if-none-match")?.split(",") ?? [];
+  return known.some((tag) => tag.trim().replace(/^W\//, "") === etag);
+}

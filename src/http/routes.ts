@@ -18,6 +18,12 @@ export type Access =
 export const routes = {
   "GET /": "public",
   "GET /health": "public",
+  "GET /openapi.json": "public",
+  "GET /docs": "public",
+  "GET /docs/swagger-ui.js": "public",
+  "GET /docs/swagger-ui.css": "public",
+  "GET /docs/start.js": "public",
+  "GET /docs/licenses.txt": "public",
   "GET /.well-known/oauth-protected-resource": "public",
   "GET /.well-known/oauth-protected-resource/mcp": "public",
   "GET /.well-known/oauth-protected-resource/mcp/:server": "public",

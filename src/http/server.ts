@@ -7,6 +7,7 @@ import type { Authenticate, AuthenticationOptions } from "./authenticate.ts";
 import { createAuthentication } from "./authenticate.ts";
 import type { Connection, Env, FrontOptions } from "./front.ts";
 import { createFront, pathOf, problem } from "./front.ts";
+import { docsRoutes } from "./docs.ts";
 import type { GatewayRouteOptions } from "./gateway.ts";
 import { gatewayRoutes } from "./gateway.ts";
 import type { KeyRouteOptions } from "./keys.ts";
@@ -72,6 +73,7 @@ export function createHttp(options: HttpOptions): HttpHandler {
     ...oauthRoutes({ ...options, upstreams: options.registered }),
     ...serverRoutes(managing),
     ...gatewayRoutes(managing),
+    ...docsRoutes(options),
     "GET /": (c) =>
       c.text(
         "membrane-mcp is running. Connect an MCP client to /mcp (Streamable HTTP) or /sse (HTTP+SSE).",

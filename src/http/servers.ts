@@ -11,6 +11,7 @@ import { sortFields } from "../gateway/upstreams.ts";
 import { readBody, readQuery, readRegistration } from "./body.ts";
 import {
   etagOf,
+  isKnown,
   readPrecondition,
   requirePrecondition,
 } from "./precondition.ts";
@@ -57,20 +58,25 @@ type ServerRoute =
   | `GET ${typeof ALIAS | typeof SHORT}`
   | `GET ${typeof ALIAS | typeof SHORT}/:id/tools`;
 
-const sorting = once(() =>
+/** In which order servers are listed. */
+export const sorting = once(() =>
   z.strictObject({
     sortBy: z.enum(sortFields).optional(),
     sortOrder: z.enum(["asc", "desc"]).optional(),
   }),
 );
-const discovery = once(() => z.strictObject({ url: shapes().url }));
-const nothing = once(() => z.strictObject({}));
-const disabling = once(() =>
+/** Which URL is asked for what it says of OAuth. */
+export const discovery = once(() => z.strictObject({ url: shapes().url }));
+/** The body of what there is nothing to say for. */
+export const nothing = once(() => z.strictObject({}));
+/** What else goes when a server is turned off. */
+export const disabling = once(() =>
   z.strictObject({
     clear_registration: z.enum(["true", "false"]).optional(),
   }),
 );
-const linking = once(() =>
+/** What a member connects with. */
+export const linking = once(() =>
   z.strictObject({
     /** The member's own; as it may stand in a header. */
     token: z
@@ -81,7 +87,8 @@ const linking = once(() =>
       .optional(),
   }),
 );
-const approval = once(() =>
+/** Which definition of a tool is approved. */
+export const approval = once(() =>
   z.strictObject({
     hash: z
       .string()
@@ -256,8 +263,7 @@ export function serverRoutes(
       "cache-control": "private, max-age=86400",
       "content-security-policy": "sandbox; default-src 'none'",
     };
-    const known = c.req.header("if-none-match")?.split(",") ?? [];
-    if (known.some((tag) => tag.trim().replace(/^W\//, "") === etag)) {
+    if (isKnown(c, etag)) {
       return new Response(null, { status: 304, headers });
     }
     return new Response(found.bytes as Uint8Array<ArrayBuffer>, {

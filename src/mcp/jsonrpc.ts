@@ -189,7 +189,7 @@ export function notificationText(
 /** What each code is as a JSON-RPC error. Inside `tools/call` most become an `isError` result instead. */
 export const rpcCodes = {
   invalid: INVALID_PARAMS,
-  unauthenticated: SERVER_ERROR,
+  unauthenticated: INVALID_REQUEST,
   forbidden: INVALID_REQUEST,
   not_found: INVALID_PARAMS,
   conflict: INVALID_REQUEST,
@@ -206,7 +206,10 @@ export function thrownText(id: RequestId | null, thrown: unknown): string {
     return errorText(id ?? thrown.id, thrown.code, thrown.message, thrown.data);
   }
   const error = asGatewayError(thrown);
-  return errorText(id, rpcCodes[error.code], error.message, factsOf(error));
+  // What is expected to pass may be tried again, whatever it is.
+  const code =
+    error.retryAfterMs === undefined ? rpcCodes[error.code] : SERVER_ERROR;
+  return errorText(id, code, error.message, factsOf(error));
 }
 
 function factsOf({ data, retryAfterMs }: GatewayError) {

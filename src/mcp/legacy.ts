@@ -372,9 +372,10 @@ export async function answering(
   }
 }
 
-/** An HTTP-level refusal in the shape of MCP: an error for no request in particular. */
+/** An HTTP-level refusal in the shape of MCP: an error for no request in particular. Of them, 409 may be tried again. */
 export function refuse(status: number, message: string): Response {
-  return new Response(errorText(null, SERVER_ERROR, message), {
+  const code = status === 409 ? SERVER_ERROR : INVALID_REQUEST;
+  return new Response(errorText(null, code, message), {
     status,
     headers: JSON_HEADERS,
   });
@@ -403,7 +404,7 @@ function checkVersion(request: Request): void {
   const version = request.headers.get("mcp-protocol-version");
   if (version === null || legacyVersions.includes(version)) return;
   throw new RpcError(
-    SERVER_ERROR,
+    INVALID_REQUEST,
     `Bad Request: Unsupported protocol version (supported versions: ${legacyVersions.join(", ")})`,
     { data: { supported: legacyVersions, requested: version.slice(0, 64) } },
   );

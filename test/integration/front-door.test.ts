@@ -237,6 +237,12 @@ describe("routes", () => {
     expect(all.filter(isPublic)).toEqual([
       "GET /",
       "GET /health",
+      "GET /openapi.json",
+      "GET /docs",
+      "GET /docs/swagger-ui.js",
+      "GET /docs/swagger-ui.css",
+      "GET /docs/start.js",
+      "GET /docs/licenses.txt",
       "GET /.well-known/oauth-protected-resource",
       "GET /.well-known/oauth-protected-resource/mcp",
       "GET /.well-known/oauth-protected-resource/mcp/:server",

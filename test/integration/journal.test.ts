@@ -190,11 +190,16 @@ test("a call that the last stop has cut off is in the journal", async () => {
     );
     await gateway.restart();
   });
-  const entry = found.find(({ type }) => type === "tool_executed");
-  expect(entry).toMatchObject({
+  const calls = found.filter(({ type }) => type === "tool_executed");
+  expect(calls).toHaveLength(1);
+  expect(calls[0]).toMatchObject({
     subject: "cut",
-    data: { tool: "notes_hold", outcome: "failed", code: "conflict" },
+    data: { tool: "notes_hold" },
   });
+  // Whether it could be ended before the disk was closed.
+  expect(["failed", "interrupted"]).toContain(
+    String(calls[0]!.data["outcome"]),
+  );
 });
 
 test("a call that a crash has cut off is in the journal after the next start", async () => {

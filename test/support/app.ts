@@ -10,6 +10,7 @@ import type { World } from "../../src/demo/world.ts";
 import { databaseFile } from "../../src/store/sqlite/database.ts";
 import type { Caller } from "./caller.ts";
 import { createCaller } from "./caller.ts";
+import { holdToDocument } from "./documented.ts";
 import { temporaryDirectory } from "./directory.ts";
 import { openWorkspace } from "./demo-client.ts";
 import { oddWorld } from "./odd-world.ts";
@@ -102,6 +103,7 @@ export async function openRig(
   let app: App = make();
   const url = await app.start();
   port = new URL(url).port;
+  const asDocumented = holdToDocument(url);
 
   const tokenFor: Rig["tokenFor"] = (user, claims = {}) =>
     mintToken({ workspaceKey: WORKSPACE_KEY, secret: SECRET, user, ...claims });
@@ -125,6 +127,7 @@ export async function openRig(
       await app.close();
       await workspace.close();
       directory[Symbol.dispose]();
+      await asDocumented();
     },
   };
 }

@@ -24,6 +24,7 @@ import { createUpstreamStore } from "../../src/store/sqlite/upstreams.ts";
 import { createWriter } from "../../src/store/sqlite/writer.ts";
 import type { Management } from "../../src/gateway/management.ts";
 import { temporaryDirectory } from "./directory.ts";
+import { holdToDocument } from "./documented.ts";
 
 /** Registered servers, their members' accounts and the routes that connect them, on real sockets; no more of the product. */
 export type Gate = AsyncDisposable & {
@@ -177,6 +178,7 @@ export async function openGate(
       whole.http(request, { address: null, setIdleTimeout: () => {} }),
   });
   const url = `http://127.0.0.1:${server.port}`;
+  const asDocumented = holdToDocument(url);
 
   let registered = 0;
   const gate: Gate = {
@@ -302,6 +304,7 @@ export async function openGate(
       await server.stop(true);
       await whole.store.close();
       directory[Symbol.dispose]();
+      await asDocumented();
     },
   };
   return gate;
