@@ -121,6 +121,8 @@ export type SessionStore = {
   /** Ends a session: row, chat entry, events and running calls. */
   end(pk: number): Promise<void>;
   count(): number;
+  /** Those that are in memory. */
+  cached(): number;
   /** Removes up to `limit` sessions, and chats without one, last seen before `before`. Returns the sessions' row numbers. */
   expire(before: number, limit: number): Promise<number[]>;
 };

@@ -1,9 +1,12 @@
 import { GatewayError, asGatewayError } from "../core/errors.ts";
 import type { Principal } from "../core/principal.ts";
-import type { Log } from "../core/runtime.ts";
+import type { Clock, Log } from "../core/runtime.ts";
 import { DEFAULT_VIEW } from "../core/session.ts";
 import type { View } from "../core/session.ts";
 import type { CallContext, InputRequired, Source } from "../core/source.ts";
+import { isInputRequired } from "../core/source.ts";
+import type { Counters, Telemetry } from "../core/telemetry.ts";
+import { noTelemetry } from "../core/telemetry.ts";
 import type { CallToolResult, Tool } from "../core/tool.ts";
 import { CALL_TOOL, ENABLE_TOOLS, SEARCH_TOOLS } from "../core/tool.ts";
 import type { Catalogs } from "./catalog.ts";
@@ -70,8 +73,11 @@ export function createToolbox(wiring: {
   pageSize: number;
   callTimeoutMs: number;
   log: Log;
+  clock: Clock;
+  telemetry?: Telemetry;
 }): Toolbox {
-  const { catalogs, pageSize, callTimeoutMs, log } = wiring;
+  const { catalogs, pageSize, callTimeoutMs, log, clock } = wiring;
+  const { telemetry = noTelemetry } = wiring;
   const sources = new Map(wiring.sources.map((source) => [source.id, source]));
 
   async function enableTools(
@@ -226,15 +232,33 @@ export function createToolbox(wiring: {
       // It may have been cancelled while the catalogue was loaded.
       controller.signal.throwIfAborted();
       const { principal } = customer;
+      const startedAt = clock.monotonic();
+      const ended = (outcome: Counters["toolCalls"]["outcome"]) => {
+        const labels = { source: source.id };
+        telemetry.count("toolCalls", { ...labels, outcome });
+        const ms = clock.monotonic() - startedAt;
+        telemetry.observe("toolCall", ms, labels);
+      };
       try {
-        return await withDeadline(controller, callTimeoutMs, name, () =>
+        const result = await withDeadline(controller, callTimeoutMs, name, () =>
           source.call(principal, tool.offer, args, {
             ...rest,
             signal: controller.signal,
             timeoutMs: callTimeoutMs,
           }),
         );
+        ended(
+          isInputRequired(result)
+            ? "input_required"
+            : result.isError
+              ? "tool_error"
+              : "ok",
+        );
+        return result;
       } catch (error) {
+        const { code } = asGatewayError(error);
+        const cancelled = controller.signal.aborted && code !== "timeout";
+        ended(cancelled ? "cancelled" : code);
         const reason = failureOf(error);
         if (reason !== null) {
           const { workspace, subject } = principal;

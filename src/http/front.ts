@@ -1,8 +1,12 @@
 import type { ErrorCode, GatewayError } from "../core/errors.ts";
 import { asGatewayError, describeError } from "../core/errors.ts";
 import type { Clock, Ids, Log, LogFields } from "../core/runtime.ts";
+import type { Telemetry } from "../core/telemetry.ts";
+import { noTelemetry } from "../core/telemetry.ts";
+import type { TraceContext } from "../core/trace.ts";
 import { VIA } from "../core/upstream.ts";
 import { createCallerAddress } from "./caller-address.ts";
+import { createObservation } from "./observation.ts";
 
 /** What every request passes before a route sees it, and what every answer gets. */
 
@@ -18,6 +22,10 @@ export type Env = {
     origin: string;
     /** Lifts the idle limit of this connection. */
     holdOpen: () => void;
+    /** The pattern of the route that answers; null before there is one. */
+    route: string | null;
+    /** Where in a trace this request stands; null for nowhere. */
+    trace: TraceContext | null;
   };
 };
 
@@ -42,6 +50,7 @@ export type FrontOptions = {
   draining: () => boolean;
   /** What this gateway is called in the way of requests through others. */
   gatewayId: string;
+  telemetry?: Telemetry;
 };
 
 export const httpStatus = {
@@ -85,6 +94,7 @@ export function createFront(
   const hosts = new Set(options.hosts.map((host) => host.toLowerCase()));
   const origins = new Set(options.origins);
   const callerAddress = createCallerAddress(options.trustedProxies);
+  const observe = createObservation(options.telemetry ?? noTelemetry, clock);
 
   function hostAllowed(host: string): boolean {
     const name = host.toLowerCase();
@@ -161,6 +171,7 @@ export function createFront(
   return async (request, connection) => {
     const startedAt = clock.monotonic();
     const requestId = ids.request();
+    const { trace, answered } = observe(request);
     const bindings: Env["Bindings"] = {
       requestId,
       // Every field from the start: objects of one shape are written faster.
@@ -180,10 +191,13 @@ export function createFront(
         rpc: undefined,
         tool: undefined,
         reason: undefined,
+        trace: trace?.traceId,
       },
       address: null,
       origin: "",
       holdOpen: () => connection.setIdleTimeout(0),
+      route: null,
+      trace,
     };
     let response: Response;
     try {
@@ -212,6 +226,7 @@ export function createFront(
         "Mcp-Session-Id, Mcp-Protocol-Version, WWW-Authenticate, X-Request-Id, Retry-After",
       );
     }
+    answered(status, bindings.route, requestId);
     bindings.log["status"] = status;
     bindings.log["ms"] =
       Math.round((clock.monotonic() - startedAt) * 100) / 100;

@@ -3,6 +3,7 @@ import type { EventLog, Recorded, RunningCall } from "../core/event.ts";
 import type { Clock, Log } from "../core/runtime.ts";
 import type { Session, SessionStore } from "../core/session.ts";
 import type { LogLevel } from "../core/source.ts";
+import type { Door } from "../core/telemetry.ts";
 import type { Customer } from "../gateway/toolbox.ts";
 import type { Allowance } from "./allowance.ts";
 import { createAllowance } from "./allowance.ts";
@@ -19,6 +20,8 @@ import type { ListName } from "./lists.ts";
 import { changedText, listedAs } from "./lists.ts";
 import { logText, wantsLog } from "./logs.ts";
 import type { Method, MethodContext } from "./methods.ts";
+import type { Observation } from "./observation.ts";
+import { failureOf } from "./observation.ts";
 import { createProgress } from "./progress.ts";
 import type { WriteResult } from "./result.ts";
 import type { Streams } from "./stream.ts";
@@ -74,6 +77,8 @@ export type CallStart = {
   request: RpcRequest;
   method: Method;
   write: WriteResult;
+  /** What it came by; `/mcp` unless said. */
+  door?: Door;
 };
 
 export function createCalls(wiring: {
@@ -81,6 +86,7 @@ export function createCalls(wiring: {
   sessions: SessionStore;
   streams: Streams;
   asks: Asks;
+  observation: Observation;
   clock: Clock;
   log: Log;
   /** Told of the sessions whose tools were changed. */
@@ -126,6 +132,14 @@ export function createCalls(wiring: {
       },
     };
     running.add(entry);
+    const observed = wiring.observation.begin(
+      {
+        door: start.door ?? "mcp",
+        request,
+        ...(session ? { protocolVersion: session.protocolVersion } : {}),
+      },
+      start.customer.principal,
+    );
     const progress = say && createProgress(request, say, wiring.progressMs);
     const { signal } = controller;
     const logLevel =
@@ -145,7 +159,7 @@ export function createCalls(wiring: {
       try {
         const method = start.method(request.params, {
           customer: {
-            principal: start.customer.principal,
+            principal: observed.principal,
             view: start.customer.view,
             enable: session
               ? (names) => enable(session, names, say)
@@ -175,11 +189,19 @@ export function createCalls(wiring: {
           method instanceof Promise
             ? await Promise.race([method, stopped.promise])
             : method;
-        if (cancelled) return null;
+        if (cancelled) {
+          observed.end("cancelled");
+          return null;
+        }
         const text = resultText(request.id, start.write(result));
+        observed.end(result.failed ? "tool_error" : "ok");
         return { text, status: 200 };
       } catch (error) {
-        if (cancelled) return null;
+        if (cancelled) {
+          observed.end("cancelled");
+          return null;
+        }
+        observed.end(...failureOf(error));
         if (!(error instanceof GatewayError || error instanceof RpcError)) {
           wiring.log.error("call failed", { reason: describeError(error) });
         }

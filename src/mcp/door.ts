@@ -1,5 +1,7 @@
 import type { Store } from "../core/store.ts";
 import type { Clock, Ids, Log } from "../core/runtime.ts";
+import type { Telemetry } from "../core/telemetry.ts";
+import { noTelemetry } from "../core/telemetry.ts";
 import type { Catalogs } from "../gateway/catalog.ts";
 import type { Guide } from "../gateway/guide.ts";
 import type { Library } from "../gateway/library.ts";
@@ -17,6 +19,7 @@ import { createLegacyHttp } from "./legacy.ts";
 import { createMethods } from "./methods.ts";
 import { createSessions } from "./sessions.ts";
 import { createNotices } from "./notices.ts";
+import { createObservation } from "./observation.ts";
 import type { HttpSse } from "./sse.ts";
 import { createHttpSse } from "./sse.ts";
 import { createStateless } from "./stateless.ts";
@@ -27,8 +30,12 @@ import { createWatches } from "./watches.ts";
 export type McpDoor = {
   http: StreamableHttp;
   sse: HttpSse;
-  /** Live streams and running calls. */
-  activity(): { streams: number; calls: number };
+  /** Live streams, by what they are for, and running calls. */
+  activity(): {
+    streams: number;
+    of: { session: number; call: number; stateless: number };
+    calls: number;
+  };
   /** Answers what a crash cut off. Once, before the first request. */
   recover(): Promise<number>;
   /** Heartbeats and the like; every {@link HEARTBEAT_MS}. */
@@ -57,6 +64,7 @@ export function createMcpDoor(wiring: {
   clock: Clock;
   ids: Ids;
   log: Log;
+  telemetry?: Telemetry;
   limits: ParseLimits;
   progressMs: number;
   pollMs: number;
@@ -69,6 +77,7 @@ export function createMcpDoor(wiring: {
   const { toolbox, library } = wiring;
   const inputs = createInputs({ secret: store.secret("request-state"), clock });
   const { logs } = wiring;
+  const observation = createObservation(wiring.telemetry ?? noTelemetry, clock);
   const methods = createMethods({
     toolbox,
     library,
@@ -83,6 +92,7 @@ export function createMcpDoor(wiring: {
     sessions,
     streams,
     asks: createAsks(ids),
+    observation,
     clock,
     log,
     enabled: (session) => {
@@ -103,6 +113,7 @@ export function createMcpDoor(wiring: {
   const stateless = createStateless({
     about,
     methods,
+    observation,
     toolbox,
     library,
     calls,
@@ -144,6 +155,7 @@ export function createMcpDoor(wiring: {
     eventIds,
     streams,
     calls,
+    observation,
     ids,
     limits,
   };
@@ -155,10 +167,15 @@ export function createMcpDoor(wiring: {
       knows: (who, server) => catalogs.alone(who, server) !== null,
     }),
     sse: createHttpSse({ ...shared, basePath: wiring.basePath }),
-    activity: () => ({
-      streams: streams.count() + stateless.count(),
-      calls: calls.count(),
-    }),
+    activity() {
+      const open = streams.count();
+      const session = streams.ownCount();
+      return {
+        streams: open + stateless.count(),
+        of: { session, call: open - session, stateless: stateless.count() },
+        calls: calls.count(),
+      };
+    },
     recover: () =>
       events.interrupt((requestId) =>
         errorText(

@@ -16,6 +16,7 @@ import {
   toolName,
 } from "./legacy.ts";
 import type { Method } from "./methods.ts";
+import { traceOf } from "./observation.ts";
 import { writeLegacy } from "./result.ts";
 import { RETRY_MS } from "./stream.ts";
 
@@ -102,6 +103,7 @@ export function createHttpSse(
     wiring.lifecycle.seen(session, exchange.log);
     const { messages } = parseBody(exchange.body!, wiring.limits);
     exchange.log["rpc"] = rpcName(messages[0]!);
+    exchange.log["trace"] ??= traceOf(messages[0])?.traceId;
     for (const message of messages) {
       if (message.kind === "request") {
         exchange.log["tool"] = toolName(message);
@@ -124,6 +126,7 @@ export function createHttpSse(
         request,
         method: method(session, request),
         write: writeLegacy,
+        door: "sse",
       },
       session.pk,
       events.nextStream(),

@@ -27,6 +27,7 @@ import {
   toolName,
 } from "./legacy.ts";
 import type { Method, Methods } from "./methods.ts";
+import type { Observation } from "./observation.ts";
 import { writeStateless } from "./result.ts";
 import type { Asking } from "./subscriptions.ts";
 import { createSubscriptions } from "./subscriptions.ts";
@@ -69,6 +70,7 @@ const DISCOVERY_TTL_MS = 300_000;
 export function createStateless(wiring: {
   about: About;
   methods: Methods;
+  observation: Observation;
   toolbox: Pick<Toolbox, "find">;
   calls: Calls;
   sessions: SessionStore;
@@ -263,7 +265,11 @@ export function createStateless(wiring: {
         readEnvelope(exchange.request.headers, message);
         exchange.log["tool"] = toolName(message);
         return message.method === "subscriptions/listen"
-          ? await subscriptions.listen(exchange, message)
+          ? await wiring.observation.during(
+              { door: "mcp", request: message },
+              exchange.principal,
+              () => subscriptions.listen(exchange, message),
+            )
           : await answer(exchange, message);
       } catch (error) {
         if (!(error instanceof RpcError)) throw error;

@@ -521,6 +521,7 @@ export function createSessionStore(wiring: {
     },
 
     count: () => db.select({ n: count() }).from(sessions).get()?.n ?? 0,
+    cached: () => cache.size,
 
     async expire(before, limit) {
       const { pks, ids } = await writer.write(() => {
