@@ -23,6 +23,8 @@ type Family<L> = {
   name: string;
   help: string;
   labels: readonly (keyof L & string)[];
+  /** There from the start, so that the first of them is a rise. */
+  zeros?: readonly L[];
 };
 
 const counters: { [N in keyof Counters]: Family<Counters[N]> } = {
@@ -50,16 +52,34 @@ const counters: { [N in keyof Counters]: Family<Counters[N]> } = {
     name: "mcp_auth_failures_total",
     help: "Requests whose credential was not accepted.",
     labels: ["reason"],
+    zeros: [
+      { reason: "missing" },
+      { reason: "refused" },
+      { reason: "limited" },
+      { reason: "scope" },
+      { reason: "unverified" },
+    ],
   },
   limited: {
     name: "mcp_limited_total",
     help: "Requests that a limit turned away.",
     labels: ["limit"],
+    zeros: [
+      { limit: "identity" },
+      { limit: "server" },
+      { limit: "global" },
+      { limit: "concurrency" },
+    ],
   },
   webhookDeliveries: {
     name: "mcp_webhook_deliveries_total",
     help: "Attempts to deliver a webhook.",
     labels: ["outcome"],
+    zeros: [
+      { outcome: "delivered" },
+      { outcome: "retried" },
+      { outcome: "dead" },
+    ],
   },
 };
 
@@ -163,11 +183,17 @@ export async function openMetrics(
     Object.fromEntries(
       Object.entries(families).map(([key, family]) => [key, make(family)]),
     );
-  const counted = made(
-    counters,
-    ({ name, help, labels }) =>
-      new prometheus.Counter({ name, help, labelNames: labels, registers }),
-  ) as Record<keyof Counters, Counter>;
+  const counted = made(counters, (family) => {
+    const { name, help, labels } = family;
+    const counter = new prometheus.Counter({
+      name,
+      help,
+      labelNames: labels,
+      registers,
+    });
+    for (const zero of family.zeros ?? []) counter.inc(zero, 0);
+    return counter;
+  }) as Record<keyof Counters, Counter>;
   const measured = made(
     durations,
     ({ name, help, labels }) =>

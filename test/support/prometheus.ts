@@ -99,8 +99,8 @@ function readSample(line: string): Sample {
 
 function checkBuckets(samples: Sample[]): void {
   const buckets = samples.filter(({ name }) => name.endsWith("_bucket"));
-  const series = Map.groupBy(buckets, ({ name, labels: { le: _, ...rest } }) =>
-    JSON.stringify([name, rest]),
+  const series = Map.groupBy(buckets, ({ name, labels }) =>
+    JSON.stringify([name, { ...labels, le: undefined }]),
   );
   for (const [key, of] of series) {
     const values = of.map(({ value }) => value);
