@@ -128,7 +128,8 @@ export type SpanStart = {
   parent: TraceContext | null;
   /** What carried it, when that is of another trace, or of another part of this one. */
   link?: TraceContext | null;
-  fields?: SpanFields;
+  /** Asked for only when there is a span. */
+  fields?: () => SpanFields;
 };
 
 /** Something that takes time, in a trace that is exported. */
@@ -179,8 +180,11 @@ export async function within<T>(
   work: (trace: TraceContext | undefined) => Promise<T>,
   kindOf: (thrown: unknown) => string = (thrown) => asGatewayError(thrown).code,
 ): Promise<T> {
-  const start: SpanStart = { kind: "client", parent: parent ?? null, fields };
-  const span = telemetry.span(name, start);
+  const span = telemetry.span(name, {
+    kind: "client",
+    parent: parent ?? null,
+    fields: () => fields,
+  });
   if (span === null) return work(parent);
   try {
     const result = await work(span.context);

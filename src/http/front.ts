@@ -94,7 +94,7 @@ export function createFront(
   const hosts = new Set(options.hosts.map((host) => host.toLowerCase()));
   const origins = new Set(options.origins);
   const callerAddress = createCallerAddress(options.trustedProxies);
-  const observe = createObservation(options.telemetry ?? noTelemetry, clock);
+  const observe = createObservation(options.telemetry ?? noTelemetry);
 
   function hostAllowed(host: string): boolean {
     const name = host.toLowerCase();
@@ -226,10 +226,10 @@ export function createFront(
         "Mcp-Session-Id, Mcp-Protocol-Version, WWW-Authenticate, X-Request-Id, Retry-After",
       );
     }
-    answered(status, bindings.route, requestId);
+    const ms = clock.monotonic() - startedAt;
+    answered(status, ms, bindings.route, requestId);
     bindings.log["status"] = status;
-    bindings.log["ms"] =
-      Math.round((clock.monotonic() - startedAt) * 100) / 100;
+    bindings.log["ms"] = Math.round(ms * 100) / 100;
     log[status >= 500 ? "error" : "info"]("request", bindings.log);
     return response;
   };

@@ -1,4 +1,3 @@
-import type { Clock } from "../core/runtime.ts";
 import type {
   Door,
   HttpMethod,
@@ -13,12 +12,16 @@ export type Observe = (request: Request) => {
   /** Where in a trace it stands: what caused it, or, when traces are exported, itself. */
   trace: TraceContext | null;
   /** `route`: the pattern of the path, not the path. */
-  answered(status: number, route: string | null, requestId: string): void;
+  answered(
+    status: number,
+    ms: number,
+    route: string | null,
+    requestId: string,
+  ): void;
 };
 
-export function createObservation(telemetry: Telemetry, clock: Clock): Observe {
+export function createObservation(telemetry: Telemetry): Observe {
   return (request) => {
-    const startedAt = clock.monotonic();
     const { headers } = request;
     const method = methods[request.method] ?? "other";
     const traceparent = headers.get("traceparent");
@@ -29,14 +32,13 @@ export function createObservation(telemetry: Telemetry, clock: Clock): Observe {
     const span = telemetry.span(method, { kind: "server", parent });
     return {
       trace: span?.context ?? parent,
-      answered(status, route, requestId) {
+      answered(status, ms, route, requestId) {
         const door = doorOf(route);
         telemetry.count("httpRequests", {
           door,
           method,
           status: `${Math.floor(status / 100)}xx` as StatusClass,
         });
-        const ms = clock.monotonic() - startedAt;
         telemetry.observe("httpRequest", ms, { door });
         span?.end({
           name: route === null ? method : `${method} ${route}`,

@@ -58,7 +58,7 @@ export function createObservation(
         kind: "server",
         parent,
         link: own && carrier,
-        fields: {
+        fields: () => ({
           "mcp.method.name": method,
           "mcp.protocol.version": protocolVersion,
           "jsonrpc.request.id": String(request.id),
@@ -68,7 +68,7 @@ export function createObservation(
                 "gen_ai.tool.name": tool.slice(0, 128),
               }
             : {}),
-        },
+        }),
       },
     );
     const trace = span?.context ?? parent;

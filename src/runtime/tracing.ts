@@ -83,7 +83,7 @@ export async function openTracing(
         name,
         {
           kind: kinds[kind],
-          attributes: said(fields),
+          attributes: said(fields?.()),
           links: linked.map((one) => ({ context: toSpanContext(one) })),
         },
         parent
