@@ -278,6 +278,7 @@ describe("metrics on the main listener", () => {
       {},
       { authorization: `Bearer ${user}` },
       { authorization: `Bearer ${TOKEN}x` },
+      { authorization: `Bearer ${"x".repeat(TOKEN.length)}` },
       { authorization: TOKEN },
       { authorization: `Basic ${TOKEN}` },
       { "x-api-key": TOKEN },
@@ -292,7 +293,7 @@ describe("metrics on the main listener", () => {
     const answer = await scrape({ authorization: `Bearer ${TOKEN}` });
     expect(answer.status).toBe(200);
     const { value } = parseMetrics(await answer.text());
-    expect(value("mcp_http_requests_total", { status: "4xx" })).toBe(7);
+    expect(value("mcp_http_requests_total", { status: "4xx" })).toBe(8);
     expect(JSON.stringify(rig.lines)).not.toContain(TOKEN);
     const asCaller = await rig.post(TOKEN, listTools);
     expect(asCaller.status).toBe(401);
