@@ -23,7 +23,7 @@ export type Observe = (request: Request) => {
 export function createObservation(telemetry: Telemetry): Observe {
   return (request) => {
     const { headers } = request;
-    const method = methods[request.method] ?? "other";
+    const method = methods.get(request.method) ?? "other";
     const traceparent = headers.get("traceparent");
     const parent =
       traceparent === null
@@ -56,15 +56,11 @@ export function createObservation(telemetry: Telemetry): Observe {
   };
 }
 
-const methods: Record<string, HttpMethod> = {
-  GET: "GET",
-  POST: "POST",
-  PUT: "PUT",
-  PATCH: "PATCH",
-  DELETE: "DELETE",
-  HEAD: "HEAD",
-  OPTIONS: "OPTIONS",
-};
+const methods = new Map<string, HttpMethod>(
+  (["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"] as const).map(
+    (method) => [method, method],
+  ),
+);
 
 const doors: [RegExp, Door][] = [
   [/^\/mcp\/stream$/, "events"],
