@@ -176,14 +176,14 @@ export async function within<T>(
   telemetry: Telemetry,
   name: string,
   parent: TraceContext | undefined,
-  fields: SpanFields,
+  fields: () => SpanFields,
   work: (trace: TraceContext | undefined) => Promise<T>,
   kindOf: (thrown: unknown) => string = (thrown) => asGatewayError(thrown).code,
 ): Promise<T> {
   const span = telemetry.span(name, {
     kind: "client",
     parent: parent ?? null,
-    fields: () => fields,
+    fields,
   });
   if (span === null) return work(parent);
   try {

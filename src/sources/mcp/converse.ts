@@ -87,17 +87,17 @@ export function createConverse(wiring: {
       telemetry,
       spanName(method, params),
       principal.trace,
-      fieldsOf(upstream, method, params),
+      () => fieldsOf(upstream, method, params),
       async (trace) => {
         const conversation = waiting
           ? conversations.resume(owner, state)
           : begin(trace);
         if (waiting) conversation.answer(input!);
-        return conversation.next(context);
+        return conversation.next(context).catch((error: unknown) => {
+          throw context.signal.aborted ? error : explain(upstream, error);
+        });
       },
-    ).catch((error: unknown) => {
-      throw context.signal.aborted ? error : explain(upstream, error);
-    });
+    );
     if (!isInputRequired(result)) {
       breakers.succeeded(upstream.id);
       return cleaned(result);

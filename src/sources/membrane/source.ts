@@ -133,7 +133,7 @@ export function createMembraneSource(options: MembraneSourceOptions): Source {
             telemetry,
             RUN,
             principal.trace,
-            RUN_FIELDS,
+            () => RUN_FIELDS,
             run,
             kindOf,
           ),
