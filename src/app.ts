@@ -28,7 +28,11 @@ import { HEARTBEAT_MS, createMcpDoor } from "./mcp/door.ts";
 import { randomIds, systemClock } from "./runtime/machine.ts";
 import { createRegisteredServers } from "./registered-servers.ts";
 import { createOutbound, createOutboundCheck } from "./runtime/outbound.ts";
+import type { OtlpOptions } from "./runtime/otlp.ts";
+import { createScraper, openMetricsListener } from "./runtime/scraper.ts";
+import { createTelemetry } from "./runtime/telemetry.ts";
 import { createVault } from "./runtime/vault.ts";
+import { wireReadings } from "./readings.ts";
 import type { MembraneApi } from "./sources/membrane/client.ts";
 import { createMembraneApi } from "./sources/membrane/client.ts";
 import { createIntrospection } from "./sources/membrane/introspection.ts";
@@ -129,6 +133,16 @@ export function createApp(options: AppOptions): App {
     allow: config.OUTBOUND_ALLOW,
     userAgent: `membrane-mcp/${version}`,
   };
+  const { METRICS_PORT: metricsPort, METRICS_TOKEN: metricsToken } = config;
+  const telemetry = createTelemetry({
+    metrics: metricsPort !== undefined || metricsToken !== undefined,
+    otlp: otlpOptions(config),
+    clock,
+    log,
+    version,
+  });
+  const scraper =
+    telemetry.scrape && createScraper(telemetry.scrape, metricsToken ?? null);
   let address: string | null = null;
   const baseUrl = () => publicUrl ?? address ?? browserUrl(config, config.PORT);
   const ownClientId = () => `${baseUrl()}/oauth/client.json`;
@@ -146,10 +160,13 @@ export function createApp(options: AppOptions): App {
     baseUrl,
     ownClientId,
     times: options.times,
+    telemetry,
   });
   const membrane = membraneApi(config);
   const sources = [
-    ...(options.sources ?? [createMembraneSource({ api: membrane })]),
+    ...(options.sources ?? [
+      createMembraneSource({ api: membrane, telemetry }),
+    ]),
     ...(options.servers ? [] : [servers.source]),
   ];
   const catalogs = createCatalogs({
@@ -157,6 +174,7 @@ export function createApp(options: AppOptions): App {
     names: store.names,
     clock,
     log,
+    telemetry,
     buildIndex: buildToolIndex,
     autoStatic: config.AUTO_STATIC_TOOLS,
     ttlMs: config.CATALOG_TTL,
@@ -166,6 +184,7 @@ export function createApp(options: AppOptions): App {
   const admission = createAdmission({
     clock,
     log,
+    telemetry,
     limits: {
       perSecond: config.RATE_LIMIT,
       burst: config.RATE_LIMIT_BURST,
@@ -188,6 +207,7 @@ export function createApp(options: AppOptions): App {
     recordContents: config.RECORD_CONTENTS,
     clock,
     log,
+    telemetry,
   });
   const { upstreams } = store;
   upstreams.onChange(({ upstream, subject }) =>
@@ -205,6 +225,7 @@ export function createApp(options: AppOptions): App {
     clock,
     ids,
     log,
+    telemetry,
     limits: { maxDepth: config.MAX_JSON_DEPTH, maxBatch: 100 },
     maxFrame: config.MAX_BODY_BYTES,
     progressMs: config.PROGRESS_INTERVAL,
@@ -213,6 +234,7 @@ export function createApp(options: AppOptions): App {
     maxSessions: config.MAX_SESSIONS,
     basePath: publicUrl ? new URL(publicUrl).pathname.replace(/\/$/, "") : "",
   });
+  wireReadings(telemetry, { store, mcp, servers: servers.source });
   const retain = createRetention({
     sessions: store.sessions,
     events: store.events,
@@ -242,6 +264,9 @@ export function createApp(options: AppOptions): App {
     maxBodyBytes: config.MAX_BODY_BYTES,
     draining: () => draining,
     gatewayId,
+    telemetry,
+    // With a listener of their own they are there and not here.
+    scraper: metricsPort === undefined ? scraper : null,
     mcp,
     operator,
     tokens:
@@ -281,12 +306,14 @@ export function createApp(options: AppOptions): App {
   });
 
   let server: Server<Peer> | null = null;
+  let metricsServer: Server<undefined> | null = null;
   const timers: Timer[] = [];
   let closing: Promise<void> | null = null;
   let resealed = Promise.resolve();
 
   async function begin(): Promise<void> {
     if (operator !== null) throw new Error("Nobody else may ask this one.");
+    await telemetry.open();
     const interrupted = await mcp.recover();
     if (interrupted > 0) {
       log.warn("calls interrupted by the last stop", { calls: interrupted });
@@ -374,6 +401,13 @@ export function createApp(options: AppOptions): App {
         { cause },
       );
     }
+    if (metricsPort !== undefined && scraper) {
+      const at = { host: config.METRICS_HOST, port: metricsPort };
+      metricsServer = openMetricsListener(at, scraper);
+      log.info("metrics", {
+        address: `http://${bracketed(at.host)}:${metricsServer.port}/metrics`,
+      });
+    }
     const at = `http://${bracketed(config.HOST)}:${server.port}`;
     address = browserUrl(config, server.port ?? config.PORT);
     log.info("listening", { address: at, version });
@@ -390,6 +424,8 @@ export function createApp(options: AppOptions): App {
     // Answers on their way to a slow reader get a moment.
     await Promise.race([stopped, Bun.sleep(LAST_BYTES_MS)]);
     await server?.stop(true);
+    await metricsServer?.stop(true);
+    await telemetry.close();
     await resealed;
     await store.close();
     log.info("stopped");
@@ -425,6 +461,20 @@ function bracketed(host: string): string {
 function browserUrl({ HOST }: Config, port: number): string {
   const every = HOST === "0.0.0.0" || HOST === "::";
   return `http://${every ? "localhost" : bracketed(HOST)}:${port}`;
+}
+
+/** Null when traces go nowhere. */
+function otlpOptions(config: Config): OtlpOptions | null {
+  const { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint } = config;
+  if (endpoint === undefined) return null;
+  return {
+    endpoint,
+    headers: config.OTEL_EXPORTER_OTLP_HEADERS,
+    serviceName: config.OTEL_SERVICE_NAME,
+    resourceAttributes: config.OTEL_RESOURCE_ATTRIBUTES,
+    sampler: config.OTEL_TRACES_SAMPLER,
+    samplerArg: config.OTEL_TRACES_SAMPLER_ARG,
+  };
 }
 
 /** How far the clocks of those who sign tokens may differ from ours. */

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { GatewayError } from "./core/errors.ts";
 import { scopes } from "./core/principal.ts";
 import { KEY_FORM, parseKeys } from "./runtime/encryption-key.ts";
+import { readPairs, samplers } from "./runtime/otlp.ts";
 
 /** Everything that can be set, from the environment. Pure: reads nothing but its argument. */
 
@@ -27,13 +28,17 @@ const duration = (fallback: string, min = 1, max = MAX_TIMER) =>
     return z.NEVER;
   });
 
-const integer = (fallback: number, min: number, max: number) =>
-  string.default(String(fallback)).transform((text, context) => {
+const whole =
+  (min: number, max: number) =>
+  (text: string, context: { addIssue(issue: string): void }) => {
     const value = /^\d+$/.test(text.trim()) ? Number(text) : NaN;
     if (value >= min && value <= max) return value;
     context.addIssue(`must be a whole number from ${min} to ${max}`);
     return z.NEVER;
-  });
+  };
+
+const integer = (fallback: number, min: number, max: number) =>
+  string.default(String(fallback)).transform(whole(min, max));
 
 const toggle = (fallback: boolean) =>
   string.default(String(fallback)).transform((text, context) => {
@@ -157,19 +162,32 @@ function isSecret(text: string): boolean {
   }
 }
 
+const host = z
+  .string()
+  .transform((host) => host.replace(/^\[(.*)\]$/, "$1"))
+  .refine(
+    (host) =>
+      /^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$|:/.test(host) && host !== "0",
+    "must be an address or a host name, such as 127.0.0.1, 0.0.0.0 or ::1",
+  )
+  .default("127.0.0.1");
+
+/** Guessing it has to be out of the question: nothing counts the tries. */
+const MIN_METRICS_TOKEN = 16;
+
+/** As OpenTelemetry writes lists of names and values. */
+const pairs = z
+  .string()
+  .default("")
+  .refine(
+    (text) => readPairs(text) !== null,
+    "must be name=value pairs with commas between them, values in percent-encoding",
+  );
+
 const schema = z
   .object({
     PORT: integer(3000, 0, 65535),
-    HOST: z
-      .string()
-      .transform((host) => host.replace(/^\[(.*)\]$/, "$1"))
-      .refine(
-        (host) =>
-          /^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$|:/.test(host) &&
-          host !== "0",
-        "must be an address or a host name, such as 127.0.0.1, 0.0.0.0 or ::1",
-      )
-      .default("127.0.0.1"),
+    HOST: host,
     PUBLIC_URL: httpUrl.optional(),
     ALLOWED_ORIGINS: origins,
     ALLOWED_HOSTS: list,
@@ -224,6 +242,33 @@ const schema = z
       .enum(["debug", "info", "warn", "error", "silent"])
       .default("info"),
     LOG_FORMAT: z.enum(["json", "pretty"]).optional(),
+    METRICS_PORT: z.string().transform(whole(0, 65535)).optional(),
+    METRICS_HOST: host,
+    METRICS_TOKEN: z
+      .string()
+      .regex(
+        /^[\w.~+/-]+=*$/,
+        "must be of the characters that a bearer token has: letters, digits, -._~+/",
+      )
+      .min(
+        MIN_METRICS_TOKEN,
+        `must have at least ${MIN_METRICS_TOKEN} characters`,
+      )
+      .optional(),
+    OTEL_EXPORTER_OTLP_ENDPOINT: httpUrl.optional(),
+    OTEL_EXPORTER_OTLP_HEADERS: pairs,
+    OTEL_SERVICE_NAME: z.string().min(1).max(256).default("membrane-mcp"),
+    OTEL_RESOURCE_ATTRIBUTES: pairs,
+    OTEL_TRACES_SAMPLER: z.enum(samplers).default("parentbased_always_on"),
+    OTEL_TRACES_SAMPLER_ARG: z
+      .string()
+      .default("1")
+      .transform((text, context) => {
+        const value = /^\d*\.?\d+$/.test(text.trim()) ? Number(text) : NaN;
+        if (value >= 0 && value <= 1) return value;
+        context.addIssue("must be a number from 0 to 1");
+        return z.NEVER;
+      }),
   })
   .check(({ value, issues }) => {
     const fault = (name: string, message: string) =>
@@ -264,6 +309,8 @@ export const settingNames = Object.keys(schema.shape) as (keyof Config)[];
 const secretNames: ReadonlySet<string> = new Set([
   "MEMBRANE_WORKSPACE_SECRET",
   "ENCRYPTION_KEY",
+  "METRICS_TOKEN",
+  "OTEL_EXPORTER_OTLP_HEADERS",
 ]);
 
 /**
@@ -296,7 +343,7 @@ export function describeConfig(config: Config): string {
     .map((name) => {
       const value = config[name];
       if (value === undefined) return `${name}=`;
-      if (secretNames.has(name)) return `${name}=(set)`;
+      if (secretNames.has(name)) return `${name}=${value ? "(set)" : ""}`;
       if (value === null) return `${name}=none`;
       if (Array.isArray(value)) return `${name}=${value.join(",")}`;
       return `${name}=${durationNames.has(name) ? describeDuration(Number(value)) : String(value)}`;

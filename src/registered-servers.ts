@@ -8,6 +8,7 @@ import type {
   Vault,
 } from "./core/runtime.ts";
 import type { Store } from "./core/store.ts";
+import type { Telemetry } from "./core/telemetry.ts";
 import type { Accounts } from "./gateway/accounts.ts";
 import { createAccounts } from "./gateway/accounts.ts";
 import { findIcon } from "./gateway/icons.ts";
@@ -44,6 +45,7 @@ export function createRegisteredServers(wiring: {
   /** Of our client metadata. */
   ownClientId: () => string;
   times?: Partial<Times> | undefined;
+  telemetry: Telemetry;
 }): RegisteredServers {
   const { config, store, vault, outbound, clock, ids, log, baseUrl } = wiring;
   const { upstreams } = store;
@@ -72,6 +74,7 @@ export function createRegisteredServers(wiring: {
     maxConnections: MAX_CONNECTIONS,
     freshMs: config.CATALOG_TTL / 2,
     times: wiring.times,
+    telemetry: wiring.telemetry,
   });
   upstreams.onChange(({ upstream, subject }) =>
     source.connector.drop(upstream.id, subject ?? undefined),

@@ -31,6 +31,11 @@ const owners: Record<string, string[]> = {
   jose: ["sources", "demo", "."],
   "pino-pretty": ["runtime"],
   "ipaddr.js": ["runtime"],
+  "prom-client": ["runtime"],
+  "@opentelemetry/api": ["runtime"],
+  "@opentelemetry/sdk-trace": ["runtime"],
+  "@opentelemetry/exporter-trace-otlp-proto": ["runtime"],
+  "@opentelemetry/resources": ["runtime"],
   hono: ["http", "demo"],
   "swagger-ui-dist": ["http"],
   commander: ["cli"],
@@ -42,6 +47,7 @@ const owners: Record<string, string[]> = {
 const waysOut: Record<string, string> = {
   "runtime/connections.ts": "to addresses that were checked",
   "runtime/probe.ts": "to URLs that the operator has configured",
+  "runtime/tracing.ts": "to the collector that the operator has configured",
   "cli/stdio.ts": "to the server that the user has named",
   "config.ts": "none: node:net tells addresses from names",
   "http/caller-address.ts": "none: node:net compares addresses",
@@ -147,7 +153,7 @@ describe("layering", () => {
 
   test("nothing opens connections but the files that are there to do so", () => {
     const opens =
-      /(?<![.\w])fetch\((?![^)]*\) \{)|\b(globalThis|self)\.fetch\b|\bBun\.(connect|fetch|FetchSession|udpSocket|S3Client|s3)\b|\bnew (WebSocket|EventSource|XMLHttpRequest)\b|["']node:(https?|http2|net|tls|dgram|dns(\/promises)?)["']/;
+      /(?<![.\w])fetch\((?![^)]*\) \{)|\b(globalThis|self)\.fetch\b|\bBun\.(connect|fetch|FetchSession|udpSocket|S3Client|s3)\b|\bnew (WebSocket|EventSource|XMLHttpRequest)\b|["']node:(https?|http2|net|tls|dgram|dns(\/promises)?)["']|["']@opentelemetry\/exporter-/;
     const found = files.filter((file) =>
       opens.test(code(join(src, file)).replace(/^import type [^;]*;/gm, "")),
     );

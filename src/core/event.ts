@@ -80,4 +80,6 @@ export type EventLog = {
   interrupt(message: (requestId: string) => string): Promise<number>;
   /** Removes up to `limit` events written before `before`, oldest first. */
   prune(before: number, limit: number): Promise<number>;
+  /** Events that were written since the start. */
+  written(): number;
 };

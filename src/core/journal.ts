@@ -1,4 +1,5 @@
 import type { Identity, Principal } from "./principal.ts";
+import { writeTrace } from "./trace.ts";
 
 /**
  * The journal: everything of note that happens, once, in the order in which it happened. An entry is written in the
@@ -119,11 +120,11 @@ export type Journal = {
 
 /** The cause of what is done for this principal. */
 export function causeOf(principal: Principal): Cause {
-  const { method, subject, keyId = null, request } = principal;
+  const { method, subject, keyId = null, request, trace } = principal;
   return {
     by: { method, subject, key: keyId },
     requestId: request?.id ?? null,
-    traceparent: request?.traceparent ?? null,
+    traceparent: (trace && writeTrace(trace).traceparent) ?? null,
   };
 }
 

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { GatewayError } from "./errors.ts";
+import type { TraceContext } from "./trace.ts";
 
 /** Whose things these are: sessions, chats, events and catalogues belong to exactly one identity. */
 export type Identity = {
@@ -43,7 +44,9 @@ export type Principal = Identity & {
   /** The gateways that the request has come through, the first one first. */
   via?: readonly string[];
   /** What the log and the journal know the request by. */
-  request?: { id: string; traceparent?: string };
+  request?: { id: string };
+  /** Where in a trace the request stands; what it causes goes on from there. */
+  trace?: TraceContext;
 };
 
 /** Verifies a credential of one kind and says whose it is. */

@@ -134,6 +134,8 @@ export type SessionStore = {
     keep: readonly number[],
     limit: number,
   ): Promise<{ had: number; ended: number[] }>;
+  /** Those that are in memory. */
+  cached(): number;
   /** Removes up to `limit` sessions, and chats without one, last seen before `before`. Returns the sessions' row numbers. */
   expire(before: number, limit: number): Promise<number[]>;
 };

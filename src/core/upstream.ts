@@ -179,6 +179,8 @@ export type UpstreamEdit = Partial<
 export type UpstreamStore = {
   /** In the order in which they were registered. Cheap, and as it is now, whoever changed it. */
   list(workspace: string): readonly Upstream[];
+  /** How many there are of each kind, in all workspaces. */
+  counts(): { state: Upstream["state"]; enabled: boolean; count: number }[];
   find(workspace: string, id: number): Upstream | null;
   /** By slug, or else by display name when only one has it. */
   findByName(workspace: string, name: string): Upstream | null;

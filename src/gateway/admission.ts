@@ -3,6 +3,8 @@ import { GatewayError } from "../core/errors.ts";
 import type { Identity, Principal } from "../core/principal.ts";
 import { identityKey } from "../core/principal.ts";
 import type { Clock, Log } from "../core/runtime.ts";
+import type { Telemetry } from "../core/telemetry.ts";
+import { noTelemetry } from "../core/telemetry.ts";
 import type { App } from "../core/tool.ts";
 import { createBuckets, createSharedBuckets } from "./bucket.ts";
 
@@ -61,8 +63,9 @@ export function createAdmission(wiring: {
   clock: Pick<Clock, "monotonic">;
   log: Log;
   limits: AdmissionLimits;
+  telemetry?: Telemetry;
 }): Admission {
-  const { clock, log, limits } = wiring;
+  const { clock, log, limits, telemetry = noTelemetry } = wiring;
   const { perSecond, burst, serverPerSecond, globalPerSecond } = limits;
   const users =
     perSecond > 0 ? createBuckets(clock, { perSecond, burst }) : null;
@@ -83,6 +86,7 @@ export function createAdmission(wiring: {
     message: string,
     app?: string,
   ): GatewayError {
+    telemetry.count("limited", { limit });
     const key = `${identityKey(who)} ${limit}`;
     const now = clock.monotonic();
     const last = loggedAt.get(key);

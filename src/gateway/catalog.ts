@@ -10,6 +10,8 @@ import type {
   SourceChange,
   TemplateOffer,
 } from "../core/source.ts";
+import type { Counters, Telemetry } from "../core/telemetry.ts";
+import { noTelemetry } from "../core/telemetry.ts";
 import type { App, BuildIndex, ToolIndex } from "../core/tool.ts";
 import type { Catalog, Listed, Owner } from "./contents.ts";
 import { createCatalog } from "./contents.ts";
@@ -61,6 +63,7 @@ export function createCatalogs(wiring: {
   names: NameStore;
   clock: Clock;
   log: Log;
+  telemetry?: Telemetry;
   buildIndex: BuildIndex;
   /** Up to how many tools mode `auto` shows as they are. */
   autoStatic: number;
@@ -70,6 +73,7 @@ export function createCatalogs(wiring: {
   loadTimeoutMs: number;
 }): Catalogs {
   const { sources, names, clock, log } = wiring;
+  const { telemetry = noTelemetry } = wiring;
   const listeners: ((principal: Principal, catalog: Catalog) => void)[] = [];
   const toldListeners: ((change: SourceChange) => void)[] = [];
 
@@ -158,6 +162,12 @@ export function createCatalogs(wiring: {
     previous: AllListed,
   ): Promise<Answered | null> {
     const kept = keep(source.id, previous);
+    const startedAt = clock.monotonic();
+    const fetched = (outcome: Counters["catalogFetches"]["outcome"]) => {
+      const labels = { source: source.id };
+      telemetry.count("catalogFetches", { ...labels, outcome });
+      telemetry.observe("catalogFetch", clock.monotonic() - startedAt, labels);
+    };
     try {
       const answer = await source.list(
         principal,
@@ -173,6 +183,7 @@ export function createCatalogs(wiring: {
         idle = [],
       } = answer;
       health[source.id] = "ok";
+      fetched(failed.length > 0 ? "partial" : "ok");
       for (const { appKey, message } of failed) {
         log.warn("app could not be listed", {
           source: source.id,
@@ -209,9 +220,9 @@ export function createCatalogs(wiring: {
         })),
       };
     } catch (error) {
-      if (asGatewayError(error).code !== "unauthenticated") {
-        health[source.id] = "failing";
-      }
+      const refused = asGatewayError(error).code === "unauthenticated";
+      if (!refused) health[source.id] = "failing";
+      fetched(refused ? "refused" : "failed");
       log.warn("source could not be listed", {
         source: source.id,
         workspace: principal.workspace,

@@ -6,6 +6,8 @@ import { DEFAULT_VIEW } from "../core/session.ts";
 import type { View } from "../core/session.ts";
 import type { CallContext, InputRequired, Source } from "../core/source.ts";
 import { isInputRequired } from "../core/source.ts";
+import type { Counters, Telemetry } from "../core/telemetry.ts";
+import { noTelemetry } from "../core/telemetry.ts";
 import type { App, CallToolResult, Tool } from "../core/tool.ts";
 import { CALL_TOOL, ENABLE_TOOLS, SEARCH_TOOLS } from "../core/tool.ts";
 import type { Admission } from "./admission.ts";
@@ -81,11 +83,13 @@ export function createToolbox(wiring: {
   callTimeoutMs: number;
   /** Whether the journal keeps arguments and results. */
   recordContents: boolean;
-  clock: Clock;
   admission: Pick<Admission, "toward">;
   log: Log;
+  clock: Clock;
+  telemetry?: Telemetry;
 }): Toolbox {
   const { catalogs, pageSize, callTimeoutMs, clock, log } = wiring;
+  const { telemetry = noTelemetry } = wiring;
   const sources = new Map(wiring.sources.map((source) => [source.id, source]));
 
   async function enableTools(
@@ -249,6 +253,12 @@ export function createToolbox(wiring: {
       const { principal } = customer;
       const app = tool.offer.app.key;
       const startedAt = clock.monotonic();
+      const measured = (outcome: Counters["toolCalls"]["outcome"]) => {
+        const labels = { source: source.id };
+        telemetry.count("toolCalls", { ...labels, outcome });
+        const ms = clock.monotonic() - startedAt;
+        telemetry.observe("toolCall", ms, labels);
+      };
       const ended = (outcome: Execution["outcome"]) => {
         const durationMs = clock.monotonic() - startedAt;
         note(
@@ -267,10 +277,17 @@ export function createToolbox(wiring: {
             timeoutMs: callTimeoutMs,
           }),
         );
-        if (!isInputRequired(result)) ended({ result });
+        if (isInputRequired(result)) measured("input_required");
+        else {
+          measured(result.isError ? "tool_error" : "ok");
+          ended({ result });
+        }
         return result;
       } catch (error) {
         ended({ thrown: error });
+        const { code } = asGatewayError(error);
+        const cancelled = controller.signal.aborted && code !== "timeout";
+        measured(cancelled ? "cancelled" : code);
         const reason = failureOf(error);
         if (reason !== null) {
           const { workspace, subject } = principal;

@@ -1,6 +1,8 @@
 import { GatewayError, asGatewayError } from "../core/errors.ts";
 import type { Authenticator, Principal, Scope } from "../core/principal.ts";
 import { requireScope, sameIdentity } from "../core/principal.ts";
+import type { Refusal, Telemetry } from "../core/telemetry.ts";
+import { noTelemetry } from "../core/telemetry.ts";
 import { isApiKey, readApiKey } from "../gateway/api-key-text.ts";
 import { NO_CREDENTIAL, readVia } from "./front.ts";
 import { readProtocols, serverAt } from "./mcp.ts";
@@ -20,6 +22,7 @@ export type AuthenticationOptions = {
   };
   /** Accept `?token=` where a connection is opened. */
   tokenInQuery: boolean;
+  telemetry?: Telemetry;
 };
 
 /** Decides who calls a route. Throws `unauthenticated`, `invalid`, `not_found` or `forbidden`, in this order of looking. */
@@ -32,6 +35,7 @@ export function createAuthentication(
   options: AuthenticationOptions,
 ): Authenticate {
   const { operator = null, tokens, apiKeys, tickets, tokenInQuery } = options;
+  const { telemetry = noTelemetry } = options;
 
   /** How this request says who it is of, to be asked again for as long as its answer goes on. */
   function readCredential(c: Ctx, byTicket: boolean): () => Promise<Principal> {
@@ -55,17 +59,18 @@ export function createAuthentication(
     return () => tickets.principalOf(sessionId, ticket);
   }
 
-  return async (c, access) => {
+  const authenticate: Authenticate = async (c, access) => {
     const verify = readCredential(c, access === "token or ticket");
     const verified = await verify();
     const via = readVia(c.req.raw);
+    const { log, trace } = c.env;
     const withRequest = (who: Principal): Principal => ({
       ...who,
       ...(via.length === 0 ? {} : { via }),
+      ...(trace === null ? {} : { trace }),
       request: { id: c.env.requestId },
     });
     const principal = withRequest(verified);
-    const { log } = c.env;
     log["workspace"] = principal.workspace;
     log["user"] = principal.subject;
     const workspace = c.req.param("workspace");
@@ -87,6 +92,30 @@ export function createAuthentication(
         ),
     };
   };
+  return async (c, access) => {
+    try {
+      return await authenticate(c, access);
+    } catch (thrown) {
+      const reason = refusalOf(thrown);
+      if (reason !== null) telemetry.count("authFailures", { reason });
+      throw thrown;
+    }
+  };
+}
+
+/** Null when it was not for the credential. */
+function refusalOf(thrown: unknown): Refusal | null {
+  const { code, message } = asGatewayError(thrown);
+  if (code === "unauthenticated") {
+    return message === NO_CREDENTIAL ? "missing" : "refused";
+  }
+  const reasons: Partial<Record<typeof code, Refusal>> = {
+    rate_limited: "limited",
+    forbidden: "scope",
+    upstream_failed: "unverified",
+    timeout: "unverified",
+  };
+  return reasons[code] ?? null;
 }
 
 /** The token of a request, or null. Two at once are refused: which of them counts would be a guess. */

@@ -2,8 +2,12 @@ import type { ErrorCode, GatewayError } from "../core/errors.ts";
 import { asGatewayError, describeError } from "../core/errors.ts";
 import type { Peer } from "../core/exchange.ts";
 import type { Clock, Ids, Log, LogFields } from "../core/runtime.ts";
+import type { Telemetry } from "../core/telemetry.ts";
+import { noTelemetry } from "../core/telemetry.ts";
+import type { TraceContext } from "../core/trace.ts";
 import { VIA } from "../core/upstream.ts";
 import { createCallerAddress } from "./caller-address.ts";
+import { createObservation } from "./observation.ts";
 
 /** What every request passes before a route sees it, and what every answer gets. */
 
@@ -21,6 +25,10 @@ export type Env = {
     holdOpen: () => void;
     /** Gives the connection to who talks WebSocket over it, once the answer is 101. False where there is none. */
     handOver: (peer: Peer) => boolean;
+    /** The pattern of the route that answers; null before there is one. */
+    route: string | null;
+    /** Where in a trace this request stands; null for nowhere. */
+    trace: TraceContext | null;
   };
 };
 
@@ -46,6 +54,7 @@ export type FrontOptions = {
   draining: () => boolean;
   /** What this gateway is called in the way of requests through others. */
   gatewayId: string;
+  telemetry?: Telemetry;
 };
 
 export const httpStatus = {
@@ -89,6 +98,7 @@ export function createFront(
   const hosts = new Set(options.hosts.map((host) => host.toLowerCase()));
   const origins = new Set(options.origins);
   const callerAddress = createCallerAddress(options.trustedProxies);
+  const observe = createObservation(options.telemetry ?? noTelemetry);
 
   function hostAllowed(host: string): boolean {
     const name = host.toLowerCase();
@@ -165,6 +175,7 @@ export function createFront(
   return async (request, connection) => {
     const startedAt = clock.monotonic();
     const requestId = ids.request();
+    const { trace, answered } = observe(request);
     const bindings: Env["Bindings"] = {
       requestId,
       // Every field from the start: objects of one shape are written faster.
@@ -184,6 +195,7 @@ export function createFront(
         rpc: undefined,
         tool: undefined,
         reason: undefined,
+        trace: trace?.traceId,
       },
       address: null,
       origin: "",
@@ -192,6 +204,8 @@ export function createFront(
         connection.handOver?.(peer);
         return connection.handOver !== undefined;
       },
+      route: null,
+      trace,
     };
     let response: Response;
     try {
@@ -223,9 +237,10 @@ export function createFront(
         "Mcp-Session-Id, Mcp-Protocol-Version, WWW-Authenticate, X-Request-Id, Retry-After",
       );
     }
+    const ms = clock.monotonic() - startedAt;
+    answered(status, ms, bindings.route, requestId);
     bindings.log["status"] = status;
-    bindings.log["ms"] =
-      Math.round((clock.monotonic() - startedAt) * 100) / 100;
+    bindings.log["ms"] = Math.round(ms * 100) / 100;
     log[status >= 500 ? "error" : "info"]("request", bindings.log);
     return response;
   };

@@ -7,9 +7,16 @@ import type { Env } from "./front.ts";
  * What a route asks of its caller: nothing; any verified credential; or, for clients of HTTP+SSE that cannot send
  * one, the ticket of an open stream; or a credential with a scope. `link`: what a person's browser brings, which has
  * no credential and sends forms: something in the URL or the form that we have made, and that the handler looks at.
+ * `metrics token`: what the operator has given to who scrapes.
  */
 export type Access =
-  "public" | "token" | "token or ticket" | Scope | "link" | `${Scope} or link`;
+  | "public"
+  | "token"
+  | "token or ticket"
+  | Scope
+  | "link"
+  | `${Scope} or link`
+  | "metrics token";
 
 /**
  * Every route of the product. Nothing answers that does not stand here. Where a path has a `:workspace`, that of
@@ -24,6 +31,7 @@ export const routes = {
   "GET /docs/swagger-ui.css": "public",
   "GET /docs/start.js": "public",
   "GET /docs/licenses.txt": "public",
+  "GET /metrics": "metrics token",
   "GET /.well-known/oauth-protected-resource": "public",
   "GET /.well-known/oauth-protected-resource/mcp": "public",
   "GET /.well-known/oauth-protected-resource/mcp/:server": "public",
@@ -86,7 +94,7 @@ export type Caller = {
 };
 
 type Answer = Response | Promise<Response>;
-type HandlerOf<A extends Access> = A extends "public" | "link"
+type HandlerOf<A extends Access> = A extends "public" | "link" | "metrics token"
   ? (c: Ctx) => Answer
   : A extends `${string} or link`
     ? (c: Ctx, principal: Principal | null) => Answer

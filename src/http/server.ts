@@ -37,6 +37,8 @@ export type HttpOptions = Omit<FrontOptions, "publicUrl"> &
     publicUrl: string | null;
     /** Authorization servers whose tokens we accept; none when tokens come from the product itself. */
     authorizationServers: readonly string[];
+    /** Answers a request for metrics, or refuses it; null when they are not to be had here. */
+    scraper?: ((request: Request) => Promise<Response>) | null;
   };
 
 export type HttpHandler = (
@@ -79,6 +81,7 @@ export function createHttp(options: HttpOptions): HttpHandler {
         "membrane-mcp is running. Connect an MCP client to /mcp (Streamable HTTP) or /sse (HTTP+SSE).",
       ),
     "GET /health": health,
+    "GET /metrics": (c) => options.scraper?.(c.req.raw) ?? notFound(c),
     "GET /.well-known/oauth-protected-resource": (c) => metadata(c),
     "GET /.well-known/oauth-protected-resource/mcp": (c) => metadata(c),
     // Whether there is such a server is not for everybody to know.
@@ -99,6 +102,7 @@ export function createHttp(options: HttpOptions): HttpHandler {
     const access: Access = routes[route];
     const handler = handlers[route] as Handlers<"GET /mcp">["GET /mcp"];
     app.on(method, path, async (c) => {
+      c.env.route = path;
       if (path.includes(":") && !methodsOf(c.req.path).includes(method)) {
         // A path that is in the table as it is has its own methods and no others.
         return notAllowed(c);
@@ -120,7 +124,11 @@ export function createHttp(options: HttpOptions): HttpHandler {
           415,
         );
       }
-      if (access === "public" || access === "link") {
+      if (
+        access === "public" ||
+        access === "link" ||
+        access === "metrics token"
+      ) {
         return (handler as PublicHandler)(c);
       }
       if (byLink(access)) {

@@ -7,6 +7,7 @@ import { sameIdentity } from "../core/principal.ts";
 import type { Clock, Log } from "../core/runtime.ts";
 import type { Session, SessionStore } from "../core/session.ts";
 import type { LogLevel } from "../core/source.ts";
+import type { Door } from "../core/telemetry.ts";
 import type { Admission, Place } from "../gateway/admission.ts";
 import { isLimit } from "../gateway/admission.ts";
 import type { Customer } from "../gateway/toolbox.ts";
@@ -25,6 +26,8 @@ import type { ListName } from "./lists.ts";
 import { changedText, listedAs } from "./lists.ts";
 import { logText, wantsLog } from "./logs.ts";
 import type { Method, MethodContext } from "./methods.ts";
+import type { Observation } from "./observation.ts";
+import { failureOf } from "./observation.ts";
 import { createProgress } from "./progress.ts";
 import type { WriteResult } from "./result.ts";
 import type { Streams } from "./stream.ts";
@@ -91,6 +94,8 @@ export type CallStart = {
   request: RpcRequest;
   method: Method;
   write: WriteResult;
+  /** What it came by; `/mcp` unless said. */
+  door?: Door;
 };
 
 export function createCalls(wiring: {
@@ -100,6 +105,7 @@ export function createCalls(wiring: {
   streams: Streams;
   asks: Asks;
   admission: Pick<Admission, "enter" | "requireRoom">;
+  observation: Observation;
   clock: Clock;
   log: Log;
   /** Told of the sessions whose tools were changed. */
@@ -152,6 +158,14 @@ export function createCalls(wiring: {
       },
     };
     running.add(entry);
+    const observed = wiring.observation.begin(
+      {
+        door: start.door ?? "mcp",
+        request,
+        ...(session ? { protocolVersion: session.protocolVersion } : {}),
+      },
+      start.customer.principal,
+    );
     const progress = say && createProgress(request, say, wiring.progressMs);
     const { signal } = controller;
     const logLevel =
@@ -176,7 +190,7 @@ export function createCalls(wiring: {
         }
         const method = start.method(request.params, {
           customer: {
-            principal,
+            principal: observed.principal,
             view: start.customer.view,
             enable: session
               ? (names) => enable(session, names, say, causeOf(principal))
@@ -207,11 +221,19 @@ export function createCalls(wiring: {
           method instanceof Promise
             ? await Promise.race([method, stopped.promise])
             : method;
-        if (cancelled) return null;
+        if (cancelled) {
+          observed.end("cancelled");
+          return null;
+        }
         const text = resultText(request.id, start.write(result));
+        observed.end(result.failed ? "tool_error" : "ok");
         return { text, status: 200 };
       } catch (error) {
-        if (cancelled) return null;
+        if (cancelled) {
+          observed.end("cancelled");
+          return null;
+        }
+        observed.end(...failureOf(error));
         if (!(error instanceof GatewayError || error instanceof RpcError)) {
           wiring.log.error("call failed", { reason: describeError(error) });
         }

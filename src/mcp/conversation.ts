@@ -215,7 +215,13 @@ export function createConversation(
       );
     }
     if (request.method === "initialize") {
-      if (!batch) return seat.initialize(asking, request);
+      if (!batch) {
+        return wiring.observation.during(
+          { door: "ws", request },
+          principal,
+          () => seat.initialize(asking, request),
+        );
+      }
       throw new RpcError(
         INVALID_REQUEST,
         "Invalid Request: initialize must not be part of a batch.",
@@ -240,6 +246,7 @@ export function createConversation(
       customer: { principal, view },
       request,
       write: writeLegacy,
+      door: "ws" as const,
     };
     if (session && methods.onRecord(request.method)) {
       const { pk } = session;

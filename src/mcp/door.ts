@@ -1,6 +1,8 @@
 import type { Store } from "../core/store.ts";
 import type { Identity } from "../core/principal.ts";
 import type { Clock, Ids, Log } from "../core/runtime.ts";
+import type { Telemetry } from "../core/telemetry.ts";
+import { noTelemetry } from "../core/telemetry.ts";
 import type { Admission } from "../gateway/admission.ts";
 import type { Catalogs } from "../gateway/catalog.ts";
 import type { Guide } from "../gateway/guide.ts";
@@ -20,6 +22,7 @@ import { createLegacyHttp } from "./legacy.ts";
 import { createMethods } from "./methods.ts";
 import { createSessions } from "./sessions.ts";
 import { createNotices } from "./notices.ts";
+import { createObservation } from "./observation.ts";
 import type { HttpSse } from "./sse.ts";
 import { createHttpSse } from "./sse.ts";
 import { createStateless } from "./stateless.ts";
@@ -33,8 +36,17 @@ export type McpDoor = {
   http: StreamableHttp;
   sse: HttpSse;
   ws: WebSockets;
-  /** Live streams and running calls. */
-  activity(): { streams: number; calls: number };
+  /** Live streams and sockets, by what they are for, and running calls. */
+  activity(): {
+    streams: number;
+    of: {
+      session: number;
+      call: number;
+      stateless: number;
+      websocket: number;
+    };
+    calls: number;
+  };
   /** Answers what a crash cut off. Once, before the first request. */
   recover(): Promise<number>;
   /** Heartbeats and the like; every {@link HEARTBEAT_MS}. */
@@ -64,6 +76,7 @@ export function createMcpDoor(wiring: {
   clock: Clock;
   ids: Ids;
   log: Log;
+  telemetry?: Telemetry;
   limits: ParseLimits;
   /** Of one message over a WebSocket, in bytes. */
   maxFrame: number;
@@ -84,6 +97,7 @@ export function createMcpDoor(wiring: {
     clock,
   });
   const { logs } = wiring;
+  const observation = createObservation(wiring.telemetry ?? noTelemetry, clock);
   const methods = createMethods({
     toolbox,
     library,
@@ -107,6 +121,7 @@ export function createMcpDoor(wiring: {
     streams,
     asks: createAsks(ids),
     admission,
+    observation,
     clock,
     log,
     enabled: (session) => {
@@ -127,6 +142,7 @@ export function createMcpDoor(wiring: {
   const stateless = createStateless({
     about,
     methods,
+    observation,
     toolbox,
     library,
     calls,
@@ -175,6 +191,7 @@ export function createMcpDoor(wiring: {
     eventIds,
     streams,
     calls,
+    observation,
     ids,
     limits,
     admission,
@@ -205,10 +222,20 @@ export function createMcpDoor(wiring: {
     }),
     sse: createHttpSse({ ...shared, basePath: wiring.basePath }),
     ws,
-    activity: () => ({
-      streams: streams.count() + stateless.count(),
-      calls: calls.count(),
-    }),
+    activity() {
+      const open = streams.count();
+      const session = streams.ownCount();
+      return {
+        streams: open + stateless.count(),
+        of: {
+          session,
+          call: open - session,
+          stateless: stateless.count(),
+          websocket: ws.count(),
+        },
+        calls: calls.count(),
+      };
+    },
     recover: () =>
       events.interrupt((requestId) =>
         errorText(

@@ -6,6 +6,7 @@ import type { ParseLimits, RequestId, RpcMessage } from "./jsonrpc.ts";
 import { INVALID_REQUEST, RpcError, isRecord, parseBody } from "./jsonrpc.ts";
 import type { LegacyHttp } from "./legacy.ts";
 import { answering, refuse, rpcName } from "./legacy.ts";
+import { traceOf } from "./observation.ts";
 import type { Stateless } from "./stateless.ts";
 import { legacyVersions, statelessVersions } from "./versions.ts";
 
@@ -48,6 +49,7 @@ export function createStreamableHttp(wiring: {
       !batch && first?.kind === "request" ? first.id : null,
     );
     log["rpc"] = batch ? `batch of ${messages.length}` : rpcName(messages[0]!);
+    log["trace"] ??= traceOf(messages[0])?.traceId;
     const version = request.headers.get("mcp-protocol-version");
     if (!messages.some((message) => isStateless(version, message))) {
       return legacy.post(exchange, messages, batch);

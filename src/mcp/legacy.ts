@@ -21,6 +21,7 @@ import {
   retryAfter,
 } from "./jsonrpc.ts";
 import type { Methods } from "./methods.ts";
+import type { Observation } from "./observation.ts";
 import { writeLegacy } from "./result.ts";
 import type { Sessions } from "./sessions.ts";
 import type { StreamOpening, Streams } from "./stream.ts";
@@ -58,6 +59,7 @@ export type TransportWiring = {
   eventIds: EventIds;
   streams: Streams;
   calls: Calls;
+  observation: Observation;
   limits: ParseLimits;
 };
 
@@ -210,7 +212,11 @@ export function createLegacyHttp(wiring: TransportWiring): LegacyHttp {
           "Invalid Request: initialize must not be part of a batch.",
         );
       }
-      return initialize(exchange, requests[0]!);
+      return wiring.observation.during(
+        { door: "mcp", request: requests[0]! },
+        exchange.principal,
+        () => initialize(exchange, requests[0]!),
+      );
     }
 
     const session = findSession(exchange);

@@ -349,8 +349,9 @@ function writePage(
 const OURS = ["_meta", "resultType", "ttlMs", "cacheScope"];
 
 function writeResult(result: Record<string, unknown>): Result {
+  const failed = result["isError"] === true;
   if (!OURS.some((name) => name in result)) {
-    return { fields: JSON.stringify(result).slice(1, -1) };
+    return { fields: JSON.stringify(result).slice(1, -1), failed };
   }
   const rest = Object.fromEntries(
     Object.entries(result).filter(([name]) => !OURS.includes(name)),
@@ -358,6 +359,7 @@ function writeResult(result: Record<string, unknown>): Result {
   return {
     fields: JSON.stringify(rest).slice(1, -1),
     meta: result["_meta"] as Result["meta"],
+    failed,
   };
 }
 

@@ -7,6 +7,8 @@ export type Result = {
   /** Its members but `_meta`, serialised, without the braces. */
   fields: string;
   meta?: Record<string, unknown> | undefined;
+  /** True when it says that what was asked for has failed. */
+  failed?: boolean;
   /** Of what a client may keep: for how long, in ms (MCP 2026-07-28, server/utilities/caching). */
   ttlMs?: () => number;
 };

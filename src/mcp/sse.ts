@@ -17,6 +17,7 @@ import {
   toolName,
 } from "./legacy.ts";
 import type { Method } from "./methods.ts";
+import { traceOf } from "./observation.ts";
 import { writeLegacy } from "./result.ts";
 import { RETRY_MS } from "./stream.ts";
 
@@ -109,6 +110,7 @@ export function createHttpSse(
     const { messages, batch } = parseBody(exchange.body!, wiring.limits);
     const [first] = messages;
     exchange.log["rpc"] = rpcName(first!);
+    exchange.log["trace"] ??= traceOf(first)?.traceId;
     if (messages.length > 1) {
       wiring.admission.take(exchange.principal, messages.length - 1);
     }
@@ -137,6 +139,7 @@ export function createHttpSse(
         request,
         method: method(session, request),
         write: writeLegacy,
+        door: "sse",
       },
       session.pk,
       events.nextStream(),

@@ -3,6 +3,7 @@ import { causeOf } from "../core/journal.ts";
 import type { Identity, Principal } from "../core/principal.ts";
 import type { Clock } from "../core/runtime.ts";
 import { DEFAULT_VIEW } from "../core/session.ts";
+import type { Door } from "../core/telemetry.ts";
 import type { SessionStore, View } from "../core/session.ts";
 import type { Catalogs } from "../gateway/catalog.ts";
 import type { Library } from "../gateway/library.ts";
@@ -29,6 +30,7 @@ import {
   toolName,
 } from "./legacy.ts";
 import type { Method, Methods } from "./methods.ts";
+import type { Observation } from "./observation.ts";
 import { writeStateless } from "./result.ts";
 import type { Asking } from "./subscriptions.ts";
 import { createSubscriptions } from "./subscriptions.ts";
@@ -81,6 +83,7 @@ const DISCOVERY_TTL_MS = 300_000;
 export function createStateless(wiring: {
   about: About;
   methods: Methods;
+  observation: Observation;
   toolbox: Pick<Toolbox, "find">;
   calls: Calls;
   sessions: SessionStore;
@@ -200,6 +203,7 @@ export function createStateless(wiring: {
     headers: Headers | null,
     request: RpcRequest,
     say: (text: string) => void,
+    door: Door,
   ): { outcome: Promise<Outcome>; stop(): void } {
     const { principal, chat } = approach;
     const view = viewOf(approach);
@@ -219,6 +223,7 @@ export function createStateless(wiring: {
         enable: chat === null ? null : (names) => enable(approach, names),
         caller: callerOf(request),
         request,
+        door,
         method: methodOf(approach, headers, view, request.method),
         write,
       },
@@ -242,11 +247,17 @@ export function createStateless(wiring: {
     let writer: Writer | null = null;
     const early: string[] = [];
     const streamed = Promise.withResolvers<null>();
-    const { outcome, stop } = run(exchange, headers, request, (text) => {
-      if (writer) return void writer.notify(text);
-      if (early.length < MAX_EARLY) early.push(text);
-      streamed.resolve(null);
-    });
+    const { outcome, stop } = run(
+      exchange,
+      headers,
+      request,
+      (text) => {
+        if (writer) return void writer.notify(text);
+        if (early.length < MAX_EARLY) early.push(text);
+        streamed.resolve(null);
+      },
+      "mcp",
+    );
     // Closing the connection cancels (basic/patterns/cancellation).
     signal.addEventListener("abort", stop);
     const timer = setTimeout(
@@ -296,7 +307,7 @@ export function createStateless(wiring: {
       }
       calls.requireRoom(approach.principal, request);
       await keepChat(approach);
-      return run(approach, null, request, say);
+      return run(approach, null, request, say, "ws");
     },
     async post(exchange, message) {
       if (!readAccept(exchange.request).json) return notAcceptable();
@@ -315,7 +326,11 @@ export function createStateless(wiring: {
         readEnvelope(exchange.request.headers, message);
         exchange.log["tool"] = toolName(message);
         return message.method === "subscriptions/listen"
-          ? await listen(exchange, message)
+          ? await wiring.observation.during(
+              { door: "mcp", request: message },
+              exchange.principal,
+              () => listen(exchange, message),
+            )
           : await answer(exchange, message);
       } catch (error) {
         if (!(error instanceof RpcError)) throw error;

@@ -46,6 +46,8 @@ export type Streams = {
   /** Tells every client to reconnect, and closes. */
   closeAll(): void;
   count(): number;
+  /** Those of them that are the own stream of a session. */
+  ownCount(): number;
   /** Sends the heartbeats that are due and closes what has stalled or lost its right to read. */
   beat(): void;
 };
@@ -352,6 +354,8 @@ export function createStreams(wiring: {
       for (const stream of live.values()) stream.close("restart");
     },
     count: () => live.size,
+    ownCount: () =>
+      sessionStreams.values().reduce((sum, mine) => sum + mine.size, 0),
     beat() {
       const now = clock.monotonic();
       const version = store.othersVersion();

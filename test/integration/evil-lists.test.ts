@@ -183,7 +183,8 @@ describe("what a caller's requests carry reaches no server", () => {
     "x-chat-id": "the-chat",
     "x-forwarded-for": "203.0.113.77",
     "x-custom": "the-custom-header",
-    traceparent: "00-11111111111111111111111111111111-2222222222222222-01",
+    // The trace it stands in goes on, and nothing that was put beside it.
+    baggage: "user=the-baggage",
   };
 
   // Demanded: servers-no-passthrough

@@ -148,6 +148,58 @@ describe("readConfig", () => {
   });
 });
 
+describe("what is told to who operates it", () => {
+  const headers = "authorization=Bearer%20hunter2hunter2hunter2";
+  const token = "hunter2.hunter2-hunter2";
+
+  test("is nothing by default", () => {
+    const config = readConfig({});
+    expect(config.METRICS_PORT).toBeUndefined();
+    expect(config.METRICS_TOKEN).toBeUndefined();
+    expect(config.METRICS_HOST).toBe("127.0.0.1");
+    expect(config.OTEL_EXPORTER_OTLP_ENDPOINT).toBeUndefined();
+    expect(describeConfig(config)).toContain("OTEL_EXPORTER_OTLP_HEADERS=\n");
+  });
+
+  test("is set as OpenTelemetry sets it, and what is secret of it is not shown", () => {
+    const config = readConfig({
+      METRICS_PORT: "0",
+      METRICS_TOKEN: token,
+      OTEL_EXPORTER_OTLP_ENDPOINT: "http://collector:4318/",
+      OTEL_EXPORTER_OTLP_HEADERS: headers,
+      OTEL_TRACES_SAMPLER: "parentbased_traceidratio",
+      OTEL_TRACES_SAMPLER_ARG: "0.25",
+    });
+    expect(config).toMatchObject({
+      METRICS_PORT: 0,
+      OTEL_EXPORTER_OTLP_ENDPOINT: "http://collector:4318",
+      OTEL_TRACES_SAMPLER_ARG: 0.25,
+    });
+    const text = describeConfig(config);
+    expect(text).toContain("METRICS_TOKEN=(set)\n");
+    expect(text).toContain("OTEL_EXPORTER_OTLP_HEADERS=(set)\n");
+    expect(text).not.toContain("hunter2");
+  });
+
+  test.each([
+    ["METRICS_PORT", "65536"],
+    ["METRICS_HOST", "0"],
+    ["METRICS_TOKEN", "hunter2"],
+    ["METRICS_TOKEN", "hunter2 hunter2 hunter2"],
+    ["OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"],
+    ["OTEL_EXPORTER_OTLP_ENDPOINT", "http://me:hunter2@collector"],
+    ["OTEL_EXPORTER_OTLP_HEADERS", "hunter2"],
+    ["OTEL_EXPORTER_OTLP_HEADERS", "a=%hunter2"],
+    ["OTEL_EXPORTER_OTLP_HEADERS", "a b=hunter2"],
+    ["OTEL_TRACES_SAMPLER", "sometimes"],
+    ["OTEL_TRACES_SAMPLER_ARG", "2"],
+  ])("cannot be set wrongly without a word: %s=%s", (name, value) => {
+    const message = faults({ [name]: value });
+    expect(message).toContain(`${name}: `);
+    expect(message).not.toContain("hunter2");
+  });
+});
+
 describe("what may be reached although it is not public", () => {
   test("is nothing by default", () => {
     expect(readConfig({}).OUTBOUND_ALLOW).toEqual([]);

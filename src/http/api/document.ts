@@ -195,6 +195,7 @@ const securitySchemes = {
     description: "A token of Membrane's, of the user whose apps are meant.",
   },
   apiKey: { type: "apiKey", in: "header", name: "X-API-Key" },
+  metricsToken: { type: "http", scheme: "bearer" },
 };
 
 function scopeOf(access: Access): Scope | null {
@@ -204,6 +205,7 @@ function scopeOf(access: Access): Scope | null {
 /** Any one of these is enough; what the path or the query may carry instead is among the parameters. */
 function securityOf(access: Access): Json[] {
   if (access === "public" || access === "link") return [];
+  if (access === "metrics token") return [{ metricsToken: [] }];
   const scope = scopeOf(access);
   // Roles, as 3.1 allows them for every scheme.
   const roles = scope === null ? [] : [scope];

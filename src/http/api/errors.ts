@@ -35,7 +35,8 @@ export function errorsOf(
   path: string,
   { body, errors = [] }: Operation,
 ): ErrorStatus[] {
-  const credential = access !== "public" && access !== "link";
+  const credential =
+    access !== "public" && access !== "link" && access !== "metrics token";
   const found = new Set<ErrorStatus>([
     ...([400, 403, 500, 503, 508] as const),
     ...(body ? ([413, 415] as const) : []),

@@ -74,6 +74,24 @@ export const serviceOperations = {
       },
     },
   },
+  "GET /metrics": {
+    id: "getMetrics",
+    tag,
+    summary: "What Prometheus scrapes",
+    description:
+      "For who brings `METRICS_TOKEN`; where none is set there are no metrics here.",
+    answers: {
+      200: {
+        description: "Prometheus text, or OpenMetrics for who accepts it.",
+        content: {
+          "text/plain": z.string(),
+          "application/openmetrics-text": z.string(),
+        },
+      },
+      401: json("No token, or another.", refusal, ["WWW-Authenticate"]),
+      404: json("There are none here.", refusal),
+    },
+  },
   "GET /docs": {
     id: "showApi",
     tag,

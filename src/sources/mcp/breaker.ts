@@ -11,6 +11,8 @@ export type Breakers = {
   /** Throws `upstream_failed` for a server that counts as down; lets one request through when it is time. */
   require(upstream: Upstream): void;
   isDown(serverId: number): boolean;
+  /** How many count as down. */
+  down(): number;
   succeeded(serverId: number): void;
   /** What a failed request says of its server, if anything. */
   judge(serverId: number, error: unknown): void;
@@ -37,6 +39,9 @@ export function createBreakers(clock: Clock): Breakers {
     servers.set(id, state);
   }
 
+  const isOut = (state: { failures: number } | undefined) =>
+    (state?.failures ?? 0) >= FAILURES;
+
   return {
     require({ id, name }) {
       const state = servers.get(id);
@@ -55,7 +60,8 @@ export function createBreakers(clock: Clock): Breakers {
       // This one finds out; the others wait for what it finds.
       state.until = clock.monotonic() + state.waitMs;
     },
-    isDown: (id) => (servers.get(id)?.failures ?? 0) >= FAILURES,
+    isDown: (id) => isOut(servers.get(id)),
+    down: () => servers.values().filter(isOut).toArray().length,
     succeeded: (id) => void servers.delete(id),
     judge(id, error) {
       if (isDown(error)) failed(id);

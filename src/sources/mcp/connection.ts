@@ -1,6 +1,7 @@
 import type { Transport } from "@modelcontextprotocol/client";
 import { GatewayError } from "../../core/errors.ts";
 import type { Upstream, UpstreamAbout } from "../../core/upstream.ts";
+import { writeTrace } from "../../core/trace.ts";
 import { brokeOff, closed, failure } from "./failure.ts";
 import { createOwnStreams } from "./own-stream.ts";
 import type { Incoming, Params, RequestOptions } from "./rpc.ts";
@@ -187,6 +188,7 @@ export async function openConnection(
               ...(logLevel === null ? {} : { [`${OWN}logLevel`]: logLevel }),
             }
           : {}),
+        ...writeTrace(request.trace),
         // The number of the request, which is what comes back with each report.
         ...(request.on ? { progressToken: id } : {}),
       };

@@ -2,6 +2,9 @@ import { GatewayError, asGatewayError } from "../../core/errors.ts";
 import type { Principal } from "../../core/principal.ts";
 import type { CallContext, InputRequired } from "../../core/source.ts";
 import { isInputRequired } from "../../core/source.ts";
+import type { SpanFields, Telemetry } from "../../core/telemetry.ts";
+import { within } from "../../core/telemetry.ts";
+import type { TraceContext } from "../../core/trace.ts";
 import type { Upstream } from "../../core/upstream.ts";
 import { cleaned } from "./answers.ts";
 import type { Breakers } from "./breaker.ts";
@@ -31,8 +34,9 @@ export function createConverse(wiring: {
   conversations: Conversations;
   members: Members;
   breakers: Breakers;
+  telemetry: Telemetry;
 }): Converse {
-  const { conversations, members, breakers } = wiring;
+  const { conversations, members, breakers, telemetry } = wiring;
 
   function explain(upstream: Upstream, error: unknown): unknown {
     breakers.judge(upstream.id, error);
@@ -50,7 +54,7 @@ export function createConverse(wiring: {
       member: JSON.stringify([workspace, subject]),
       call: JSON.stringify([upstream.uuid, method, named]),
     };
-    const begin = () => {
+    const begin = (trace: TraceContext | undefined) => {
       breakers.require(upstream);
       const member = members.of(upstream, principal);
       return conversations.begin(owner, (on, signal) =>
@@ -72,17 +76,28 @@ export function createConverse(wiring: {
             logLevel,
             capabilities: capabilitiesOf(context),
             ...(headers ? { headers } : {}),
+            ...(trace ? { trace } : {}),
           },
         ),
       );
     };
     const state = input?.state ?? null;
     const waiting = state !== null && conversations.knows(state);
-    const conversation = waiting ? conversations.resume(owner, state) : begin();
-    if (waiting) conversation.answer(input!);
-    const result = await conversation.next(context).catch((error: unknown) => {
-      throw context.signal.aborted ? error : explain(upstream, error);
-    });
+    const result = await within(
+      telemetry,
+      spanName(method, params),
+      principal.trace,
+      () => fieldsOf(upstream, method, params),
+      async (trace) => {
+        const conversation = waiting
+          ? conversations.resume(owner, state)
+          : begin(trace);
+        if (waiting) conversation.answer(input!);
+        return conversation.next(context).catch((error: unknown) => {
+          throw context.signal.aborted ? error : explain(upstream, error);
+        });
+      },
+    );
     if (!isInputRequired(result)) {
       breakers.succeeded(upstream.id);
       return cleaned(result);
@@ -96,6 +111,30 @@ export function createConverse(wiring: {
       ...(requestState === undefined ? {} : { requestState }),
       ...(until === undefined ? {} : { waiting: until }),
     };
+  };
+}
+
+/** A resource is known by its URI, of which there may be any number. */
+const spanName = (method: string, { name }: Params) =>
+  typeof name === "string" ? `${method} ${name}` : method;
+
+/** OpenTelemetry semantic conventions, "MCP": without what is sent and answered. */
+function fieldsOf(
+  { url, transport }: Upstream,
+  method: string,
+  { name }: Params,
+): SpanFields {
+  const tool = method === "tools/call" && typeof name === "string";
+  const prompt = method === "prompts/get" && typeof name === "string";
+  const at = transport === "stdio" ? null : URL.parse(url);
+  return {
+    "mcp.method.name": method,
+    ...(tool
+      ? { "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": name }
+      : {}),
+    ...(prompt ? { "gen_ai.prompt.name": name } : {}),
+    "network.transport": at ? "tcp" : "pipe",
+    ...(at ? { "server.address": at.hostname } : {}),
   };
 }
 

@@ -7,6 +7,7 @@ import {
   sessionLost,
   wasReset,
 } from "./failure.ts";
+import { writeTrace } from "../../core/trace.ts";
 import type { Incoming, Params, RequestOptions } from "./rpc.ts";
 import { NOBODY, cancelled, replyOn, settle } from "./rpc.ts";
 import type { Wire } from "./wire.ts";
@@ -28,7 +29,7 @@ export function createOwnStreams(wiring: {
 }): (message: JSONRPCRequest, options: RequestOptions) => Promise<Params> {
   const { name, wire, protocolVersion, stateless, aside } = wiring;
 
-  return async (message, { signal, on, headers }) => {
+  return async (message, { signal, on, headers, trace }) => {
     const { id } = message;
     signal.throwIfAborted();
     const session = wiring.session();
@@ -75,7 +76,7 @@ export function createOwnStreams(wiring: {
       await transport.start();
       void transport
         .send(message, {
-          ...(headers && stateless ? { headers } : {}),
+          headers: { ...writeTrace(trace), ...(stateless ? headers : {}) },
           onRequestStreamEnd: () => reject(brokeOff(name, fault)),
         })
         .catch((error: unknown) => reject(unsent(error)));

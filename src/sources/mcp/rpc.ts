@@ -4,6 +4,7 @@ import type {
   JSONRPCRequest,
   Transport,
 } from "@modelcontextprotocol/client";
+import type { TraceContext } from "../../core/trace.ts";
 import { rpcFailure } from "./failure.ts";
 
 /** JSON-RPC as we speak it to servers. */
@@ -41,6 +42,8 @@ export type RequestOptions = {
   /** In the stateless era: what the caller's client can do, and which log messages it wants. */
   capabilities?: Record<string, unknown>;
   logLevel?: LogLevel | null;
+  /** What the server is told that it is part of. */
+  trace?: TraceContext;
 };
 
 /** Who waits for the answer to a request. */

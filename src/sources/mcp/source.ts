@@ -4,6 +4,8 @@ import type { Identity, Principal } from "../../core/principal.ts";
 import type { Clock, Ids, Log, OutboundFetch } from "../../core/runtime.ts";
 import type { Source, SourceChange } from "../../core/source.ts";
 import { isInputRequired } from "../../core/source.ts";
+import type { Telemetry } from "../../core/telemetry.ts";
+import { noTelemetry } from "../../core/telemetry.ts";
 import type { App, CallToolResult } from "../../core/tool.ts";
 import type {
   Upstream,
@@ -39,6 +41,8 @@ export type McpSource = Source & {
   connector: UpstreamConnector;
   /** Closes what nobody needs; every few seconds. */
   tick(): void;
+  /** How many servers count as down. */
+  down(): number;
   /** Closes all. Processes that were started have a moment to leave. */
   close(): void;
 };
@@ -58,6 +62,7 @@ export type McpSourceOptions = {
   /** For how long a list counts as current that nobody has said is not. */
   freshMs: number;
   times?: Partial<Times> | undefined;
+  telemetry?: Telemetry;
 };
 
 export function createMcpSource(options: McpSourceOptions): McpSource {
@@ -92,6 +97,7 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
     conversations: createConversations(options.ids.secret, times.patience),
     members,
     breakers,
+    telemetry: options.telemetry ?? noTelemetry,
   });
 
   function wireFor(upstream: Upstream, principal: () => Principal): Wire {
@@ -310,6 +316,7 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
 
     onChange: (listener) => void listeners.push(listener),
     tick: members.tidy,
+    down: breakers.down,
     close: members.closeAll,
   };
 }

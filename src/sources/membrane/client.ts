@@ -1,6 +1,8 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { MembraneClient } from "@membranehq/sdk";
 import { LRUCache } from "lru-cache";
+import type { TraceContext } from "../../core/trace.ts";
+import { writeTrace } from "../../core/trace.ts";
 import { tokenKey } from "./token-key.ts";
 import { MembraneFailure, isPassing } from "./failure.ts";
 
@@ -9,6 +11,8 @@ export type Asking = {
   token: string;
   signal?: AbortSignal;
   timeoutMs: number;
+  /** What Membrane is told that it is part of. */
+  trace?: TraceContext;
 };
 
 /**
@@ -52,6 +56,7 @@ type Context = {
   signal: AbortSignal;
   timeoutMs: number;
   userAgent: string;
+  trace?: TraceContext | undefined;
   /** The body of the request, when the SDK's copy of it must not be sent. */
   body?: unknown;
 };
@@ -75,6 +80,9 @@ function loadSdk(): Promise<Sdk> {
       // The HTTP library copies the body, without what is called __proto__ or constructor.
       if (ours.body !== undefined) request.data = ours.body;
       request.headers.set("User-Agent", ours.userAgent);
+      for (const [name, value] of Object.entries(writeTrace(ours.trace))) {
+        request.headers.set(name, value);
+      }
       return request;
     });
     interceptors.response.use(
@@ -134,7 +142,7 @@ export function createMembraneApi(options: MembraneApiOptions): MembraneApi {
 
   /** One try. Whatever is thrown has no trace of the token. */
   async function once<T>(
-    { token, signal, timeoutMs }: Asking,
+    { token, signal, timeoutMs, trace }: Asking,
     send: (membrane: MembraneClient) => Promise<T>,
     body?: unknown,
   ): Promise<unknown> {
@@ -147,6 +155,7 @@ export function createMembraneApi(options: MembraneApiOptions): MembraneApi {
           signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
           timeoutMs,
           userAgent,
+          trace,
           body,
         },
         () => send(membrane),

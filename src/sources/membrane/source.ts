@@ -4,7 +4,10 @@ import {
   describeError,
 } from "../../core/errors.ts";
 import type { Principal } from "../../core/principal.ts";
+import type { TraceContext } from "../../core/trace.ts";
 import type { Listing, Source } from "../../core/source.ts";
+import type { Telemetry } from "../../core/telemetry.ts";
+import { noTelemetry, within } from "../../core/telemetry.ts";
 import type { Offer } from "../../core/tool.ts";
 import type { MembraneApi } from "./client.ts";
 import { appKeyOf, createOffers } from "./offer.ts";
@@ -26,7 +29,22 @@ export type MembraneSourceOptions = {
   listTimeoutMs?: number;
   /** Connections whose actions are fetched at the same time. */
   concurrency?: number;
+  telemetry?: Telemetry;
 };
+
+/** OpenTelemetry semantic conventions, HTTP client spans; without the id of the action, which is in the URL. */
+const RUN_FIELDS = {
+  "http.request.method": "POST",
+  "url.template": "/actions/{id}/run",
+  "peer.service": "membrane",
+};
+const RUN = "POST /actions/{id}/run";
+
+/** Of a failed run: the status of the answer, or what kept it from coming. */
+function kindOf(thrown: unknown): string {
+  const { status, code } = thrown as MembraneFailure;
+  return String(status ?? code ?? "_OTHER");
+}
 
 /** Pages of 1,000; a list that goes on longer is cut, and one that goes in a circle is too. */
 const MAX_PAGES = 50;
@@ -37,6 +55,7 @@ const MAX_PAGES = 50;
  */
 export function createMembraneSource(options: MembraneSourceOptions): Source {
   const { api, listTimeoutMs = 15_000, concurrency = 4 } = options;
+  const { telemetry = noTelemetry } = options;
   // Offers whose action takes something else than an object.
   const wrapped = new WeakSet<Offer>();
 
@@ -100,11 +119,24 @@ export function createMembraneSource(options: MembraneSourceOptions): Source {
       signal.throwIfAborted();
       const { token } = principal;
       if (token === null) throw noToken();
-      const asking = { token, signal, timeoutMs };
       const input = wrapped.has(offer) ? args["input"] : args;
+      const run = (trace: TraceContext | undefined) =>
+        api.run(
+          { token, signal, timeoutMs, ...(trace ? { trace } : {}) },
+          offer.ref,
+          offer.app.ref,
+          input,
+        );
       try {
         return readResult(
-          await api.run(asking, offer.ref, offer.app.ref, input),
+          await within(
+            telemetry,
+            RUN,
+            principal.trace,
+            () => RUN_FIELDS,
+            run,
+            kindOf,
+          ),
         );
       } catch (error) {
         if (!(error instanceof MembraneFailure)) throw asGatewayError(error);

@@ -147,12 +147,15 @@ export function createEventLog(wiring: {
   // Streams that ended without a word, and their sessions: nothing on disk tells them from those that never were.
   const silent = later(() => new LRUCache<number, number>({ max: 10_000 }));
 
+  let written = 0;
+
   const last = (ref: StreamRef) => lastOfStream().get(ref)?.seq ?? 0;
 
   /** Inside a transaction. */
   function insert(ref: StreamRef, seq: number, data: string): number {
     const { streamId, sessionPk } = ref;
     insertEvent.run(streamId, seq, sessionPk, data, clock.now());
+    written++;
     account(ref, seq, data);
     return seq;
   }
@@ -306,6 +309,7 @@ export function createEventLog(wiring: {
 
   return {
     nextStream: wiring.takeStream,
+    written: () => written,
 
     record: (call, outcome) =>
       writer.write(() => {

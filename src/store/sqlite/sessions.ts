@@ -555,6 +555,7 @@ export function createSessionStore(wiring: {
     },
 
     count: () => db.select({ n: count() }).from(sessions).get()?.n ?? 0,
+    cached: () => cache().size,
 
     async trim({ workspace, subject }, most, keep, limit) {
       const { had, pks, ids } = await writer.write(() => {

@@ -1,9 +1,11 @@
+import { statSync } from "node:fs";
 import type { Database } from "bun:sqlite";
 import { drizzle } from "drizzle-orm/bun-sqlite";
 import { GatewayError } from "../../core/errors.ts";
 import type { Clock } from "../../core/runtime.ts";
 import type { Store } from "../../core/store.ts";
 import {
+  databaseFile,
   makeDirectory,
   openDatabase,
   openExisting,
@@ -177,6 +179,12 @@ function openStore(options: SqliteOptions, lock: Disposable | null): Store {
       return Uint8Array.fromHex(value);
     },
     check: writer.check,
+    size() {
+      const file = databaseFile(options.directory);
+      const sizeOf = (path: string) =>
+        statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+      return { database: sizeOf(file), wal: sizeOf(`${file}-wal`) };
+    },
     othersVersion,
     close,
     [Symbol.asyncDispose]: close,

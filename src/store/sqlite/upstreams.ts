@@ -260,6 +260,16 @@ export function createUpstreamStore(wiring: {
 
   return {
     list,
+    counts: () =>
+      db
+        .select({
+          state: servers.state,
+          enabled: servers.enabled,
+          count: count(),
+        })
+        .from(servers)
+        .groupBy(servers.state, servers.enabled)
+        .all() as ReturnType<UpstreamStore["counts"]>,
     find: (workspace, id) =>
       list(workspace).find((upstream) => upstream.id === id) ?? null,
     findByName(workspace, name) {
