@@ -214,6 +214,8 @@ const schema = z
     SESSION_MAX_EVENTS: integer(1000, 10, 1_000_000),
     SESSION_MAX_BYTES: integer(8_388_608, 65_536, 2 ** 40),
     EVENT_TTL: duration("24h", 1000, 3650 * units.d),
+    JOURNAL_TTL: duration("90d", 1000, 3650 * units.d),
+    JOURNAL_MAX: integer(1_000_000, 1000, 100_000_000),
     MAX_BODY_BYTES: integer(4_194_304, 1024, 2 ** 30),
     MAX_JSON_DEPTH: integer(64, 8, 1000),
     DRAIN_TIMEOUT: duration("25s"),
@@ -308,6 +310,7 @@ const durationNames: ReadonlySet<string> = new Set([
   "PROGRESS_INTERVAL",
   "SESSION_TTL",
   "EVENT_TTL",
+  "JOURNAL_TTL",
   "DRAIN_TIMEOUT",
 ]);
 

@@ -4,6 +4,8 @@ import type { Scope } from "../core/principal.ts";
 import type { Store } from "../core/store.ts";
 import type { AuthenticationOptions } from "./authenticate.ts";
 import { createAuthentication } from "./authenticate.ts";
+import type { EventRouteOptions } from "./events.ts";
+import { eventRoutes } from "./events.ts";
 import type { Connection, Env, FrontOptions } from "./front.ts";
 import { createFront, pathOf, problem } from "./front.ts";
 import type { GatewayRouteOptions } from "./gateway.ts";
@@ -24,6 +26,7 @@ export type HttpOptions = Omit<FrontOptions, "publicUrl"> &
   AuthenticationOptions &
   McpRouteOptions &
   KeyRouteOptions &
+  EventRouteOptions &
   Omit<OAuthRouteOptions, "upstreams"> &
   Omit<ServerRouteOptions & GatewayRouteOptions, "base"> & {
     /** Registered servers as they are stored. */
@@ -61,6 +64,7 @@ export function createHttp(options: HttpOptions): HttpHandler {
   const handlers: Handlers<Route> = {
     ...mcpRoutes(options),
     ...keyRoutes(options),
+    ...eventRoutes(options),
     ...oauthRoutes({ ...options, upstreams: options.registered }),
     ...serverRoutes(managing),
     ...gatewayRoutes(managing),
@@ -151,7 +155,7 @@ export function createHttp(options: HttpOptions): HttpHandler {
     c.env.log["reason"] = describeError(thrown);
     const { path } = c.req;
     const metadata = `${base(c.env.origin)}${METADATA}`;
-    if (!/^\/(mcp|sse)(\/|$)/.test(path)) {
+    if (!/^\/(mcp|sse)(\/|$)/.test(path) || path === "/mcp/stream") {
       return problem(thrown, c.env.requestId, metadata);
     }
     const resource = serverAt(path) === null ? "/mcp" : path;
