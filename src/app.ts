@@ -9,6 +9,7 @@ import { GatewayError, describeError } from "./core/errors.ts";
 import type { Clock, Ids, Log } from "./core/runtime.ts";
 import type { Source } from "./core/source.ts";
 import type { UpstreamStore } from "./core/upstream.ts";
+import { noteCatalogChanges } from "./gateway/catalog-changes.ts";
 import { createCatalogs } from "./gateway/catalog.ts";
 import { createAudit } from "./gateway/audit.ts";
 import { createFailureLimit } from "./gateway/failure-limit.ts";
@@ -205,6 +206,7 @@ export function createApp(options: AppOptions): App {
 
   const { journal } = store;
   const places = createPlaces(() => store.secret("journal-places"));
+  noteCatalogChanges({ catalogs, journal, log });
   const feed = createFeed({ journal, places, log });
   const eventStreams = createEventStreams({ feed, clock, log });
 

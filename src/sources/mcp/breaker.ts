@@ -2,6 +2,8 @@ import { GatewayError } from "../../core/errors.ts";
 import type { Clock } from "../../core/runtime.ts";
 import type { Upstream } from "../../core/upstream.ts";
 import { hasAnswered, isDown } from "./failure.ts";
+import type { Health } from "./health.ts";
+import { wasDown } from "./health.ts";
 
 /**
  * Keeps a server that is down from costing every caller its timeout: after some failures in a row it counts as down,
@@ -11,9 +13,9 @@ export type Breakers = {
   /** Throws `upstream_failed` for a server that counts as down; lets one request through when it is time. */
   require(upstream: Upstream): void;
   isDown(serverId: number): boolean;
-  succeeded(serverId: number): void;
+  succeeded(upstream: Upstream): void;
   /** What a failed request says of its server, if anything. */
-  judge(serverId: number, error: unknown): void;
+  judge(upstream: Upstream, error: unknown): void;
   forget(serverId: number): void;
 };
 
@@ -21,13 +23,14 @@ const FAILURES = 5;
 const FIRST_MS = 15_000;
 const MAX_MS = 300_000;
 
-export function createBreakers(clock: Clock): Breakers {
+export function createBreakers(clock: Clock, health: Health): Breakers {
   const servers = new Map<
     number,
     { failures: number; waitMs: number; until: number }
   >();
 
-  function failed(id: number): void {
+  function failed(upstream: Upstream): void {
+    const { id } = upstream;
     const state = servers.get(id) ?? { failures: 0, waitMs: 0, until: 0 };
     state.failures++;
     if (state.failures >= FAILURES) {
@@ -35,7 +38,17 @@ export function createBreakers(clock: Clock): Breakers {
       state.until = clock.monotonic() + state.waitMs;
     }
     servers.set(id, state);
+    if (state.failures === FAILURES) health.down(upstream);
   }
+
+  function answered(upstream: Upstream): void {
+    const down = isDownNow(upstream.id) || wasDown(upstream);
+    servers.delete(upstream.id);
+    if (down) health.up(upstream);
+  }
+
+  const isDownNow = (id: number) =>
+    (servers.get(id)?.failures ?? 0) >= FAILURES;
 
   return {
     require({ id, name }) {
@@ -55,11 +68,11 @@ export function createBreakers(clock: Clock): Breakers {
       // This one finds out; the others wait for what it finds.
       state.until = clock.monotonic() + state.waitMs;
     },
-    isDown: (id) => (servers.get(id)?.failures ?? 0) >= FAILURES,
-    succeeded: (id) => void servers.delete(id),
-    judge(id, error) {
-      if (isDown(error)) failed(id);
-      else if (hasAnswered(error)) servers.delete(id);
+    isDown: isDownNow,
+    succeeded: answered,
+    judge(upstream, error) {
+      if (isDown(error)) failed(upstream);
+      else if (hasAnswered(error)) answered(upstream);
     },
     forget: (id) => void servers.delete(id),
   };

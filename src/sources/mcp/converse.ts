@@ -35,7 +35,7 @@ export function createConverse(wiring: {
   const { conversations, members, breakers } = wiring;
 
   function explain(upstream: Upstream, error: unknown): unknown {
-    breakers.judge(upstream.id, error);
+    breakers.judge(upstream, error);
     const { rpc } = asGatewayError(error);
     if (rpc?.code !== URL_ELICITATION_REQUIRED) return error;
     const fault = safeElicitations(rpc.data);
@@ -84,7 +84,7 @@ export function createConverse(wiring: {
       throw context.signal.aborted ? error : explain(upstream, error);
     });
     if (!isInputRequired(result)) {
-      breakers.succeeded(upstream.id);
+      breakers.succeeded(upstream);
       return cleaned(result);
     }
     const fault = safeQuestions(result);
