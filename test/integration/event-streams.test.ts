@@ -435,7 +435,7 @@ describe("the audit", () => {
       ({ cursor } = page);
       pages++;
     }
-    expect(found).toEqual(upTo(25).reverse());
+    expect(found).toEqual(upTo(25).toReversed());
     expect(pages).toBe(3);
   });
 
