@@ -218,18 +218,6 @@ export function createFeed(wiring: {
     json: view.subject === null ? json : JSON.stringify(tell(entry, view)),
   });
 
-  function admit(key: string): void {
-    const open = perIdentity.get(key) ?? 0;
-    if (open >= MAX_READERS) {
-      throw new GatewayError(
-        "rate_limited",
-        `You have ${open} event streams open already. Close one, or let several pages share one.`,
-        { retryAfterMs: 15_000 },
-      );
-    }
-    perIdentity.set(key, open + 1);
-  }
-
   function leave(key: string): void {
     const left = perIdentity.get(key)! - 1;
     if (left === 0) perIdentity.delete(key);
@@ -246,7 +234,8 @@ export function createFeed(wiring: {
   return {
     open({ principal, types, after, wake }) {
       const key = identityKey(principal);
-      admit(key);
+      const mine = perIdentity.get(key) ?? 0;
+      if (mine >= MAX_READERS) throw tooMany();
       if (readers.size === 0) begin();
       // What is on record by now is not new.
       else while (journal.last() > head.seq) advance();
@@ -260,6 +249,7 @@ export function createFeed(wiring: {
         wake,
       };
       readers.add(reader);
+      perIdentity.set(key, mine + 1);
       return {
         read() {
           const { lines, missed } =
@@ -290,6 +280,14 @@ export function createFeed(wiring: {
     },
     count: () => readers.size,
   };
+}
+
+function tooMany(): GatewayError {
+  return new GatewayError(
+    "rate_limited",
+    `You have ${MAX_READERS} event streams open already. Close one, or let several pages share one.`,
+    { retryAfterMs: 15_000 },
+  );
 }
 
 /** Where in the tail what comes after this number begins. */
