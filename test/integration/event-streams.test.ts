@@ -136,6 +136,18 @@ describe("an event stream", () => {
     expect(stream.numbers()).toEqual([4, 5]);
   });
 
+  test("begins with what comes next also when others are still to be told what was", async () => {
+    await using rig = openJournal();
+    const other = rig.open();
+    await rig.write(2);
+    const stream = rig.open();
+    await rig.write(1);
+    await stream.until(1);
+    await other.until(3);
+    expect(stream.numbers()).toEqual([3]);
+    expect(other.numbers()).toEqual([1, 2, 3]);
+  });
+
   test("goes on from every one of its ids with exactly the rest", async () => {
     await using rig = openJournal();
     const first = rig.open();
