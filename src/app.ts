@@ -11,8 +11,12 @@ import type { Clock, Ids, Log } from "./core/runtime.ts";
 import type { Source } from "./core/source.ts";
 import type { UpstreamStore } from "./core/upstream.ts";
 import { createAdmission } from "./gateway/admission.ts";
+import { noteCatalogChanges } from "./gateway/catalog-changes.ts";
 import { createCatalogs } from "./gateway/catalog.ts";
+import { createAudit } from "./gateway/audit.ts";
 import { createFailureLimit } from "./gateway/failure-limit.ts";
+import { createFeed } from "./gateway/feed.ts";
+import { createPlaces } from "./gateway/journal-places.ts";
 import { createApiKeys, createKeyAuthenticator } from "./gateway/keys.ts";
 import { createGuide } from "./gateway/guide.ts";
 import { createLibrary } from "./gateway/library.ts";
@@ -21,6 +25,7 @@ import { createManagement } from "./gateway/management.ts";
 import { createResealing } from "./gateway/resealing.ts";
 import { createRetention } from "./gateway/retention.ts";
 import { createToolbox } from "./gateway/toolbox.ts";
+import { createEventStreams } from "./http/event-streams.ts";
 import { allowedHosts } from "./http/front.ts";
 import type { HttpHandler } from "./http/server.ts";
 import { createHttp } from "./http/server.ts";
@@ -238,12 +243,21 @@ export function createApp(options: AppOptions): App {
   const retain = createRetention({
     sessions: store.sessions,
     events: store.events,
+    journal: store.journal,
     clock,
     log,
     sessionTtlMs: config.SESSION_TTL,
     eventTtlMs: config.EVENT_TTL,
+    journalTtlMs: config.JOURNAL_TTL,
+    journalMax: config.JOURNAL_MAX,
     expired: mcp.expired,
   });
+
+  const { journal } = store;
+  const places = createPlaces(() => store.secret("journal-places"));
+  noteCatalogChanges({ catalogs, journal, log });
+  const feed = createFeed({ journal, places, log });
+  const eventStreams = createEventStreams({ feed, clock, log });
 
   const limit = createFailureLimit(clock);
   const reseal = createResealing({ sealed: store.sealed, vault, log });
@@ -268,6 +282,8 @@ export function createApp(options: AppOptions): App {
     // With a listener of their own they are there and not here.
     scraper: metricsPort === undefined ? scraper : null,
     mcp,
+    eventStreams,
+    audit: createAudit({ journal, places }),
     operator,
     tokens:
       options.authenticator ??
@@ -330,14 +346,16 @@ export function createApp(options: AppOptions): App {
 
   function tick(): void {
     mcp.tick();
+    eventStreams.beat();
     servers.source.tick();
   }
 
-  /** What a command registers, its user lists next. */
+  /** What a command registers, its user lists next; what it writes into the journal is told. */
   function lookBeside(): void {
     for (const workspace of store.upstreams.changedElsewhere()) {
       catalogs.refresh(workspace, null);
     }
+    feed.look();
   }
 
   async function retainAll(): Promise<void> {
@@ -419,6 +437,7 @@ export function createApp(options: AppOptions): App {
     // Only the listener; what is being answered goes on.
     const stopped = server?.stop();
     await mcp.drain(config.DRAIN_TIMEOUT);
+    eventStreams.closeAll();
     for (const timer of timers) clearInterval(timer);
     servers.source.close();
     // Answers on their way to a slow reader get a moment.

@@ -235,6 +235,8 @@ const schema = z
     MAX_QUEUED_CALLS: integer(50, 0, 100_000),
     MAX_STREAMS: integer(500, 0, 1_000_000),
     MAX_SESSIONS: integer(10_000, 0, 10_000_000),
+    JOURNAL_TTL: duration("90d", 1000, 3650 * units.d),
+    JOURNAL_MAX: integer(1_000_000, 1000, 100_000_000),
     MAX_BODY_BYTES: integer(4_194_304, 1024, 2 ** 30),
     MAX_JSON_DEPTH: integer(64, 8, 1000),
     DRAIN_TIMEOUT: duration("25s"),
@@ -358,6 +360,7 @@ const durationNames: ReadonlySet<string> = new Set([
   "PROGRESS_INTERVAL",
   "SESSION_TTL",
   "EVENT_TTL",
+  "JOURNAL_TTL",
   "DRAIN_TIMEOUT",
 ]);
 

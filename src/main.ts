@@ -368,6 +368,18 @@ const commands: Commands = {
     return 0;
   },
 
+  async audit(options) {
+    const { auditPages, auditTable } = await import("./audit-command.ts");
+    using open = await registry();
+    const entries = [];
+    for await (const page of auditPages(options, readConfig(env), open)) {
+      if (options.json) for (const entry of page) print(JSON.stringify(entry));
+      else entries.push(...page);
+    }
+    if (!options.json) print(auditTable(entries));
+    return 0;
+  },
+
   async keysCreate(options) {
     const { createKey } = await import("./key-commands.ts");
     using open = await registry();

@@ -22,3 +22,8 @@ CREATE TRIGGER `journal_kept` BEFORE DELETE ON `journal`
 WHEN OLD.`seq` > coalesce((SELECT CAST(`value` AS INTEGER) FROM `meta` WHERE `key` = 'journal_pruned'), 0) BEGIN
 	SELECT RAISE(ABORT, 'The journal is append-only.');
 END;
+--> statement-breakpoint
+CREATE TRIGGER `journal_in_order` BEFORE INSERT ON `journal`
+WHEN NEW.`seq` BETWEEN 0 AND (SELECT coalesce(max(`seq`), 0) FROM `journal`) BEGIN
+	SELECT RAISE(ABORT, 'The journal is append-only.');
+END;

@@ -31,6 +31,7 @@ export type Commands = {
   sessionsShow(id: string, options: { json: boolean }): Promise<number>;
   sessionsEnd(id: string): Promise<number>;
   chatsList(options: ListOptions): Promise<number>;
+  audit(options: AuditOptions): Promise<number>;
   keysCreate(options: KeyOptions): Promise<number>;
   keysList(options: { workspace?: string; json: boolean }): Promise<number>;
   keysRevoke(id: string): Promise<number>;
@@ -58,6 +59,17 @@ export type KeyOptions = {
   /** How long it is good, in ms; may be infinite. */
   expires: number;
   workspace?: string;
+  json: boolean;
+};
+export type AuditOptions = {
+  workspace?: string;
+  /** Separated by commas. */
+  types?: string;
+  user?: string;
+  /** How far back, in ms. */
+  since?: number;
+  request?: string;
+  limit: number;
   json: boolean;
 };
 export type ListOptions = { user?: string; limit: number; json: boolean };
@@ -191,6 +203,24 @@ export async function runProgram(
   asList(add(chats, "list", "the chats, newest first")).action(
     run((options: ListOptions) => commands.chatsList(options)),
   );
+
+  add(program, "audit", "what has happened, newest first")
+    .option("--types <types>", "of these types only, such as key_created")
+    .option("--user <id>", "what concerns this user only")
+    .option(
+      "--since <duration>",
+      "not what is longer ago, such as 30d",
+      duration,
+    )
+    .option("--request <id>", "what this request has done")
+    .option(
+      "--workspace <key>",
+      "whose it is (default: MEMBRANE_WORKSPACE_KEY, or the only one in DATA_DIR)",
+      identity,
+    )
+    .option("--limit <number>", "at most this many", wholeNumber, 100)
+    .option("--json", "print JSON, one entry a line", false)
+    .action(run((options: AuditOptions) => commands.audit(options)));
 
   const keys = add(program, "keys", "API keys in DATA_DIR");
   asJson(

@@ -106,13 +106,20 @@ function memberEvent(
   before: Credential | null,
   after: Credential | null,
 ): EventType | null {
-  const [was, is] = [before?.status ?? null, after?.status ?? null];
+  const [was, is] = [connectionOf(before), connectionOf(after)];
   if (is === "active") {
     const again = before?.connectedAt !== after?.connectedAt;
     return was !== "active" || again ? "member_connected" : null;
   }
   if (was === is) return null;
   return is === "expired" ? "member_expired" : "member_disconnected";
+}
+
+/** One that the member has ended is none, whether or not its row is still there. */
+function connectionOf(credential: Credential | null) {
+  return !credential || credential.status === "revoked"
+    ? null
+    : credential.status;
 }
 
 export function approvalEntry(

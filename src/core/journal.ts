@@ -89,6 +89,8 @@ export type JournalQuery = JournalView & {
   types: readonly EventType[] | null;
   /** Entries after (oldest first) or before (newest first) this number; null for from the first, or the last. */
   beyond: number | null;
+  /** The last number that is looked at, in this order: what has few hits is looked for in parts. */
+  upTo?: number;
   order: "oldest first" | "newest first";
   /** Milliseconds since the epoch, the first included and the second not. */
   since?: number;

@@ -1,41 +1,56 @@
 import { describeError } from "../core/errors.ts";
 import type { EventLog } from "../core/event.ts";
+import type { Journal } from "../core/journal.ts";
 import type { Clock, Log } from "../core/runtime.ts";
 import type { SessionStore } from "../core/session.ts";
 
 export type RetentionOptions = {
   sessionTtlMs: number;
   eventTtlMs: number;
+  journalTtlMs: number;
+  /** Entries of the journal. */
+  journalMax: number;
 };
 
 /** Rows removed in one transaction: a slice that delays nobody. */
 const SLICE = 500;
 
 /**
- * One slice of forgetting: sessions idle for too long, and events too old.
+ * One slice of forgetting: sessions idle for too long, events too old, entries of the journal too old or too many.
  * True when there is more to do.
  */
 export function createRetention(
   wiring: {
     sessions: SessionStore;
     events: EventLog;
+    journal: Journal;
     clock: Clock;
     log: Log;
     /** Told of every session that has expired. */
     expired: (sessionPk: number) => void;
   } & RetentionOptions,
 ): () => Promise<boolean> {
-  const { sessions, events, clock, log } = wiring;
+  const { sessions, events, journal, clock, log } = wiring;
   return async () => {
     const now = clock.now();
     try {
       const ended = await sessions.expire(now - wiring.sessionTtlMs, SLICE);
       for (const pk of ended) wiring.expired(pk);
       const pruned = await events.prune(now - wiring.eventTtlMs, SLICE);
-      if (ended.length > 0 || pruned > 0) {
-        log.info("retention", { sessions: ended.length, events: pruned });
+      const forgotten = await journal.prune(
+        now - wiring.journalTtlMs,
+        wiring.journalMax,
+        SLICE,
+      );
+      const removed = [ended.length, pruned, forgotten];
+      if (removed.some((n) => n > 0)) {
+        log.info("retention", {
+          sessions: ended.length,
+          events: pruned,
+          entries: forgotten,
+        });
       }
-      return ended.length >= SLICE || pruned >= SLICE;
+      return removed.some((n) => n >= SLICE);
     } catch (error) {
       log.error("retention failed", { reason: describeError(error) });
       return false;

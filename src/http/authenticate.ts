@@ -42,7 +42,8 @@ export function createAuthentication(
     if (operator !== null) return async () => operator;
     const { address } = c.env;
     const { path } = c.req;
-    const opens = /^\/(mcp|sse|ws)$/.test(path) || serverAt(path) !== null;
+    const opens =
+      /^\/(mcp|sse|ws|mcp\/stream)$/.test(path) || serverAt(path) !== null;
     const token = readToken(c, tokenInQuery && opens);
     const key = readKey(c);
     if (token !== null && key !== null) throw ambiguous();

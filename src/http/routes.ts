@@ -39,6 +39,7 @@ export const routes = {
   "GET /mcp": "token",
   "DELETE /mcp": "token",
   "GET /mcp/sessions": "token",
+  "GET /mcp/stream": "token",
   "POST /mcp/:server": "token",
   "GET /mcp/:server": "token",
   "DELETE /mcp/:server": "token",
@@ -49,6 +50,7 @@ export const routes = {
   "GET /api/v2/w/:workspace/api-keys": "apps:write",
   "POST /api/v2/w/:workspace/api-keys": "apps:write",
   "DELETE /api/v2/w/:workspace/api-keys/:id": "apps:write",
+  "GET /api/v2/w/:workspace/audit": "apps:read",
   "GET /api/v2/w/:workspace/mcp-servers/:id/oauth/authorize":
     "apps:write or link",
   "POST /api/v2/w/:workspace/mcp-servers/:id/oauth/authorize": "link",

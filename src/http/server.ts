@@ -5,6 +5,8 @@ import type { Store } from "../core/store.ts";
 import type { Admission } from "../gateway/admission.ts";
 import type { Authenticate, AuthenticationOptions } from "./authenticate.ts";
 import { createAuthentication } from "./authenticate.ts";
+import type { EventRouteOptions } from "./events.ts";
+import { eventRoutes } from "./events.ts";
 import type { Connection, Env, FrontOptions } from "./front.ts";
 import { createFront, pathOf, problem } from "./front.ts";
 import { docsRoutes } from "./docs.ts";
@@ -26,6 +28,7 @@ export type HttpOptions = Omit<FrontOptions, "publicUrl"> &
   AuthenticationOptions &
   McpRouteOptions &
   KeyRouteOptions &
+  EventRouteOptions &
   Omit<OAuthRouteOptions, "upstreams"> &
   Omit<ServerRouteOptions & GatewayRouteOptions, "base"> & {
     /** Registered servers as they are stored. */
@@ -72,6 +75,7 @@ export function createHttp(options: HttpOptions): HttpHandler {
   const handlers: Handlers<Route> = {
     ...mcpRoutes(options),
     ...keyRoutes(options),
+    ...eventRoutes(options),
     ...oauthRoutes({ ...options, upstreams: options.registered }),
     ...serverRoutes(managing),
     ...gatewayRoutes(managing),
@@ -169,7 +173,7 @@ export function createHttp(options: HttpOptions): HttpHandler {
     c.env.log["reason"] = describeError(thrown);
     const { path } = c.req;
     const metadata = `${base(c.env.origin)}${METADATA}`;
-    if (!/^\/(mcp|sse|ws)(\/|$)/.test(path)) {
+    if (!/^\/(mcp|sse|ws)(\/|$)/.test(path) || path === "/mcp/stream") {
       return problem(thrown, c.env.requestId, metadata);
     }
     const server = serverAt(path);

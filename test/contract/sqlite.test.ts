@@ -5,6 +5,8 @@ import { fakeClock } from "../support/clock.ts";
 import { temporaryDirectory } from "../support/directory.ts";
 import { apiKeyStoreContract } from "./api-key-store.ts";
 import { eventLogContract } from "./event-log.ts";
+import { journalContract } from "./journal.ts";
+import { journalEntriesContract } from "./journal-entries.ts";
 import { sessionStoreContract } from "./session-store.ts";
 import { upstreamStoreContract } from "./upstream-store.ts";
 
@@ -41,3 +43,5 @@ sessionStoreContract("SQLite", openRig);
 eventLogContract("SQLite", openRig);
 upstreamStoreContract("SQLite", openRig);
 apiKeyStoreContract("SQLite", openRig);
+journalContract("SQLite", openRig);
+journalEntriesContract("SQLite", openRig);

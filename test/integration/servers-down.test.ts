@@ -1,5 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { fakeClock } from "../support/clock.ts";
+import { WORKSPACE_KEY } from "../support/app.ts";
+import type { Gateway } from "../support/gateway.ts";
 import { openGateway } from "../support/gateway.ts";
 import type { McpClient } from "../support/mcp-clients.ts";
 import { openEvil } from "../support/servers/evil.ts";
@@ -161,4 +163,110 @@ test("a program that crashes ends its call with an error, and is started again f
   const next = Number(await client.text("s_pid"));
   expect(runs(next)).toBe(true);
   expect(next).not.toBe(pid);
+});
+
+describe("the journal", () => {
+  /** Waits until it has so many entries of these types, and returns those. */
+  async function entriesOf(gateway: Gateway, types: string, count: number) {
+    const stream = await gateway.listen(
+      "ann",
+      {},
+      `/mcp/stream?types=${types}`,
+    );
+    const read = async () => {
+      const response = await fetch(
+        `${gateway.url}/api/v2/w/${WORKSPACE_KEY}/audit?types=${types}`,
+        {
+          headers: {
+            authorization: `Bearer ${await gateway.tokenFor("ann")}`,
+          },
+        },
+      );
+      const { entries } = (await response.json()) as { entries: any[] };
+      return entries.toReversed();
+    };
+    let entries = await read();
+    for (let seen = 0; entries.length < count; entries = await read()) {
+      const known = seen;
+      await stream.until(
+        () => stream.events.filter(({ data }) => data).length > known,
+      );
+      seen++;
+    }
+    stream.close();
+    return entries;
+  }
+
+  test("says once that a server in use is down, and once that it is back, also after a test has found the same", async () => {
+    await using town = await openTown();
+    const { client, evil, gateway, clock } = town;
+    const call = () => client.text("evil_good_one", { words: "w" });
+    const types = "server_failed,server_healed";
+    const id = await gateway.id("evil");
+    const server = () => gateway.manage("GET", `/${id}`);
+    await call();
+    const { version, lastError } = await server();
+    expect(lastError).toBeNull();
+    await evil.stop();
+    for (let failures = 0; failures < 4; failures++) {
+      await expect(call()).rejects.toThrow();
+    }
+    expect(await entriesOf(gateway, types, 0)).toEqual([]);
+    await expect(call()).rejects.toThrow();
+    expect(await entriesOf(gateway, types, 1)).toMatchObject([
+      {
+        event: "server_failed",
+        memberId: null,
+        by: null,
+        server: "evil",
+        serverId: id,
+        code: "upstream_down",
+      },
+    ]);
+    expect((await server()).lastError).toMatchObject({ code: "upstream_down" });
+    expect((await server()).version).toBe(version);
+    await gateway.manage("POST", `/${id}/test`);
+    await expect(call()).rejects.toThrow();
+    await evil.start();
+    clock.advance(15_000);
+    await call();
+    await call();
+    const entries = await entriesOf(gateway, types, 2);
+    expect(entries.map(({ event }) => event)).toEqual([
+      "server_failed",
+      "server_healed",
+    ]);
+    expect((await server()).lastError).toBeNull();
+  });
+
+  test("says that a member's tools have changed when they have, and not when they were listed again", async () => {
+    await using town = await openTown();
+    const { client, gateway, clock } = town;
+    const stream = await gateway.listen(
+      "ann",
+      {},
+      "/mcp/stream?types=catalog_changed",
+    );
+    const ofTools = () =>
+      stream.events
+        .filter(({ data }) => data)
+        .map(({ data }) => JSON.parse(data!))
+        .filter(({ changed }) => changed.includes("tools"));
+    const before = (await client.toolNames()).length;
+    for (let times = 0; times < 3; times++) {
+      clock.advance(120_000);
+      await client.toolNames();
+    }
+    await client.text("good_change_tools");
+    await stream.until(() => ofTools().length > 0);
+    expect(ofTools()).toMatchObject([
+      {
+        event: "catalog_changed",
+        memberId: "ann",
+        by: null,
+        tools: before + 1,
+      },
+    ]);
+    stream.close();
+  });
 });

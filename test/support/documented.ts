@@ -114,7 +114,7 @@ export function disagreement(asked: {
     (one) => one === type || one === type.replace(/\/.*/, "/*"),
   );
   if (!documented) return `${where} is of the type ${type}: ${text}`;
-  if (text === null || !type.includes("json")) return null;
+  if (text === null || !/[/+]json$/.test(documented)) return null;
   const faults = faultsOf(
     answers,
     [...pointer, "content", documented, "schema"],

@@ -150,6 +150,8 @@ export async function openGate(
       gatewayId: "gate",
       mcp: {} as never,
       keys: {} as never,
+      eventStreams: {} as never,
+      audit: {} as never,
       tokens: { verify },
       apiKeys: { verify },
       tickets: {} as never,

@@ -3,6 +3,7 @@ import type { Scope } from "../../core/principal.ts";
 import type { Access, Route } from "../routes.ts";
 import { routes } from "../routes.ts";
 import { errorAnswer, errorsOf } from "./errors.ts";
+import { eventOperations } from "./events.ts";
 import { gatewayOperations } from "./gateway.ts";
 import { keyOperations } from "./keys.ts";
 import { mcpOperations } from "./mcp.ts";
@@ -24,6 +25,7 @@ export const operations: Record<Route, Operation> = {
   ...serverOperations,
   ...oauthOperations,
   ...keyOperations,
+  ...eventOperations,
   ...serviceOperations,
 };
 

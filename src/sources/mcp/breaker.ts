@@ -2,6 +2,8 @@ import { GatewayError } from "../../core/errors.ts";
 import type { Clock } from "../../core/runtime.ts";
 import type { Upstream } from "../../core/upstream.ts";
 import { hasAnswered, isDown } from "./failure.ts";
+import type { Health } from "./health.ts";
+import { wasDown } from "./health.ts";
 
 /**
  * Keeps a server that is down from costing every caller its timeout: after some failures in a row it counts as down,
@@ -13,9 +15,9 @@ export type Breakers = {
   isDown(serverId: number): boolean;
   /** How many count as down. */
   down(): number;
-  succeeded(serverId: number): void;
+  succeeded(upstream: Upstream): void;
   /** What a failed request says of its server, if anything. */
-  judge(serverId: number, error: unknown): void;
+  judge(upstream: Upstream, error: unknown): void;
   forget(serverId: number): void;
 };
 
@@ -23,13 +25,14 @@ const FAILURES = 5;
 const FIRST_MS = 15_000;
 const MAX_MS = 300_000;
 
-export function createBreakers(clock: Clock): Breakers {
+export function createBreakers(clock: Clock, health: Health): Breakers {
   const servers = new Map<
     number,
     { failures: number; waitMs: number; until: number }
   >();
 
-  function failed(id: number): void {
+  function failed(upstream: Upstream): void {
+    const { id } = upstream;
     const state = servers.get(id) ?? { failures: 0, waitMs: 0, until: 0 };
     state.failures++;
     if (state.failures >= FAILURES) {
@@ -37,10 +40,18 @@ export function createBreakers(clock: Clock): Breakers {
       state.until = clock.monotonic() + state.waitMs;
     }
     servers.set(id, state);
+    if (state.failures === FAILURES) health.down(upstream);
+  }
+
+  function answered(upstream: Upstream): void {
+    const down = isDownNow(upstream.id) || wasDown(upstream);
+    servers.delete(upstream.id);
+    if (down) health.up(upstream);
   }
 
   const isOut = (state: { failures: number } | undefined) =>
     (state?.failures ?? 0) >= FAILURES;
+  const isDownNow = (id: number) => isOut(servers.get(id));
 
   return {
     require({ id, name }) {
@@ -60,12 +71,12 @@ export function createBreakers(clock: Clock): Breakers {
       // This one finds out; the others wait for what it finds.
       state.until = clock.monotonic() + state.waitMs;
     },
-    isDown: (id) => isOut(servers.get(id)),
+    isDown: isDownNow,
     down: () => servers.values().filter(isOut).toArray().length,
-    succeeded: (id) => void servers.delete(id),
-    judge(id, error) {
-      if (isDown(error)) failed(id);
-      else if (hasAnswered(error)) servers.delete(id);
+    succeeded: answered,
+    judge(upstream, error) {
+      if (isDown(error)) failed(upstream);
+      else if (hasAnswered(error)) answered(upstream);
     },
     forget: (id) => void servers.delete(id),
   };

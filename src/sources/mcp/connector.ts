@@ -45,7 +45,8 @@ export function createConnector(wiring: {
         const listing = await fetchListing(connection, limit, () => {}).catch(
           explain,
         );
-        breakers.succeeded(upstream.id);
+        // On record when it answers in use: a look stores nothing here.
+        breakers.forget(upstream.id);
         return {
           latencyMs,
           negotiationPath: connection.path,

@@ -39,7 +39,7 @@ export function createConverse(wiring: {
   const { conversations, members, breakers, telemetry } = wiring;
 
   function explain(upstream: Upstream, error: unknown): unknown {
-    breakers.judge(upstream.id, error);
+    breakers.judge(upstream, error);
     const { rpc } = asGatewayError(error);
     if (rpc?.code !== URL_ELICITATION_REQUIRED) return error;
     const fault = safeElicitations(rpc.data);
@@ -99,7 +99,7 @@ export function createConverse(wiring: {
       },
     );
     if (!isInputRequired(result)) {
-      breakers.succeeded(upstream.id);
+      breakers.succeeded(upstream);
       return cleaned(result);
     }
     const fault = safeQuestions(result);

@@ -95,10 +95,10 @@ export function createLists(wiring: {
       listing = await members.of(upstream, principal).list(signal);
     } catch (thrown) {
       const error = signal.aborted ? slow(upstream) : thrown;
-      breakers.judge(upstream.id, error);
+      breakers.judge(upstream, error);
       throw error;
     }
-    breakers.succeeded(upstream.id);
+    breakers.succeeded(upstream);
     const listed = { listing, fetchedAt: clock.now(), at };
     await note(upstream, listing, listed.fetchedAt);
     kept.set(key, listed);

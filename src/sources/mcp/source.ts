@@ -31,6 +31,7 @@ import { createMember } from "./member.ts";
 import { createMembers } from "./members.ts";
 import { isRecord } from "./questions.ts";
 import { createStdioTransport } from "./stdio.ts";
+import { createHealth } from "./health.ts";
 import type { Times } from "./times.ts";
 import { usualTimes } from "./times.ts";
 import type { Wire } from "./wire.ts";
@@ -72,7 +73,7 @@ export function createMcpSource(options: McpSourceOptions): McpSource {
   const tell = (change: SourceChange) => {
     for (const listener of listeners) listener(change);
   };
-  const breakers = createBreakers(clock);
+  const breakers = createBreakers(clock, createHealth({ store, clock, log }));
   const usable = ({ enabled, state }: Upstream) => enabled && state === "ready";
   const now = ({ workspace, id }: Upstream) => {
     const found = store.find(workspace, id);

@@ -118,7 +118,9 @@ export function createJournal(wiring: {
   function query(asked: JournalQuery): JournalEntry[] {
     const { beyond, order, subject, types, limit } = asked;
     const up = order === "oldest first";
-    const conditions = ["workspace = ?"];
+    const ofOne = subject !== null || asked.of !== undefined;
+    // By its index, SQLite would sort all of a workspace for each page.
+    const conditions = [ofOne ? "workspace = ?" : "+workspace = ?"];
     const values: SQLQueryBindings[] = [asked.workspace];
     const where = (condition: string, ...given: SQLQueryBindings[]) => {
       conditions.push(condition);
@@ -132,6 +134,8 @@ export function createJournal(wiring: {
       where("type IN (SELECT value FROM json_each(?))", JSON.stringify(types));
     }
     if (beyond !== null) where(up ? "seq > ?" : "seq < ?", beyond);
+    if (asked.upTo !== undefined)
+      where(up ? "seq <= ?" : "seq >= ?", asked.upTo);
     if (asked.since !== undefined) where("at >= ?", asked.since);
     if (asked.until !== undefined) where("at < ?", asked.until);
     if (asked.requestId !== undefined) where("request_id = ?", asked.requestId);

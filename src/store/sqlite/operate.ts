@@ -14,6 +14,7 @@ import { asc, count, desc, eq, sql, sum } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/bun-sqlite";
 import type { ApiKeyStore } from "../../core/api-key.ts";
 import { GatewayError } from "../../core/errors.ts";
+import type { Journal } from "../../core/journal.ts";
 import { BY_OPERATOR } from "../../core/journal.ts";
 import type { Clock } from "../../core/runtime.ts";
 import type { SealedStore } from "../../core/sealed.ts";
@@ -81,6 +82,7 @@ export type Registry = Disposable & {
   chats(of: { user?: string; limit: number }): ChatSummary[];
   /** Those of which there is anything, in the order of their names. */
   workspaces(): string[];
+  journal: Journal;
   apiKeys: ApiKeyStore;
   sealed: SealedStore;
 };
@@ -90,7 +92,7 @@ export function openRegistry(directory: string, clock: Clock): Registry {
   const client = openExisting(directory);
   const db = drizzle(client, { casing: "snake_case" });
   const writer = createWriter(client, () => {});
-  const { write: note } = createJournal({ client, writer, clock });
+  const { journal, write: note } = createJournal({ client, writer, clock });
   const store = createSessionStore({
     db,
     writer,
@@ -189,6 +191,7 @@ export function openRegistry(directory: string, clock: Clock): Registry {
       );
       return [...new Set(found.map(({ is }) => is))].sort();
     },
+    journal,
     apiKeys: createApiKeyStore({ db, writer, note }),
     sealed: createSealedStore({ client, writer }),
     [Symbol.dispose]: () => client.close(),
