@@ -38,6 +38,7 @@ import type { Times } from "./sources/mcp/times.ts";
 import { openSqlite } from "./store/sqlite/sqlite.ts";
 import { buildToolIndex } from "./store/sqlite/tool-index.ts";
 import { version } from "./version.ts";
+import { createWebhookParts } from "./webhooks.ts";
 
 /** The whole product, wired and not yet listening. */
 export type App = AsyncDisposable & {
@@ -128,12 +129,14 @@ export function createApp(options: AppOptions): App {
   const baseUrl = () => publicUrl ?? address ?? browserUrl(config, config.PORT);
   const ownClientId = () => `${baseUrl()}/oauth/client.json`;
   const gatewayId = Buffer.from(store.secret("gateway")).toString("hex", 0, 8);
+  const outbound = createOutbound(way);
+  const check = createOutboundCheck(way);
   const servers = createRegisteredServers({
     config,
     store,
     vault,
-    outbound: createOutbound(way),
-    check: createOutboundCheck(way),
+    outbound,
+    check,
     clock,
     ids,
     log,
@@ -169,6 +172,17 @@ export function createApp(options: AppOptions): App {
   upstreams.onChange(({ upstream, subject }) =>
     catalogs.refresh(upstream.workspace, subject),
   );
+  const hooks = createWebhookParts({
+    config,
+    store,
+    vault,
+    outbound,
+    check,
+    refresh: catalogs.refresh,
+    clock,
+    ids,
+    log,
+  });
   const mcp = createMcpDoor({
     server: { name: "membrane-mcp", title: "Membrane MCP", version },
     store,
@@ -189,6 +203,7 @@ export function createApp(options: AppOptions): App {
   const retain = createRetention({
     sessions: store.sessions,
     events: store.events,
+    deliveries: store.deliveries,
     clock,
     log,
     sessionTtlMs: config.SESSION_TTL,
@@ -237,6 +252,8 @@ export function createApp(options: AppOptions): App {
       ids,
       log,
     }),
+    webhooks: hooks.webhooks,
+    incoming: hooks.incoming,
     tokenInQuery: config.TOKEN_IN_QUERY,
     keys: createApiKeys({ store: store.apiKeys, clock, ids }),
     connecting: { ...servers.accounts, clientId: ownClientId },
@@ -261,6 +278,7 @@ export function createApp(options: AppOptions): App {
     if (interrupted > 0) {
       log.warn("calls interrupted by the last stop", { calls: interrupted });
     }
+    await hooks.start();
     resealed = reseal(() => !draining);
     timers.push(
       // The executable starts reluctant to compile what only the start runs (--compile-jit-policy).
@@ -274,6 +292,7 @@ export function createApp(options: AppOptions): App {
   function tick(): void {
     mcp.tick();
     servers.source.tick();
+    hooks.deliveries.tick();
   }
 
   /** What a command registers, its user lists next. */
@@ -281,6 +300,7 @@ export function createApp(options: AppOptions): App {
     for (const workspace of store.upstreams.changedElsewhere()) {
       catalogs.refresh(workspace, null);
     }
+    hooks.deliveries.look(store.othersVersion());
   }
 
   async function retainAll(): Promise<void> {
@@ -332,7 +352,10 @@ export function createApp(options: AppOptions): App {
     draining = true;
     // Only the listener; what is being answered goes on.
     const stopped = server?.stop();
-    await mcp.drain(config.DRAIN_TIMEOUT);
+    await Promise.all([
+      mcp.drain(config.DRAIN_TIMEOUT),
+      hooks.deliveries.stop(config.DRAIN_TIMEOUT),
+    ]);
     for (const timer of timers) clearInterval(timer);
     servers.source.close();
     // Answers on their way to a slow reader get a moment.

@@ -88,6 +88,8 @@ export type JournalQuery = JournalView & {
   types: readonly EventType[] | null;
   /** Entries after (oldest first) or before (newest first) this number; null for from the first, or the last. */
   beyond: number | null;
+  /** None with a number above this. */
+  upTo?: number;
   order: "oldest first" | "newest first";
   /** Milliseconds since the epoch, the first included and the second not. */
   since?: number;

@@ -37,6 +37,8 @@ export function createJournal(wiring: {
   client: Database;
   writer: Writer;
   clock: Clock;
+  /** Called, within the transaction, before entries up to this number go. */
+  beforePrune?: (upTo: number) => void;
 }): { journal: Journal; write: WriteEntries } {
   const { client, writer, clock } = wiring;
   const listeners: (() => void)[] = [];
@@ -132,6 +134,7 @@ export function createJournal(wiring: {
       where("type IN (SELECT value FROM json_each(?))", JSON.stringify(types));
     }
     if (beyond !== null) where(up ? "seq > ?" : "seq < ?", beyond);
+    if (asked.upTo !== undefined) where("seq <= ?", asked.upTo);
     if (asked.since !== undefined) where("at >= ?", asked.since);
     if (asked.until !== undefined) where("at < ?", asked.until);
     if (asked.requestId !== undefined) where("request_id = ?", asked.requestId);
@@ -163,6 +166,7 @@ export function createJournal(wiring: {
         const tooOld = lastBefore().get(end, limit, before)!.seq ?? 0;
         const upTo = Math.min(Math.max(tooOld, end - most), oldest + limit - 1);
         if (upTo < oldest || upTo >= end) return 0;
+        wiring.beforePrune?.(upTo);
         client.run(
           "INSERT INTO meta VALUES ('journal_pruned', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
           [String(upTo)],
