@@ -61,7 +61,14 @@ export function createWebhookParts(wiring: {
     clock,
   });
   const { webhooks, journal } = store;
-  const parts = { webhooks, deliveries: store.deliveries, send, clock, ids, log };
+  const parts = {
+    webhooks,
+    deliveries: store.deliveries,
+    send,
+    clock,
+    ids,
+    log,
+  };
   const deliveries = createDeliveries({ ...parts, journal });
   const connectionEvents =
     workspace !== null && membraneSecret !== undefined

@@ -41,10 +41,12 @@ export async function openReceiver(port = 0): Promise<Receiver> {
   });
   server.on("connection", (socket) => {
     sockets.add(socket);
-    socket.on("error", () => {}).on("close", () => {
-      gone += socket.bytesWritten;
-      sockets.delete(socket);
-    });
+    socket
+      .on("error", () => {})
+      .on("close", () => {
+        gone += socket.bytesWritten;
+        sockets.delete(socket);
+      });
   });
   await new Promise<void>((resolve) => {
     server.listen(port, "127.0.0.1", resolve);

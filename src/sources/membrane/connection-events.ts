@@ -1,5 +1,6 @@
 import { jwtVerify } from "jose";
 import { z } from "zod";
+import { once } from "../../core/once.ts";
 import { identityPart } from "../../core/principal.ts";
 import type { Clock } from "../../core/runtime.ts";
 import type { ConnectionEvents } from "../../core/webhook.ts";
@@ -19,15 +20,17 @@ const events: ReadonlySet<string> = new Set([
 ]);
 
 /** In both generations. */
-const shape = z.object({
-  eventType: z.string(),
-  data: z.object({
-    connection: z.object({
-      customerId: identityPart.optional(),
-      user: z.object({ internalId: identityPart }).optional(),
+const shape = once(() =>
+  z.object({
+    eventType: z.string(),
+    data: z.object({
+      connection: z.object({
+        customerId: identityPart.optional(),
+        user: z.object({ internalId: identityPart }).optional(),
+      }),
     }),
   }),
-});
+);
 
 /** How far clocks may differ, in seconds. */
 const LEEWAY = 300;
@@ -51,7 +54,7 @@ export function createConnectionEvents(options: {
     if (workspaceKey !== workspace) {
       throw refused("it belongs to another workspace");
     }
-    const read = shape.safeParse(body());
+    const read = shape().safeParse(body());
     if (!read.success || !events.has(read.data.eventType)) return null;
     const { customerId, user } = read.data.data.connection;
     const subject = user?.internalId ?? customerId;
