@@ -7,6 +7,7 @@ import { apiKeyStoreContract } from "./api-key-store.ts";
 import { eventLogContract } from "./event-log.ts";
 import { sessionStoreContract } from "./session-store.ts";
 import { upstreamStoreContract } from "./upstream-store.ts";
+import { webhookStoreContract } from "./webhook-store.ts";
 
 function openRig() {
   const directory = temporaryDirectory();
@@ -41,3 +42,4 @@ sessionStoreContract("SQLite", openRig);
 eventLogContract("SQLite", openRig);
 upstreamStoreContract("SQLite", openRig);
 apiKeyStoreContract("SQLite", openRig);
+webhookStoreContract("SQLite", openRig);

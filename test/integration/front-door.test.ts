@@ -242,6 +242,7 @@ describe("routes", () => {
       "GET /.well-known/oauth-protected-resource/mcp/:server",
       "GET /oauth/client.json",
       "GET /api/v2/w/:workspace/mcp-servers/:id/icon",
+      "POST /webhook/mcp",
     ]);
     const answers = (route: Route) => {
       // An icon has a token; a link is good for what it says, and there is none here.
