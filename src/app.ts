@@ -89,6 +89,9 @@ const STARTED_MS = 1000;
 /** How long, after the last answer is made, its bytes may take. */
 const LAST_BYTES_MS = 1000;
 
+/** How long a webhook that is being delivered may take; it is delivered again by the next start. */
+const LAST_DELIVERY_MS = 5000;
+
 /** How often it is looked whether another process has changed a registered server: it costs microseconds. */
 const BESIDE_MS = 1000;
 
@@ -354,7 +357,7 @@ export function createApp(options: AppOptions): App {
     const stopped = server?.stop();
     await Promise.all([
       mcp.drain(config.DRAIN_TIMEOUT),
-      hooks.deliveries.stop(config.DRAIN_TIMEOUT),
+      hooks.deliveries.stop(Math.min(config.DRAIN_TIMEOUT, LAST_DELIVERY_MS)),
     ]);
     for (const timer of timers) clearInterval(timer);
     servers.source.close();

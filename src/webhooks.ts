@@ -1,5 +1,5 @@
 import type { Config } from "./config.ts";
-import { GatewayError } from "./core/errors.ts";
+import { GatewayError, asGatewayError } from "./core/errors.ts";
 import type {
   Clock,
   Ids,
@@ -16,7 +16,11 @@ import type { Incoming } from "./gateway/incoming.ts";
 import { createIncoming } from "./gateway/incoming.ts";
 import { createSecrets } from "./gateway/webhook-secrets.ts";
 import type { Webhooks } from "./gateway/webhooks.ts";
-import { configureWebhook, createWebhooks } from "./gateway/webhooks.ts";
+import {
+  configureWebhook,
+  createWebhooks,
+  requireReachable,
+} from "./gateway/webhooks.ts";
 import { createConnectionEvents } from "./sources/membrane/connection-events.ts";
 
 /** Webhooks, wired: those that go out, and those that come in. */
@@ -27,6 +31,10 @@ export type WebhookParts = {
   /** Makes the webhook of the environment, and begins to deliver. */
   start(): Promise<void>;
 };
+
+/** What a start without it says, and `doctor` before that. */
+export const NO_WEBHOOK_WORKSPACE =
+  "WEBHOOK_URL is told of what happens in one workspace. Set MEMBRANE_WORKSPACE_KEY to say which.";
 
 /** Throws `invalid` when the environment asks for a webhook and does not say of which workspace. */
 export function createWebhookParts(wiring: {
@@ -50,10 +58,7 @@ export function createWebhookParts(wiring: {
     MEMBRANE_WORKSPACE_SECRET: membraneSecret,
   } = config;
   if (url !== undefined && workspace === null) {
-    throw new GatewayError(
-      "invalid",
-      "WEBHOOK_URL is told of what happens in one workspace. Set MEMBRANE_WORKSPACE_KEY to say which.",
-    );
+    throw new GatewayError("invalid", NO_WEBHOOK_WORKSPACE);
   }
   const send = createSend({
     outbound: wiring.outbound,
@@ -98,6 +103,12 @@ export function createWebhookParts(wiring: {
         url !== undefined && workspace !== null ? { workspace, url } : null;
       await configureWebhook({ webhooks, clock, ids }, wanted);
       await deliveries.start();
+      if (wanted === null) return;
+      // Nobody waits for a resolver here.
+      requireReachable(check, wanted.url).catch((error: unknown) => {
+        const reason = asGatewayError(error).message;
+        log.warn("nothing is sent to WEBHOOK_URL", { reason });
+      });
     },
   };
 }

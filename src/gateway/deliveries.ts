@@ -307,7 +307,9 @@ export function createDeliveries(wiring: {
   return {
     async start() {
       running = true;
-      await deliveries.releaseAll(clock.now());
+      if (webhooks.enabled().length > 0) {
+        await deliveries.releaseAll(clock.now());
+      }
       seen = journal.last();
       webhooks.onChange(load);
       journal.onAppend(follow);

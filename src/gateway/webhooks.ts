@@ -93,7 +93,7 @@ export function createWebhooks(wiring: {
   ids: Ids;
   log: Log;
 }): Webhooks {
-  const { webhooks, deliveries, vault, send, clock, ids, log } = wiring;
+  const { webhooks, deliveries, vault, check, send, clock, ids, log } = wiring;
 
   function get({ workspace }: Principal, id: string): Webhook {
     const found = webhooks.find(workspace, id);
@@ -134,21 +134,6 @@ export function createWebhooks(wiring: {
     });
   }
 
-  async function requireReachable(url: string): Promise<void> {
-    try {
-      await wiring.check(url, { secure: true });
-    } catch (cause) {
-      if (!(cause instanceof GatewayError) || cause.code !== "invalid") {
-        throw cause;
-      }
-      throw new GatewayError(
-        "invalid",
-        "url: cannot be used. It has to be https, without user and fragment, on port 443, 80 or one above 1023 that is no other service's, and its host has to exist and to be public. The operator can allow other hosts, and http, with OUTBOUND_ALLOW.",
-        { data: { reason: "blocked_destination" }, cause },
-      );
-    }
-  }
-
   const sealSecret = (id: string, secret: string) =>
     vault.seal(secret, sealContexts.webhookSecret(id));
 
@@ -156,7 +141,7 @@ export function createWebhooks(wiring: {
     list: ({ workspace }) => webhooks.list(workspace),
     get,
     async create(principal, { secret = makeSecret(ids.random), ...asked }) {
-      await requireReachable(asked.url);
+      await requireReachable(check, asked.url);
       const { workspace, subject, method } = principal;
       const id = newWebhookId(ids);
       const webhook = await webhooks.create(
@@ -180,7 +165,9 @@ export function createWebhooks(wiring: {
     async change(principal, id, change, precondition) {
       const before = get(principal, id);
       const { url } = change;
-      if (url !== undefined && url !== before.url) await requireReachable(url);
+      if (url !== undefined && url !== before.url) {
+        await requireReachable(check, url);
+      }
       const wanted = Object.fromEntries(
         Object.entries(change).filter(([, value]) => value !== undefined),
       ) as WebhookEdit;
@@ -319,6 +306,25 @@ export async function configureWebhook(
     Infinity,
     BY_OPERATOR,
   );
+}
+
+/** Throws `invalid` for a URL that no webhook can have, in words for who chose it. */
+export async function requireReachable(
+  check: OutboundCheck,
+  url: string,
+): Promise<void> {
+  try {
+    await check(url, { secure: true });
+  } catch (cause) {
+    if (!(cause instanceof GatewayError) || cause.code !== "invalid") {
+      throw cause;
+    }
+    throw new GatewayError(
+      "invalid",
+      "url: cannot be used. It has to be https, without user and fragment, on port 443, 80 or one above 1023 that is no other service's, and its host has to exist and to be public. The operator can allow other hosts, and http, with OUTBOUND_ALLOW.",
+      { data: { reason: "blocked_destination" }, cause },
+    );
+  }
 }
 
 const newWebhookId = (ids: Pick<Ids, "session">) => `wh_${ids.session()}`;

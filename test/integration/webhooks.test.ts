@@ -427,26 +427,24 @@ describe("where webhooks lead", () => {
     }
     expect(rig.webhooks.list(ADMIN)).toEqual([]);
     await rig.add("https://93.184.215.14/");
-    await rig.add("http://127.0.0.1:9/");
+    await rig.add("http://127.0.0.1:9999/");
   });
 
-  test("is looked at for every attempt: what may not be reached any more is not", async () => {
-    await using rig = await openWebhookRig();
-    await using receiver = await openReceiver();
-    const { id } = await rig.add(receiver.url, { types: ["tool_executed"] });
-    await rig.store.webhooks.edit(
-      "w1",
-      id,
-      () => ({ url: "https://10.0.0.1/" }),
-      0,
-    );
-    await rig.happen(called("one"));
-    await rig.until(() => rig.deliveries(id)[0]?.attempts === 1);
-    expect(rig.deliveries(id)[0]!.log[0]).toMatchObject({
-      status: null,
-      error: "blocked_destination",
-    });
-  });
+  test.each(["https://10.0.0.1/", "http://93.184.215.14/"])(
+    "is looked at for every attempt: %s, which may not be reached any more, is not",
+    async (url) => {
+      await using rig = await openWebhookRig();
+      await using receiver = await openReceiver();
+      const { id } = await rig.add(receiver.url, { types: ["tool_executed"] });
+      await rig.store.webhooks.edit("w1", id, () => ({ url }), 0);
+      await rig.happen(called("one"));
+      await rig.until(() => rig.deliveries(id)[0]?.attempts === 1);
+      expect(rig.deliveries(id)[0]!.log[0]).toMatchObject({
+        status: null,
+        error: "blocked_destination",
+      });
+    },
+  );
 });
 
 describe("what is kept", () => {
@@ -468,6 +466,19 @@ describe("what is kept", () => {
       rig.deliveries(id).every(({ state }) => state === "delivered"),
     );
     expect(rig.deliveries(id).map(({ attempts }) => attempts)).toEqual([1, 1]);
+  });
+
+  test("what a process was at that is gone is not waited for", async () => {
+    await using rig = await openWebhookRig();
+    await using receiver = await openReceiver();
+    const { id } = await rig.add(receiver.url, { types: ["tool_executed"] });
+    await rig.restart({}, async ({ journal, deliveries }) => {
+      await journal.append([called("one")]);
+      const at = { now: rig.clock.now(), until: rig.clock.now() + MINUTE };
+      const { claimed } = await deliveries.claim(id, at, 1);
+      expect(claimed).toHaveLength(1);
+    });
+    expect(tools(await receiver.until(1))).toEqual(["one"]);
   });
 
   test("what the journal forgets first is counted, and told of", async () => {
@@ -602,6 +613,18 @@ describe("the webhook of the environment", () => {
     }
     await rig.webhooks.change(ADMIN, id, { enabled: false }, null);
     await rig.webhooks.change(ADMIN, id, { enabled: true }, null);
+  });
+
+  test("that leads where nothing may is said at the start", async () => {
+    await using rig = await openWebhookRig({
+      ...base,
+      WEBHOOK_URL: "http://10.0.0.1/?key=hidden",
+    });
+    const said = () =>
+      rig.lines.find(({ event }) => event === "nothing is sent to WEBHOOK_URL");
+    await rig.until(() => said() !== undefined);
+    expect(said()!["reason"]).toContain("OUTBOUND_ALLOW");
+    expect(JSON.stringify(rig.lines)).not.toContain("hidden");
   });
 
   test("takes a workspace", async () => {

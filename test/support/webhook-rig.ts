@@ -121,8 +121,13 @@ export async function openWebhookRig(env: Record<string, string> = {}) {
     },
     journalOf: (type: EventType) =>
       now.store.journal.readOn(0, 10_000).filter((one) => one.type === type),
-    async restart(more: Record<string, string> = {}) {
+    /** `last`: what a process still does that ends before it can take it back. */
+    async restart(
+      more: Record<string, string> = {},
+      last: (store: Store) => Promise<unknown> = async () => {},
+    ) {
       await now.deliveries.stop(0);
+      await last(now.store);
       await now.store.close();
       now = await open(more);
     },

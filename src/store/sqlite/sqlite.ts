@@ -134,7 +134,13 @@ function openStore(options: SqliteOptions, lock: Disposable | null): Store {
     clock,
     beforePrune: (upTo) => deliveries.passOver(upTo),
   });
-  const webhooks = createWebhookStore({ db, writer, note, last: journal.last });
+  const webhooks = createWebhookStore({
+    client,
+    db,
+    writer,
+    note,
+    last: journal.last,
+  });
   const deliveries = createDeliveryStore({
     client,
     writer,
