@@ -248,6 +248,8 @@ describe("routes", () => {
       // An icon has a token; a link is good for what it says, and there is none here.
       if (route.endsWith("/icon")) return 404;
       if (routes[route] === "link") return 400;
+      // Signed, or refused.
+      if (route === "POST /webhook/mcp") return 401;
       return isPublic(route) ? 200 : 401;
     };
     for (const route of all) {
