@@ -91,6 +91,8 @@ export function createDeliveries(wiring: {
   /** Which webhooks there are. */
   function load(): void {
     const found = webhooks.enabled();
+    // What was before is for each of them to find.
+    if (lanes.size === 0 && found.length > 0) seen = journal.last();
     const ids = new Set(found.map(({ id }) => id));
     for (const id of lanes.keys()) if (!ids.has(id)) lanes.delete(id);
     for (const webhook of found) {
@@ -112,12 +114,8 @@ export function createDeliveries(wiring: {
 
   /** Reads on in the journal, once for all of them. */
   function follow(): void {
-    if (!running) return;
+    if (!running || lanes.size === 0) return;
     const last = journal.last();
-    if (lanes.size === 0) {
-      seen = last;
-      return;
-    }
     while (seen < last) {
       const page = journal.readOn(seen, PAGE);
       for (const entry of page) {
@@ -215,14 +213,13 @@ export function createDeliveries(wiring: {
       for (const claimed of found.claimed) {
         lane.flying++;
         taken--;
-        track(
-          deliver(found.webhook!, claimed).finally(() => {
-            take(-1);
-            lane.flying--;
-            lane.hot = true;
-            soon();
-          }),
-        );
+        const landed = () => {
+          take(-1);
+          lane.flying--;
+          lane.hot = true;
+          soon();
+        };
+        track(deliver(found.webhook!, claimed, landed));
       }
     } catch (error) {
       waitForStore(lane, error);
@@ -241,8 +238,17 @@ export function createDeliveries(wiring: {
     });
   }
 
-  async function deliver(webhook: Webhook, claimed: Claimed): Promise<void> {
+  async function deliver(
+    webhook: Webhook,
+    claimed: Claimed,
+    landed: () => void,
+  ): Promise<void> {
     const { entry } = claimed;
+    let flying = true;
+    const land = () => {
+      if (flying) landed();
+      flying = false;
+    };
     try {
       const message = {
         id: eventId(entry),
@@ -251,13 +257,16 @@ export function createDeliveries(wiring: {
       };
       const tried = await send(webhook, message, cutter.signal);
       const { at, ms, status, error } = tried;
+      const now = clock.now();
+      const chance = ids.random(1)[0]! / 255;
       const settled = deliveries.settle(
         webhook.id,
         claimed,
         { at, ms, status, error },
-        (current, attempts) =>
-          judge(current, tried, attempts, clock.now(), ids.random(1)[0]! / 255),
+        (current, attempts) => judge(current, tried, attempts, now, chance),
       );
+      // What is claimed next is in the same commit.
+      land();
       tell(webhook, claimed, tried, await settled);
     } catch (error) {
       if (cutter.signal.aborted) {
@@ -267,6 +276,8 @@ export function createDeliveries(wiring: {
       }
       const lane = lanes.get(webhook.id);
       if (lane) waitForStore(lane, error);
+    } finally {
+      land();
     }
   }
 
@@ -310,7 +321,6 @@ export function createDeliveries(wiring: {
       if (webhooks.enabled().length > 0) {
         await deliveries.releaseAll(clock.now());
       }
-      seen = journal.last();
       webhooks.onChange(load);
       journal.onAppend(follow);
       load();

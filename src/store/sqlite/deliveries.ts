@@ -187,6 +187,8 @@ export function createDeliveryStore(wiring: {
     const last = journal.last();
     const upTo = Math.min(last, webhook.cursor + SCAN);
     const claimed: Claimed[] = [];
+    // One more tells whether there is more.
+    const limit = Math.min(PAGE, most + 1);
     let { cursor } = webhook;
     let page: JournalEntry[];
     do {
@@ -198,7 +200,7 @@ export function createDeliveryStore(wiring: {
         beyond: cursor,
         upTo,
         order: "oldest first",
-        limit: PAGE,
+        limit,
       });
       for (const entry of page) {
         const { seq, id, type } = entry;
@@ -209,7 +211,7 @@ export function createDeliveryStore(wiring: {
         }
         cursor = seq;
       }
-    } while (page.length === PAGE);
+    } while (page.length === limit);
     cursor = Math.max(cursor, upTo);
     return done(upTo < last);
 
