@@ -49,6 +49,7 @@ import type { Times } from "./sources/mcp/times.ts";
 import { openSqlite } from "./store/sqlite/sqlite.ts";
 import { buildToolIndex } from "./store/sqlite/tool-index.ts";
 import { version } from "./version.ts";
+import { createWebhookParts } from "./webhooks.ts";
 
 /** The whole product, wired and not yet listening. */
 export type App = AsyncDisposable & {
@@ -98,6 +99,9 @@ const STARTED_MS = 1000;
 
 /** How long, after the last answer is made, its bytes may take. */
 const LAST_BYTES_MS = 1000;
+
+/** How long a webhook that is being delivered may take; it is delivered again by the next start. */
+const LAST_DELIVERY_MS = 5000;
 
 /** How often it is looked whether another process has changed a registered server: it costs microseconds. */
 const BESIDE_MS = 1000;
@@ -152,12 +156,14 @@ export function createApp(options: AppOptions): App {
   const baseUrl = () => publicUrl ?? address ?? browserUrl(config, config.PORT);
   const ownClientId = () => `${baseUrl()}/oauth/client.json`;
   const gatewayId = Buffer.from(store.secret("gateway")).toString("hex", 0, 8);
+  const outbound = createOutbound(way);
+  const check = createOutboundCheck(way);
   const servers = createRegisteredServers({
     config,
     store,
     vault,
-    outbound: createOutbound(way),
-    check: createOutboundCheck(way),
+    outbound,
+    check,
     clock,
     ids,
     log,
@@ -218,6 +224,17 @@ export function createApp(options: AppOptions): App {
   upstreams.onChange(({ upstream, subject }) =>
     catalogs.refresh(upstream.workspace, subject),
   );
+  const hooks = createWebhookParts({
+    config,
+    store,
+    vault,
+    outbound,
+    check,
+    refresh: catalogs.refresh,
+    clock,
+    ids,
+    log,
+  });
   const mcp = createMcpDoor({
     server: { name: "membrane-mcp", title: "Membrane MCP", version },
     store,
@@ -244,6 +261,7 @@ export function createApp(options: AppOptions): App {
     sessions: store.sessions,
     events: store.events,
     journal: store.journal,
+    deliveries: store.deliveries,
     clock,
     log,
     sessionTtlMs: config.SESSION_TTL,
@@ -308,6 +326,8 @@ export function createApp(options: AppOptions): App {
       ids,
       log,
     }),
+    webhooks: hooks.webhooks,
+    incoming: hooks.incoming,
     tokenInQuery: config.TOKEN_IN_QUERY,
     keys: createApiKeys({ store: store.apiKeys, clock, ids }),
     connecting: { ...servers.accounts, clientId: ownClientId },
@@ -334,6 +354,7 @@ export function createApp(options: AppOptions): App {
     if (interrupted > 0) {
       log.warn("calls interrupted by the last stop", { calls: interrupted });
     }
+    await hooks.start();
     resealed = reseal(() => !draining);
     timers.push(
       // The executable starts reluctant to compile what only the start runs (--compile-jit-policy).
@@ -348,6 +369,7 @@ export function createApp(options: AppOptions): App {
     mcp.tick();
     eventStreams.beat();
     servers.source.tick();
+    hooks.deliveries.tick();
   }
 
   /** What a command registers, its user lists next; what it writes into the journal is told. */
@@ -356,6 +378,7 @@ export function createApp(options: AppOptions): App {
       catalogs.refresh(workspace, null);
     }
     feed.look();
+    hooks.deliveries.look(store.othersVersion());
   }
 
   async function retainAll(): Promise<void> {
@@ -436,7 +459,10 @@ export function createApp(options: AppOptions): App {
     draining = true;
     // Only the listener; what is being answered goes on.
     const stopped = server?.stop();
-    await mcp.drain(config.DRAIN_TIMEOUT);
+    await Promise.all([
+      mcp.drain(config.DRAIN_TIMEOUT),
+      hooks.deliveries.stop(Math.min(config.DRAIN_TIMEOUT, LAST_DELIVERY_MS)),
+    ]);
     eventStreams.closeAll();
     for (const timer of timers) clearInterval(timer);
     servers.source.close();

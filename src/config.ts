@@ -1,6 +1,8 @@
 import { z } from "zod";
 import { GatewayError } from "./core/errors.ts";
 import { scopes } from "./core/principal.ts";
+import { withoutQuery } from "./core/webhook.ts";
+import { SECRET_FORM, readSecret } from "./gateway/webhook-secrets.ts";
 import { KEY_FORM, parseKeys } from "./runtime/encryption-key.ts";
 import { readPairs, samplers } from "./runtime/otlp.ts";
 
@@ -118,6 +120,30 @@ const encryptionKeys = z.string().transform((text, context) => {
   return z.NEVER;
 });
 
+/** The newest first. */
+const webhookSecrets = z.string().transform((texts, context) =>
+  texts.split(",").map((text) => {
+    const secret = readSecret(text.trim());
+    if (secret) return secret;
+    context.addIssue(
+      `${SECRET_FORM} (echo whsec_$(openssl rand -base64 32)); to change it, the new one, a comma and the old one`,
+    );
+    return z.NEVER;
+  }),
+);
+
+const webhookUrl = z.string().transform((text, context) => {
+  const url = URL.parse(text);
+  const fine =
+    url &&
+    /^https?:$/.test(url.protocol) &&
+    !url.username &&
+    !url.href.includes("#");
+  if (fine) return url.href;
+  context.addIssue("must be an http(s) URL without credentials and fragment");
+  return z.NEVER;
+});
+
 function isNetwork(text: string): boolean {
   // Not imported: few set it, and it takes a millisecond of the start.
   const { isIP } = process.getBuiltinModule("node:net");
@@ -211,6 +237,9 @@ const schema = z
     MEMBRANE_JWKS_URL: httpUrl.optional(),
     TOKEN_SCOPES: scope("apps:read"),
     ENCRYPTION_KEY: encryptionKeys.optional(),
+    WEBHOOK_URL: webhookUrl.optional(),
+    WEBHOOK_SECRET: webhookSecrets.optional(),
+    WEBHOOK_RECEIVE_SECRET: webhookSecrets.optional(),
     TOKEN_IN_QUERY: toggle(true),
     ALLOW_NON_EXPIRING_TOKENS: toggle(false),
     ALLOW_SHORT_SECRET: toggle(false),
@@ -290,6 +319,16 @@ const schema = z
         `is needed beside ${set[0]}: tokens of other workspaces are refused`,
       );
     }
+    const { WEBHOOK_URL: webhook, WEBHOOK_SECRET: signing } = value;
+    if (webhook !== undefined && signing === undefined) {
+      fault("WEBHOOK_SECRET", `is needed beside WEBHOOK_URL: ${SECRET_FORM}`);
+    }
+    if (webhook === undefined && signing !== undefined) {
+      fault(
+        "WEBHOOK_URL",
+        "is needed beside WEBHOOK_SECRET; to receive webhooks only, set WEBHOOK_RECEIVE_SECRET instead",
+      );
+    }
     const secret = value.MEMBRANE_WORKSPACE_SECRET;
     if (
       secret !== undefined &&
@@ -313,6 +352,8 @@ const secretNames: ReadonlySet<string> = new Set([
   "ENCRYPTION_KEY",
   "METRICS_TOKEN",
   "OTEL_EXPORTER_OTLP_HEADERS",
+  "WEBHOOK_SECRET",
+  "WEBHOOK_RECEIVE_SECRET",
 ]);
 
 /**
@@ -347,6 +388,9 @@ export function describeConfig(config: Config): string {
       if (value === undefined) return `${name}=`;
       if (secretNames.has(name)) return `${name}=${value ? "(set)" : ""}`;
       if (value === null) return `${name}=none`;
+      if (name === "WEBHOOK_URL") {
+        return `${name}=${withoutQuery(String(value))}`;
+      }
       if (Array.isArray(value)) return `${name}=${value.join(",")}`;
       return `${name}=${durationNames.has(name) ? describeDuration(Number(value)) : String(value)}`;
     })

@@ -16,6 +16,7 @@ import { keyFile, readKeyFile } from "./runtime/encryption-key.ts";
 import { localUrl, probe } from "./runtime/probe.ts";
 import { createVault } from "./runtime/vault.ts";
 import { databaseFile } from "./store/sqlite/database.ts";
+import { NO_WEBHOOK_WORKSPACE } from "./webhooks.ts";
 import { examine } from "./store/sqlite/operate.ts";
 
 /** One thing that was looked at. `fault` keeps the server from serving; `warning` will bite sooner or later. */
@@ -44,6 +45,7 @@ export async function examineAll(
     ...(await examineMembrane(config, token)),
     ...(await examinePublicUrl(config)),
     ...examineSafety(config),
+    ...examineWebhook(config),
   ];
 }
 
@@ -302,6 +304,14 @@ async function examinePublicUrl({
     found.push({ check, level: "ok", message: `${url} leads to a server.` });
   }
   return found;
+}
+
+function examineWebhook({
+  WEBHOOK_URL: url,
+  MEMBRANE_WORKSPACE_KEY: workspace,
+}: Config): Finding[] {
+  if (url === undefined || workspace !== undefined) return [];
+  return [{ check: "webhook", level: "fault", message: NO_WEBHOOK_WORKSPACE }];
 }
 
 function examineSafety(config: Config): Finding[] {

@@ -134,7 +134,10 @@ const commands: Commands = {
     const log = await openLog(config);
     const app = openApp({ ...config, ...workspace.settings }, log);
     // Awaited: the workspace is closed when this function returns.
-    return await run(app, log, (url) => print(workspace.welcome(url)));
+    return await run(app, log, (url) => {
+      workspace.tell(url);
+      print(workspace.welcome(url));
+    });
   },
 
   async stdio(options) {

@@ -48,6 +48,7 @@ const waysOut: Record<string, string> = {
   "runtime/connections.ts": "to addresses that were checked",
   "runtime/probe.ts": "to URLs that the operator has configured",
   "runtime/tracing.ts": "to the collector that the operator has configured",
+  "demo/connection-webhooks.ts": "to the server that runs the demo",
   "cli/stdio.ts": "to the server that the user has named",
   "config.ts": "none: node:net tells addresses from names",
   "http/caller-address.ts": "none: node:net compares addresses",

@@ -1,9 +1,11 @@
 import type { ApiKey } from "./api-key.ts";
 import type { Cause, EventType, NewEntry } from "./journal.ts";
-import { entryOf, sharedEntry } from "./journal.ts";
+import { BY_ITSELF, entryOf, sharedEntry } from "./journal.ts";
 import type { Identity } from "./principal.ts";
 import type { Session } from "./session.ts";
 import type { Credential, Upstream } from "./upstream.ts";
+import type { Webhook } from "./webhook.ts";
+import { withoutQuery } from "./webhook.ts";
 
 /** What the journal says of a change, told from what was before and what is after it. Pure. */
 
@@ -138,5 +140,59 @@ export function keyEntry(
 ): NewEntry {
   return entryOf(who, type, { key: id, name, scope, expiresAt }, cause);
 }
+
+/** Of a webhook: null before for one that is new, after for one that was removed. */
+export function webhookEntries(
+  before: Webhook | null,
+  after: Webhook | null,
+  cause: Cause,
+): NewEntry[] {
+  const webhook = after ?? before;
+  if (!webhook) return [];
+  const told = (type: EventType, more: NewEntry["data"] = {}) => [
+    sharedEntry(
+      webhook.workspace,
+      type,
+      { ...webhookData(webhook), ...more },
+      cause,
+    ),
+  ];
+  if (!before) {
+    const { types, form } = webhook;
+    return told("webhook_created", { types, form });
+  }
+  if (!after) return told("webhook_removed");
+  const changed = webhookSettings.flatMap(([setting, name]) =>
+    JSON.stringify(before[setting]) === JSON.stringify(after[setting])
+      ? []
+      : [name],
+  );
+  return changed.length === 0 ? [] : told("webhook_changed", { changed });
+}
+
+const webhookSettings = [
+  ["url", "url"],
+  ["description", "description"],
+  ["types", "types"],
+  ["enabled", "enabled"],
+  ["form", "form"],
+  ["concurrency", "concurrency"],
+  ["sealedSecret", "secret"],
+] as const satisfies readonly (readonly [keyof Webhook, string])[];
+
+/** Why a webhook has failed, for who can mend it. It is never told to the webhook itself. */
+export function webhookFailure(
+  webhook: Webhook,
+  reason: "undelivered" | "gone" | "failing" | "events_missed",
+  more: NewEntry["data"],
+): NewEntry {
+  const data = { ...webhookData(webhook), reason, ...more };
+  return sharedEntry(webhook.workspace, "webhook_failed", data, BY_ITSELF);
+}
+
+const webhookData = ({ id, url }: Webhook) => ({
+  webhook: id,
+  url: withoutQuery(url),
+});
 
 const serverData = ({ id, slug }: Upstream) => ({ server: slug, serverId: id });

@@ -50,6 +50,8 @@ export type OutboundOptions = {
    * may be a credential. None by default. One that is not followed is the answer.
    */
   redirects?: number;
+  /** `https:` only, but for hosts that the operator has allowed. */
+  secure?: boolean;
 };
 
 /**
@@ -69,7 +71,10 @@ export type OutboundFetch = (
  * Whether a URL could be asked for as things are: resolves its host and connects to nothing. Throws what
  * {@link OutboundFetch} throws for what may not be reached; a name that cannot be resolved at present passes.
  */
-export type OutboundCheck = (url: string) => Promise<void>;
+export type OutboundCheck = (
+  url: string,
+  options?: Pick<OutboundOptions, "secure">,
+) => Promise<void>;
 
 /** Seals what is secret at rest with AES-256-GCM. */
 export type Vault = {

@@ -7,6 +7,9 @@ export const sealContexts = {
   serverOauth: (uuid: string) => ["servers", uuid, "oauth"] as const,
   credential: (serverUuid: string, subject: string) =>
     ["credentials", serverUuid, subject] as const,
+  webhookSecret: (id: string) => ["webhooks", id, "secret"] as const,
+  /** The one before, while it is still good. */
+  webhookPrevious: (id: string) => ["webhooks", id, "previous"] as const,
   oauthFlow: (stateHash: string) => ["oauth_flows", stateHash] as const,
 };
 export type SealContext = readonly (string | number)[];

@@ -5,6 +5,7 @@ import type { NameStore } from "./name.ts";
 import type { SealedStore } from "./sealed.ts";
 import type { SessionStore } from "./session.ts";
 import type { UpstreamStore } from "./upstream.ts";
+import type { DeliveryStore, ReceivedStore, WebhookStore } from "./webhook.ts";
 
 /** Everything that outlives the process. */
 export type Store = AsyncDisposable & {
@@ -15,6 +16,9 @@ export type Store = AsyncDisposable & {
   apiKeys: ApiKeyStore;
   sealed: SealedStore;
   upstreams: UpstreamStore;
+  webhooks: WebhookStore;
+  deliveries: DeliveryStore;
+  received: ReceivedStore;
   /** Says how to learn which streams of a session are being read: their events are the last to go. */
   readBy(streamsRead: (sessionPk: number) => readonly number[]): void;
   /** A random secret that this database keeps under `name`; made at first use. 32 bytes. */

@@ -20,6 +20,8 @@ export type Demo = AsyncDisposable & {
     /** Its one user may try everything. */
     TOKEN_SCOPES: "apps:admin";
   };
+  /** Tells the server at this address when somebody's connection changes. */
+  tell(url: string): void;
   /** Address, token and ready-to-paste configuration. */
   welcome(url: string): string;
 };
@@ -66,6 +68,7 @@ export async function openDemo(dataDir: string): Promise<Demo> {
       MEMBRANE_JWKS_URL: undefined,
       TOKEN_SCOPES: "apps:admin",
     },
+    tell: (url) => workspace.sendWebhooks(`${url}/webhook/mcp`),
     welcome: (url) => welcome(url, token),
     [Symbol.asyncDispose]: () => workspace.close(),
   };

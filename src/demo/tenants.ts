@@ -20,6 +20,9 @@ export type Connection = {
   updatedAt: string;
 };
 
+export type ConnectionChange =
+  "created" | "disconnected" | "reconnected" | "deleted";
+
 /** An action and where it lives: at an integration, at a connection, or (neither) in the catalogue. */
 export type Action = {
   id: string;
@@ -84,8 +87,10 @@ export function createTenants(options: {
   world: World;
   database: DemoDatabase;
   now(): number;
+  /** Told after somebody has changed a connection. */
+  changed(change: ConnectionChange, connection: Connection): void;
 }): Tenants {
-  const { world, database, now } = options;
+  const { world, database, now, changed } = options;
   const iso = (at: number) => new Date(at).toISOString();
   const openedAt = iso(now());
 
@@ -218,16 +223,23 @@ export function createTenants(options: {
   }
 
   const control: WorldControl = {
-    addConnection: (tenantKey, connection) =>
-      connect(tenantOf(tenantKey), connection).id,
+    addConnection(tenantKey, spec) {
+      const connection = connect(tenantOf(tenantKey), spec);
+      changed("created", connection);
+      return connection.id;
+    },
     removeConnection(tenantKey, idOrKey) {
       const tenant = tenantOf(tenantKey);
-      disconnect(tenant, connectionOf(tenant, idOrKey).id);
+      const connection = connectionOf(tenant, idOrKey);
+      disconnect(tenant, connection.id);
+      changed("deleted", connection);
     },
     changeConnection(tenantKey, idOrKey, patch) {
       const connection = connectionOf(tenantOf(tenantKey), idOrKey);
       connection.world = { ...connection.world, ...patch };
       connection.updatedAt = iso(now());
+      if (patch.connected === undefined) return;
+      changed(patch.connected ? "reconnected" : "disconnected", connection);
     },
     putAction(tenantKey, at, action) {
       const tenant = tenantOf(tenantKey);

@@ -12,6 +12,7 @@ import { integrationRoutes } from "./routes/integrations.ts";
 import { runLogRoutes } from "./routes/run-logs.ts";
 import { selfRoutes } from "./routes/self.ts";
 import { createRuns } from "./runs.ts";
+import { createConnectionWebhooks } from "./connection-webhooks.ts";
 import { createTenants, type WorldControl } from "./tenants.ts";
 import { createTokenReader, type TokenReader } from "./token.ts";
 import { errorResponse, notFound } from "./wire-error.ts";
@@ -46,6 +47,8 @@ export type DemoWorkspace = AsyncDisposable & {
   ): Promise<RecordedRequest>;
   readonly faults: Pick<Faults, "add" | "clear">;
   readonly world: WorldControl;
+  /** Tells of changed connections at this URL from now on; null: nowhere. */
+  sendWebhooks(url: string | null): void;
   readonly tokens: Pick<TokenReader, "revoke" | "restore" | "grant">;
   /** How often the handler of an action was entered, by action id; of all tenants or of one. */
   runCounts(tenantKey?: string): Record<string, number>;
@@ -66,7 +69,14 @@ export function openDemoWorkspace(options: DemoOptions): DemoWorkspace {
   const now = options.now ?? Date.now;
   const closing = new AbortController();
   const database = openDemoDatabase(options.database ?? ":memory:", now);
-  const tenants = createTenants({ world, database, now });
+  const webhooks = createConnectionWebhooks({
+    workspaceKey,
+    secret: options.secret,
+    closing: closing.signal,
+    now,
+  });
+  const { changed } = webhooks;
+  const tenants = createTenants({ world, database, now, changed });
   const access = createAccess(tenants);
   const runs = createRuns({
     tenants,
@@ -153,6 +163,7 @@ export function openDemoWorkspace(options: DemoOptions): DemoWorkspace {
       closing.abort(new DOMException("The workspace closed", "AbortError"));
       await server.stop(true);
       await Promise.allSettled(running);
+      await webhooks.settled();
       database.close();
     })();
     return closed;
@@ -164,6 +175,7 @@ export function openDemoWorkspace(options: DemoOptions): DemoWorkspace {
     when: recorder.when,
     faults,
     world: tenants.control,
+    sendWebhooks: webhooks.send,
     tokens,
     runCounts: runs.counts,
     entered: runs.entered,

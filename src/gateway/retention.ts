@@ -3,6 +3,7 @@ import type { EventLog } from "../core/event.ts";
 import type { Journal } from "../core/journal.ts";
 import type { Clock, Log } from "../core/runtime.ts";
 import type { SessionStore } from "../core/session.ts";
+import type { DeliveryStore } from "../core/webhook.ts";
 
 export type RetentionOptions = {
   sessionTtlMs: number;
@@ -14,6 +15,9 @@ export type RetentionOptions = {
 
 /** Rows removed in one transaction: a slice that delays nobody. */
 const SLICE = 500;
+/** How long it is known what became of a delivery, and of how many of one webhook. */
+const DELIVERY_MS = 30 * 24 * 3_600_000;
+const DELIVERIES = 1000;
 
 /**
  * One slice of forgetting: sessions idle for too long, events too old, entries of the journal too old or too many.
@@ -24,13 +28,14 @@ export function createRetention(
     sessions: SessionStore;
     events: EventLog;
     journal: Journal;
+    deliveries: DeliveryStore;
     clock: Clock;
     log: Log;
     /** Told of every session that has expired. */
     expired: (sessionPk: number) => void;
   } & RetentionOptions,
 ): () => Promise<boolean> {
-  const { sessions, events, journal, clock, log } = wiring;
+  const { sessions, events, journal, deliveries, clock, log } = wiring;
   return async () => {
     const now = clock.now();
     try {
@@ -42,6 +47,11 @@ export function createRetention(
         wiring.journalMax,
         SLICE,
       );
+      const delivered = await deliveries.prune(
+        now - DELIVERY_MS,
+        DELIVERIES,
+        SLICE,
+      );
       const removed = [ended.length, pruned, forgotten];
       if (removed.some((n) => n > 0)) {
         log.info("retention", {
@@ -50,7 +60,7 @@ export function createRetention(
           entries: forgotten,
         });
       }
-      return removed.some((n) => n >= SLICE);
+      return [...removed, delivered].some((n) => n >= SLICE);
     } catch (error) {
       log.error("retention failed", { reason: describeError(error) });
       return false;

@@ -1,11 +1,10 @@
 import { GatewayError } from "../core/errors.ts";
-import type { Upstream } from "../core/upstream.ts";
 import type { Precondition } from "../gateway/upstreams.ts";
 import type { Ctx } from "./routes.ts";
 
-/** Optimistic locking (RFC 9110 §13): the version of a server is its ETag. */
+/** Optimistic locking (RFC 9110 §13): the version of a thing is its ETag. */
 
-export function etagOf({ version }: Upstream): string {
+export function etagOf({ version }: { version: number }): string {
   return `"${version}"`;
 }
 
@@ -19,12 +18,15 @@ export function readPrecondition(c: Ctx): Precondition {
 }
 
 /** The same, for what must not be done blindly. */
-export function requirePrecondition(c: Ctx): Precondition {
+export function requirePrecondition(
+  c: Ctx,
+  what = "the server",
+): NonNullable<Precondition> {
   const precondition = readPrecondition(c);
   if (precondition !== null) return precondition;
   throw new GatewayError(
     "conflict",
-    "Somebody else may have changed the server. Read it, and send its ETag in If-Match with the change.",
+    `Somebody else may have changed ${what}. Read it, and send its ETag in If-Match with the change.`,
     { data: { code: "precondition_required" } },
   );
 }

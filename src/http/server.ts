@@ -23,12 +23,18 @@ import { createRouter } from "./router.ts";
 import { methodsOf, routes } from "./routes.ts";
 import type { ServerRouteOptions } from "./servers.ts";
 import { serverRoutes } from "./servers.ts";
+import type { IncomingRouteOptions } from "./webhook-in.ts";
+import { incomingRoutes } from "./webhook-in.ts";
+import type { WebhookRouteOptions } from "./webhooks.ts";
+import { webhookRoutes } from "./webhooks.ts";
 
 export type HttpOptions = Omit<FrontOptions, "publicUrl"> &
   AuthenticationOptions &
   McpRouteOptions &
   KeyRouteOptions &
   EventRouteOptions &
+  WebhookRouteOptions &
+  IncomingRouteOptions &
   Omit<OAuthRouteOptions, "upstreams"> &
   Omit<ServerRouteOptions & GatewayRouteOptions, "base"> & {
     /** Registered servers as they are stored. */
@@ -80,6 +86,8 @@ export function createHttp(options: HttpOptions): HttpHandler {
     ...serverRoutes(managing),
     ...gatewayRoutes(managing),
     ...docsRoutes(options),
+    ...webhookRoutes(options),
+    ...incomingRoutes(options),
     "GET /": (c) =>
       c.text(
         "membrane-mcp is running. Connect an MCP client to /mcp (Streamable HTTP) or /sse (HTTP+SSE).",

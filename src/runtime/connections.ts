@@ -52,6 +52,8 @@ export function createConnections(
     autoSelectFamilyAttemptTimeout: ADDRESS_MS,
   } as const;
   const plain = new http.Agent(pool);
+  // A connection that is kept was checked by the rule that it was made under.
+  const allowed = new http.Agent(pool);
   const secure = new https.Agent({
     ...pool,
     rejectUnauthorized: true,
@@ -97,7 +99,7 @@ export function createConnections(
             ? {}
             : { "content-length": Buffer.byteLength(body) }),
         },
-        agent: isSecure ? secure : plain,
+        agent: isSecure ? secure : destination.allowedOnly ? allowed : plain,
         lookup: lookupOf(destination),
         ...(isSecure && isIP(destination.host) === 0
           ? { servername: destination.host }

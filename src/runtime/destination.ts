@@ -10,6 +10,8 @@ export type Destination = {
   named: boolean;
   /** Where the connection goes, when no resolver has to be asked: checked already. */
   addresses: string[] | null;
+  /** Only what the operator has allowed will do: it would be overheard. */
+  allowedOnly: boolean;
 };
 
 export type Destinations = {
@@ -17,9 +19,10 @@ export type Destinations = {
    * Reads a URL as the connection will: the WHATWG parser turns every notation of an address into the one. Null for
    * what may not be reached: another scheme than http and https, a user, a fragment, a port of another service, an
    * address that is not public. `http:` is as good as `https:` here, because servers on a private network seldom have
-   * certificates; who sends something that must not be overheard asks for `https:` itself.
+   * certificates; `secure` is for who sends something that must not be overheard: `http:` then takes a host that the
+   * operator has allowed.
    */
-  find(text: string): Destination | null;
+  find(text: string, secure?: boolean): Destination | null;
   /**
    * The addresses that a name was resolved to, in canonical spelling; null when there are none, or when any of them
    * may not be reached.
@@ -78,10 +81,10 @@ export function createDestinations(allow: readonly string[]): Destinations {
         network.kind() === address.kind() && address.match(network, bits),
     );
 
-  const mayReach = (address: Address) =>
-    isPublic(address) || isAllowed(address);
+  const mayReach = (address: Address, allowedOnly: boolean) =>
+    isAllowed(address) || (!allowedOnly && isPublic(address));
 
-  function find(text: string): Destination | null {
+  function find(text: string, secure = false): Destination | null {
     if (text.length > MAX_URL) return null;
     const url = URL.parse(text);
     if (!url || !/^https?:$/.test(url.protocol)) return null;
@@ -91,31 +94,35 @@ export function createDestinations(allow: readonly string[]): Destinations {
     const host = url.hostname.replace(/^\[(.*)\]$/, "$1").replace(/\.$/, "");
     if (host.length > MAX_NAME || host.split(".").includes("")) return null;
     if (url.hostname.endsWith(".")) url.hostname = host;
+    const allowedOnly = secure && url.protocol === "http:";
+    const found = { url, host, allowedOnly };
     if (ipaddr.isValid(host)) {
       const address = read(host);
-      return mayReach(address)
-        ? { url, host, named: false, addresses: [address.toString()] }
+      return mayReach(address, allowedOnly)
+        ? { ...found, named: false, addresses: [address.toString()] }
         : null;
     }
     const named = isNamed(host);
     if (host !== "localhost" && !host.endsWith(".localhost")) {
-      return { url, host, named, addresses: null };
+      return { ...found, named, addresses: null };
     }
     // This machine, whatever a resolver says (RFC 6761).
     const addresses = loopback.filter(
       (address) => named || isAllowed(read(address)),
     );
-    return addresses.length > 0 ? { url, host, named, addresses } : null;
+    return addresses.length > 0 ? { ...found, named, addresses } : null;
   }
 
   function admit(
-    { named }: Destination,
+    { named, allowedOnly }: Destination,
     addresses: readonly string[],
   ): string[] | null {
     if (addresses.length === 0) return null;
     if (!addresses.every((address) => ipaddr.isValid(address))) return null;
     const found = addresses.map(read);
-    return named || found.every(mayReach) ? found.map(String) : null;
+    const fine =
+      named || found.every((address) => mayReach(address, allowedOnly));
+    return fine ? found.map(String) : null;
   }
 
   return { find, admit };

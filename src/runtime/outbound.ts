@@ -66,11 +66,12 @@ export function createOutbound(settings: OutboundSettings): OutboundFetch {
       timeoutMs = HEADERS_MS,
       maxBytes = MAX_BYTES,
       redirects = 0,
+      secure = false,
     } = options;
     const { destinations, ask, toResponse } = await (opening ??=
       open(settings));
     signal?.throwIfAborted();
-    const first = destinations.find(text);
+    const first = destinations.find(text, secure);
     if (!first) throw blocked();
     let destination = first;
     const { host } = first;
@@ -111,7 +112,8 @@ export function createOutbound(settings: OutboundSettings): OutboundFetch {
           method === "GET" && hops < redirects
             ? redirectOf(message, destination.url)
             : null;
-        const next: Destination | null = to && destinations.find(to.href);
+        const next: Destination | null =
+          to && destinations.find(to.href, secure);
         if (!next) {
           clearTimeout(timer);
           if (maxBytes !== null) {
@@ -140,11 +142,11 @@ export function createOutbound(settings: OutboundSettings): OutboundFetch {
 
 /** The same rules, without a connection. */
 export function createOutboundCheck(settings: OutboundSettings): OutboundCheck {
-  return async (text) => {
+  return async (text, { secure = false } = {}) => {
     const { createDestinations } = await import("./destination.ts");
     const { createResolver } = await import("./connections.ts");
     const destinations = createDestinations(settings.allow);
-    const destination = destinations.find(text);
+    const destination = destinations.find(text, secure);
     if (!destination) throw blocked();
     await createResolver(
       settings,

@@ -9,6 +9,7 @@ import { journalContract } from "./journal.ts";
 import { journalEntriesContract } from "./journal-entries.ts";
 import { sessionStoreContract } from "./session-store.ts";
 import { upstreamStoreContract } from "./upstream-store.ts";
+import { webhookStoreContract } from "./webhook-store.ts";
 
 function openRig() {
   const directory = temporaryDirectory();
@@ -45,3 +46,4 @@ upstreamStoreContract("SQLite", openRig);
 apiKeyStoreContract("SQLite", openRig);
 journalContract("SQLite", openRig);
 journalEntriesContract("SQLite", openRig);
+webhookStoreContract("SQLite", openRig);

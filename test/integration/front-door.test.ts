@@ -248,6 +248,7 @@ describe("routes", () => {
       "GET /.well-known/oauth-protected-resource/mcp/:server",
       "GET /oauth/client.json",
       "GET /api/v2/w/:workspace/mcp-servers/:id/icon",
+      "POST /webhook/mcp",
     ]);
     const answers = (route: Route) => {
       // An icon has a token; a link is good for what it says, and there is none here.
@@ -255,6 +256,8 @@ describe("routes", () => {
       if (routes[route] === "link") return 400;
       // There are none unless they are asked for.
       if (routes[route] === "metrics token") return 404;
+      // Signed, or refused.
+      if (route === "POST /webhook/mcp") return 401;
       return isPublic(route) ? 200 : 401;
     };
     for (const route of all) {

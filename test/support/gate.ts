@@ -165,6 +165,8 @@ export async function openGate(
       },
       registered: store.upstreams,
       management: {} as Management,
+      webhooks: {} as never,
+      incoming: null,
       mac: vault.mac,
       secret: randomIds.secret,
     });

@@ -53,6 +53,31 @@ describe("readConfig", () => {
     expect(message).not.toContain("hunter2");
   });
 
+  test("a webhook has a URL and a secret, or neither", () => {
+    const whsec = `whsec_${Buffer.alloc(32, 7).toString("base64")}`;
+    const url = "https://x.example/hook?key=hidden";
+    expect(faults({ WEBHOOK_URL: url })).toContain("WEBHOOK_SECRET: ");
+    expect(faults({ WEBHOOK_SECRET: whsec })).toContain("WEBHOOK_URL: ");
+    for (const wrong of [secret, "whsec_", `${whsec},`, `${whsec},x`]) {
+      const message = faults({ WEBHOOK_URL: url, WEBHOOK_SECRET: wrong });
+      expect(message).toContain("WEBHOOK_SECRET: must be whsec_");
+      expect(message).not.toContain(wrong.slice(6) || "hidden");
+    }
+    const config = readConfig({
+      WEBHOOK_URL: url,
+      WEBHOOK_SECRET: `${whsec}, ${whsec}`,
+      WEBHOOK_RECEIVE_SECRET: whsec,
+    });
+    expect(config.WEBHOOK_SECRET).toEqual([
+      new Uint8Array(32).fill(7),
+      new Uint8Array(32).fill(7),
+    ]);
+    const shown = describeConfig(config);
+    expect(shown).toContain("WEBHOOK_URL=https://x.example/hook?…");
+    expect(shown).toContain("WEBHOOK_SECRET=(set)");
+    expect(shown).toContain("WEBHOOK_RECEIVE_SECRET=(set)");
+  });
+
   test("a key for tokens needs the workspace that it is for", () => {
     expect(faults({ MEMBRANE_WORKSPACE_SECRET: secret })).toContain(
       "MEMBRANE_WORKSPACE_KEY",

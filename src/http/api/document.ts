@@ -17,6 +17,7 @@ import {
 } from "./operation.ts";
 import { serverOperations } from "./servers.ts";
 import { serviceOperations } from "./service.ts";
+import { webhookOperations } from "./webhooks.ts";
 
 /** Every route of the product, as its users see it. One that is not here does not compile. */
 export const operations: Record<Route, Operation> = {
@@ -26,6 +27,7 @@ export const operations: Record<Route, Operation> = {
   ...oauthOperations,
   ...keyOperations,
   ...eventOperations,
+  ...webhookOperations,
   ...serviceOperations,
 };
 

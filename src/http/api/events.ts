@@ -38,12 +38,9 @@ export const eventOperations = {
     summary: "Listen to what happens",
     description: `Server-sent events, each with one event as JSON. ${visible}`,
     query: z.object({
-      types: z
-        .string()
-        .optional()
-        .meta({
-          description: "Only these types: `tool_executed,tools_enabled`.",
-        }),
+      types: z.string().optional().meta({
+        description: "Only these types: `tool_executed,tools_enabled`.",
+      }),
       lastEventId: z
         .string()
         .optional()

@@ -50,6 +50,7 @@ export const tags = {
     "Registered MCP servers, by number: state, accounts, contents.",
   Accounts: "How a member connects an account of theirs, in a browser.",
   "API keys": "Credentials for programs.",
+  Webhooks: "Events sent to who wants them, and taken from who sends them.",
   Events: "What has happened, and what happens.",
   Service: "The server itself.",
 } as const;

@@ -37,6 +37,8 @@ export function createJournal(wiring: {
   client: Database;
   writer: Writer;
   clock: Clock;
+  /** Called, within the transaction, before entries up to this number go. */
+  beforePrune?: (upTo: number) => void;
 }): { journal: Journal; write: WriteEntries } {
   const { client, writer, clock } = wiring;
   const listeners: (() => void)[] = [];
@@ -134,14 +136,18 @@ export function createJournal(wiring: {
       where("type IN (SELECT value FROM json_each(?))", JSON.stringify(types));
     }
     if (beyond !== null) where(up ? "seq > ?" : "seq < ?", beyond);
-    if (asked.upTo !== undefined)
+    if (asked.upTo !== undefined) {
       where(up ? "seq <= ?" : "seq >= ?", asked.upTo);
+    }
     if (asked.since !== undefined) where("at >= ?", asked.since);
     if (asked.until !== undefined) where("at < ?", asked.until);
     if (asked.requestId !== undefined) where("request_id = ?", asked.requestId);
+    // Between two numbers the table is read as it lies; by an index all of a workspace would have to be sorted.
+    const bounded =
+      beyond !== null && asked.upTo !== undefined ? "NOT INDEXED" : "";
     return client
       .query<Row, SQLQueryBindings[]>(
-        `SELECT ${COLUMNS} FROM journal WHERE ${conditions.join(" AND ")} ORDER BY seq ${up ? "ASC" : "DESC"} LIMIT ?`,
+        `SELECT ${COLUMNS} FROM journal ${bounded} WHERE ${conditions.join(" AND ")} ORDER BY seq ${up ? "ASC" : "DESC"} LIMIT ?`,
       )
       .all(...values, limit)
       .map(toEntry);
@@ -167,6 +173,7 @@ export function createJournal(wiring: {
         const tooOld = lastBefore().get(end, limit, before)!.seq ?? 0;
         const upTo = Math.min(Math.max(tooOld, end - most), oldest + limit - 1);
         if (upTo < oldest || upTo >= end) return 0;
+        wiring.beforePrune?.(upTo);
         client.run(
           "INSERT INTO meta VALUES ('journal_pruned', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
           [String(upTo)],

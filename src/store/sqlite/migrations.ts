@@ -2,8 +2,7 @@ import type { Database } from "bun:sqlite";
 import init from "../../../drizzle/sqlite/0000_init.sql" with { type: "text" };
 import statelessChats from "../../../drizzle/sqlite/0001_stateless_chats.sql" with { type: "text" };
 import servers from "../../../drizzle/sqlite/0002_servers.sql" with { type: "text" };
-import journal from "../../../drizzle/sqlite/0003_journal.sql" with { type: "text" };
-import apiKeyMakers from "../../../drizzle/sqlite/0004_api_key_makers.sql" with { type: "text" };
+import events from "../../../drizzle/sqlite/0003_events.sql" with { type: "text" };
 import { GatewayError } from "../../core/errors.ts";
 
 /**
@@ -14,8 +13,7 @@ export const migrations: readonly string[] = [
   init,
   statelessChats,
   servers,
-  journal,
-  apiKeyMakers,
+  events,
 ];
 
 /** Marks a file as ours: "MCPd" as a big-endian integer. */

@@ -301,3 +301,80 @@ export const journal = sqliteTable(
   },
   (t) => [index("journal_subject").on(t.workspace, t.subject)],
 );
+
+/** Whoever is told of what is in the journal. */
+export const webhooks = sqliteTable(
+  "webhooks",
+  {
+    id: text().primaryKey(),
+    workspace: text().notNull(),
+    url: text().notNull(),
+    description: text(),
+    /** JSON; NULL: every type. */
+    types: text(),
+    enabled: integer({ mode: "boolean" }).notNull(),
+    form: text().notNull(),
+    concurrency: integer().notNull(),
+    /** Made by the environment, which alone has its secret. */
+    configured: integer({ mode: "boolean" }).notNull(),
+    sealedSecret: text(),
+    /** The secret before, until it ends. */
+    sealedPrevious: text(),
+    previousUntil: integer(),
+    /** Number of the last entry that was looked at for it. */
+    cursor: integer().notNull(),
+    /** Entries that went out of the journal before they were looked at. */
+    missed: integer().notNull(),
+    failingSince: integer(),
+    disabledReason: text(),
+    disabledAt: integer(),
+    /** Goes up with every change that somebody makes. */
+    version: integer().notNull(),
+    createdAt: integer().notNull(),
+    updatedAt: integer().notNull(),
+    createdBy: text(),
+  },
+  (t) => [index("webhooks_workspace").on(t.workspace)],
+);
+
+export const deliveries = sqliteTable(
+  "deliveries",
+  {
+    webhook: text()
+      .notNull()
+      .references(() => webhooks.id, { onDelete: "cascade" }),
+    /** Of the journal. */
+    seq: integer().notNull(),
+    event: text().notNull(),
+    type: text().notNull(),
+    state: text().notNull(),
+    /** Sent again because somebody asked: it holds up nothing. */
+    replayed: integer({ mode: "boolean" }).notNull(),
+    attempts: integer().notNull(),
+    /** Goes up each time that it is taken up. */
+    claim: integer().notNull(),
+    /** When it is taken up: for its next attempt, or because whoever was at it is gone. NULL: it is done. */
+    dueAt: integer(),
+    /** JSON: how the last attempts went. */
+    log: text().notNull(),
+    createdAt: integer().notNull(),
+    finishedAt: integer(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.webhook, t.seq] }),
+    index("deliveries_open")
+      .on(t.webhook, t.dueAt)
+      .where(sql`${t.dueAt} IS NOT NULL`),
+  ],
+);
+
+/** Webhooks that have come in, for as long as they could be sent again by somebody else. */
+export const received = sqliteTable(
+  "received",
+  {
+    /** SHA-256. */
+    id: text().primaryKey(),
+    until: integer().notNull(),
+  },
+  (t) => [index("received_until").on(t.until)],
+);

@@ -57,6 +57,18 @@ const places: readonly Place[] = [
       "UPDATE oauth_flows SET sealed = ?3 WHERE ?1 = 0 AND state_hash = ?2",
     context: ({ b }) => sealContexts.oauthFlow(b),
   },
+  {
+    select:
+      "SELECT 0 AS a, id AS b, '' AS uuid, sealed_secret AS sealed FROM webhooks WHERE ?1 IS NOT NULL AND id > ?2 AND sealed_secret IS NOT NULL ORDER BY id LIMIT ?3",
+    update: "UPDATE webhooks SET sealed_secret = ?3 WHERE ?1 = 0 AND id = ?2",
+    context: ({ b }) => sealContexts.webhookSecret(b),
+  },
+  {
+    select:
+      "SELECT 0 AS a, id AS b, '' AS uuid, sealed_previous AS sealed FROM webhooks WHERE ?1 IS NOT NULL AND id > ?2 AND sealed_previous IS NOT NULL ORDER BY id LIMIT ?3",
+    update: "UPDATE webhooks SET sealed_previous = ?3 WHERE ?1 = 0 AND id = ?2",
+    context: ({ b }) => sealContexts.webhookPrevious(b),
+  },
 ];
 
 /** {@link SealedStore} over the columns that are called `sealed`. */

@@ -14,12 +14,15 @@ import {
 import type { EventCaps } from "./events.ts";
 import { createEventLog } from "./events.ts";
 import { lockDirectory } from "./lock.ts";
+import { createDeliveryStore } from "./deliveries.ts";
 import { createApiKeyStore } from "./api-keys.ts";
 import { createJournal } from "./journal.ts";
 import { createNameStore } from "./names.ts";
+import { createReceivedStore } from "./received.ts";
 import { createSealedStore, readKeyCheck } from "./sealed.ts";
 import { createSessionStore } from "./sessions.ts";
 import { createUpstreamStore } from "./upstreams.ts";
+import { createWebhookStore } from "./webhooks.ts";
 import { createWriter } from "./writer.ts";
 
 export type SqliteOptions = {
@@ -127,7 +130,26 @@ function openStore(options: SqliteOptions, lock: Disposable | null): Store {
   const othersVersion = () => dataVersion.get()!.data_version;
 
   const { clock } = options;
-  const { journal, write: note } = createJournal({ client, writer, clock });
+  const { journal, write: note } = createJournal({
+    client,
+    writer,
+    clock,
+    beforePrune: (upTo) => deliveries.passOver(upTo),
+  });
+  const webhooks = createWebhookStore({
+    client,
+    db,
+    writer,
+    note,
+    last: journal.last,
+  });
+  const deliveries = createDeliveryStore({
+    client,
+    writer,
+    note,
+    journal,
+    webhooks: webhooks.rows,
+  });
 
   let readers: (sessionPk: number) => readonly number[] = () => [];
   let closed = false;
@@ -169,6 +191,9 @@ function openStore(options: SqliteOptions, lock: Disposable | null): Store {
     apiKeys: createApiKeyStore({ db, writer, note }),
     sealed: createSealedStore({ client, writer }),
     upstreams: createUpstreamStore({ db, writer, note, othersVersion }),
+    webhooks: webhooks.store,
+    deliveries: deliveries.store,
+    received: createReceivedStore({ client, writer }),
     secret(name) {
       const key = `secret:${name}`;
       let value = read(key);

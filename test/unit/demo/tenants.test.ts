@@ -18,6 +18,7 @@ function tenants() {
     },
     database: openDemoDatabase(":memory:", now),
     now,
+    changed: () => {},
   });
 }
 

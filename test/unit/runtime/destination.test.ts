@@ -275,3 +275,29 @@ describe("what the operator allows", () => {
     }
   });
 });
+
+describe("what must not be overheard", () => {
+  const destinations = createDestinations([
+    "10.0.0.0/8",
+    "hook",
+    "*.example.internal",
+  ]);
+
+  test("goes by https anywhere that is public, and by http only to what the operator allows", () => {
+    const reaches = (url: string) => destinations.find(url, true) !== null;
+    expect(reaches("https://93.184.215.14/")).toBe(true);
+    expect(reaches("http://93.184.215.14/")).toBe(false);
+    expect(reaches("http://10.1.2.3/")).toBe(true);
+    expect(reaches("http://hook/")).toBe(true);
+    expect(destinations.find("http://93.184.215.14/")).not.toBeNull();
+  });
+
+  test("is looked at again once a name is resolved", () => {
+    const admits = (url: string, address: string) =>
+      destinations.admit(destinations.find(url, true)!, [address]) !== null;
+    expect(admits("http://some.example/", "93.184.215.14")).toBe(false);
+    expect(admits("http://some.example/", "10.1.2.3")).toBe(true);
+    expect(admits("https://some.example/", "93.184.215.14")).toBe(true);
+    expect(admits("http://a.example.internal/", "93.184.215.14")).toBe(true);
+  });
+});
