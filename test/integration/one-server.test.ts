@@ -280,7 +280,6 @@ describe("the URL of a server", () => {
     for (const path of [
       "/mcp/nothing",
       "/mcp/HUB",
-      "/mcp/stream",
       "/mcp/messages",
       "/mcp/hub%00",
       "/mcp/ref-hub",

@@ -129,7 +129,7 @@ test("a server that comes back is noticed for those who only listen", async () =
 });
 
 test("a slow server does not hold up the list, and its tools come when it has said them", async () => {
-  await using town = await openTown({ upstreams: [], times: { soon: 50 } });
+  await using town = await openTown({ upstreams: [], times: { soon: 1000 } });
   const { client, evil, gateway } = town;
   await using quick = await openLegacyServer();
   await gateway.register({ slug: "quick", at: quick.url });
