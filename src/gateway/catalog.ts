@@ -101,7 +101,7 @@ export function createCatalogs(wiring: {
   };
 
   /** What is being loaded, by identity, and by whom it is not awaited. */
-  const flights = new Map<string, object>();
+  const flights = new Map<string, { principal: Principal }>();
   const inBackground = new Set<string>();
 
   // A catalogue that was loaded again and has not changed keeps its index.
@@ -122,7 +122,7 @@ export function createCatalogs(wiring: {
     noDeleteOnStaleGet: true,
     fetchMethod: async (key, previous, { context: principal, options }) => {
       const startedAt = clock.monotonic();
-      const flight = {};
+      const flight = { principal };
       flights.set(key, flight);
       try {
         const loaded = await load(principal, previous?.listed ?? nothing);
@@ -307,11 +307,16 @@ export function createCatalogs(wiring: {
     }
   }
 
+  /** Whose catalogue is here, or is being loaded for the first time: what has just changed may not be in it. */
+  const principalOf = (key: string) =>
+    (cache.peek(key, { allowStale: true }) ?? flights.get(key))?.principal;
+  const known = () => new Set([...cache.keys(), ...flights.keys()]);
+
   const reloads = createPace(RELOAD_MS);
   function reload(key: string): void {
-    const known = cache.peek(key, { allowStale: true });
-    if (!known) return;
-    waiting.set(key, known.principal);
+    const principal = principalOf(key);
+    if (!principal) return;
+    waiting.set(key, principal);
     warmNext();
   }
 
@@ -327,7 +332,7 @@ export function createCatalogs(wiring: {
         return reloads.run(key, () => reload(key));
       }
       reloads.run(EVERYBODY, () => {
-        for (const key of cache.keys()) reloads.run(key, () => reload(key));
+        for (const key of known()) reloads.run(key, () => reload(key));
       });
     });
   }
@@ -361,8 +366,8 @@ export function createCatalogs(wiring: {
       warmNext();
     },
     refresh(workspace, subject) {
-      for (const key of cache.keys()) {
-        const principal = cache.peek(key, { allowStale: true })?.principal;
+      for (const key of known()) {
+        const principal = principalOf(key);
         const meant =
           principal?.workspace === workspace &&
           (subject === null || principal.subject === subject);

@@ -134,8 +134,11 @@ describe("a server that misbehaves", () => {
     await using good = await openLegacyServer();
     await using canary = await openCanary();
     await using gateway = await openGateway({
-      env: { CALL_TIMEOUT: row.call === LATE ? "400ms" : "20s" },
-      times: { soon: 100, list: 3000, connect: 3000 },
+      env: {
+        CALL_TIMEOUT: row.call === LATE ? "400ms" : "20s",
+        CATALOG_TTL: "1s",
+      },
+      times: { soon: 100, list: 3000, connect: 15_000 },
       upstreams: [
         { slug: "good", at: good.url },
         { slug: "evil", at: sse ? evil.sseUrl : evil.url, sse },

@@ -102,6 +102,26 @@ describe("a change that is told while the lists are being asked for", () => {
     expect(asked).toHaveLength(3);
   });
 
+  test.each([
+    ["of one member", { who: ada }],
+    ["of everybody", { who: null }],
+    ["by who manages the servers", "refresh"],
+  ] as const)(
+    "for the first time has them asked for again, %s",
+    async (_, change) => {
+      const { source, asked, tell } = slowSource("s");
+      const catalogs = open([source]);
+      void catalogs.get(ada);
+      await settle();
+      expect(asked).toHaveLength(1);
+      if (change === "refresh") catalogs.refresh("w", null);
+      else tell(change);
+      asked[0]!.resolve(listing({}));
+      await settle();
+      expect(asked).toHaveLength(2);
+    },
+  );
+
   test("ten thousand times has them asked for once a second", async () => {
     const { source, asked, tell } = slowSource("s");
     const catalogs = open([source]);
