@@ -236,7 +236,7 @@ export function createWebhooks(wiring: {
     deliveries: (principal, id, of) =>
       deliveries.list(get(principal, id).id, of),
     async replay(principal, id, event) {
-      get(principal, id);
+      const webhook = get(principal, id);
       const found = deliveries.find(id, event);
       if (!found) {
         throw new GatewayError("not_found", "There is no such delivery.");
@@ -248,12 +248,14 @@ export function createWebhooks(wiring: {
           "What it told is kept no longer, and cannot be sent again.",
         );
       }
+      record(principal, "replayed", webhook);
       wiring.wake(id);
       return deliveries.find(id, event)!;
     },
     async replayAll(principal, id) {
-      get(principal, id);
+      const webhook = get(principal, id);
       const replayed = await deliveries.replay(id, null, clock.now());
+      record(principal, "replayed", webhook);
       wiring.wake(id);
       return replayed;
     },

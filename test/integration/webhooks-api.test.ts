@@ -338,6 +338,11 @@ describe("webhooks over REST", () => {
       success: true,
       replayed: 0,
     });
+    const done = rig.lines.filter(({ action }) => action === "replayed");
+    expect(done.map(({ user, webhook }) => [user, webhook])).toEqual([
+      ["ada", id],
+      ["ada", id],
+    ]);
   });
 
   test("what is done to them is in the journal, and they hear of each other", async () => {
