@@ -244,6 +244,24 @@ describe("webhooks over REST", () => {
     expect(list.body).toEqual({ deliveries: [], nextCursor: null });
   });
 
+  test("is tested once at a time, whatever its receiver takes", async () => {
+    const { id } = await add();
+    const before = receiver.received.length;
+    let go = () => {};
+    receiver.answer = (response) => void (go = () => response.end());
+    const route = `POST /webhooks/${id}/test`;
+    const first = rest(WRITE, route);
+    await receiver.until(before + 1);
+    const second = await rest(WRITE, route);
+    expect(second.status).toBe(429);
+    expect(second.headers.get("retry-after")).toBe("5");
+    expect(receiver.received.length).toBe(before + 1);
+    go();
+    expect((await first).body.success).toBe(true);
+    receiver.answer = status(200);
+    expect((await rest(WRITE, route)).status).toBe(200);
+  });
+
   test("a new secret is shown once, and signs beside the old one for as long as it is said", async () => {
     const { id, secret: old } = await add();
     const route = `POST /webhooks/${id}/rotate`;
