@@ -247,7 +247,11 @@ describe("metrics after traffic over every door", () => {
     const status = async (url: string, init: RequestInit = {}) =>
       (await fetch(url, init)).status;
     expect(await status(`${rig.url}/metrics`)).toBe(404);
-    for (const host of ["rebound.example", "127.example", "127.0.0.1.example"]) {
+    for (const host of [
+      "rebound.example",
+      "127.example",
+      "127.0.0.1.example",
+    ]) {
       const answer = await status(at, { headers: { host } });
       expect([host, answer]).toEqual([host, 403]);
     }
