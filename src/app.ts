@@ -19,6 +19,7 @@ import { createFeed } from "./gateway/feed.ts";
 import { createPlaces } from "./gateway/journal-places.ts";
 import { createApiKeys, createKeyAuthenticator } from "./gateway/keys.ts";
 import { createGuide } from "./gateway/guide.ts";
+import { createLooks } from "./gateway/looks.ts";
 import { createLibrary } from "./gateway/library.ts";
 import type { ManagementOptions } from "./gateway/management.ts";
 import { createManagement } from "./gateway/management.ts";
@@ -274,7 +275,8 @@ export function createApp(options: AppOptions): App {
   const { journal } = store;
   const places = createPlaces(() => store.secret("journal-places"));
   noteCatalogChanges({ catalogs, journal, log });
-  const feed = createFeed({ journal, places, log });
+  const looks = createLooks();
+  const feed = createFeed({ journal, places, looks, log });
   const eventStreams = createEventStreams({ feed, clock, log });
 
   const limit = createFailureLimit(clock);
@@ -301,7 +303,7 @@ export function createApp(options: AppOptions): App {
     scraper: metricsPort === undefined ? scraper : null,
     mcp,
     eventStreams,
-    audit: createAudit({ journal, places }),
+    audit: createAudit({ journal, places, looks }),
     operator,
     tokens:
       options.authenticator ??

@@ -4,6 +4,7 @@ import type { Config } from "./config.ts";
 import { readTypes, tell, viewFor } from "./core/told.ts";
 import type { Told } from "./core/told.ts";
 import { createAudit } from "./gateway/audit.ts";
+import { createLooks } from "./gateway/looks.ts";
 import { createPlaces } from "./gateway/journal-places.ts";
 import { operator } from "./operator.ts";
 import { systemClock } from "./runtime/machine.ts";
@@ -27,9 +28,11 @@ export async function* auditPages(
   const audit = createAudit({
     journal: registry.journal,
     // Of this run alone: its cursors are shown to nobody.
+    looks: createLooks(),
     places: createPlaces(() => crypto.getRandomValues(new Uint8Array(32))),
   });
   const query = {
+    who: by,
     view,
     types: readTypes(types),
     ...(user === undefined ? {} : { of: user }),

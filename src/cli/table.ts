@@ -21,7 +21,7 @@ export function formatTime(at: number): string {
   return `${new Date(at).toISOString().slice(0, 16).replace("T", " ")}Z`;
 }
 
-/** What a terminal would take for a command is shown as what it is. */
+/** What a terminal would take for a command, or for the order of what follows, is shown as what it is. */
 export function printable(text: string): string {
-  return text.replace(/\p{Cc}/gu, "�");
+  return text.replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, "�");
 }

@@ -67,7 +67,11 @@ export function upstreamEntries(
   if (before.lastError && !after.lastError) entries.push(told("server_healed"));
   const changed = settings.filter(
     (setting) =>
-      JSON.stringify(before[setting]) !== JSON.stringify(after[setting]),
+      JSON.stringify(before[setting]) !== JSON.stringify(after[setting]) ||
+      // The client's secret alone; what is learned while somebody connects is sealed there too, and nobody's doing.
+      (setting === "oauth" &&
+        cause.by !== null &&
+        before.sealedOauth !== after.sealedOauth),
   );
   if (changed.length > 0) entries.push(told("server_changed", { changed }));
   return entries;

@@ -11,6 +11,7 @@ import { identityKey } from "../core/principal.ts";
 import type { Log } from "../core/runtime.ts";
 import { tell, viewFor } from "../core/told.ts";
 import type { Places } from "./journal-places.ts";
+import type { Looks } from "./looks.ts";
 
 /**
  * The journal to those who go with it. A reader is a place in the journal and nothing else: what it has missed is read
@@ -35,6 +36,8 @@ export type Feed = {
 };
 
 export type FeedReader = {
+  /** Resolves when the next part may be read; null when that is now. */
+  turn(): Promise<void> | null;
   /** The next part of what there is. */
   read(): FeedPart;
   /** Where it is. */
@@ -83,9 +86,10 @@ type Reader = {
 export function createFeed(wiring: {
   journal: Journal;
   places: Places;
+  looks: Looks;
   log: Log;
 }): Feed {
-  const { journal, places, log } = wiring;
+  const { journal, places, looks, log } = wiring;
   const readers = new Set<Reader>();
   const perIdentity = new Map<string, number>();
   /** The last entry that was read; those of `tail` end with it and begin after `start`. */
@@ -251,6 +255,7 @@ export function createFeed(wiring: {
       readers.add(reader);
       perIdentity.set(key, mine + 1);
       return {
+        turn: () => (reader.cursor < start ? looks.turn(key) : null),
         read() {
           const { lines, missed } =
             reader.cursor < start ? readBack(reader) : readTail(reader);

@@ -1,6 +1,8 @@
 import { GatewayError } from "../core/errors.ts";
+import { identityKey } from "../core/principal.ts";
 import type { Clock, Log } from "../core/runtime.ts";
 import type { ConnectionEvents, ReceivedStore } from "../core/webhook.ts";
+import { createPace } from "./pace.ts";
 import { verify } from "./signatures.ts";
 
 /** Webhooks that come in: from whoever has our secret, another gateway perhaps, and from Membrane. */
@@ -22,6 +24,9 @@ const TOLERANCE_SECONDS = 300;
 /** For as long as one could come again: from as far ahead to as far behind. */
 const REMEMBERED_MS = 2 * TOLERANCE_SECONDS * 1000 + 1000;
 
+/** Of one member's connections: whoever may tell of them may do so without end. */
+const PACE_MS = 1000;
+
 /** Events of another gateway after which what it offers may be another. */
 const CHANGES =
   /^(catalog_changed|tools_enabled|tool_approved|(server|member)_\w+)$/;
@@ -40,6 +45,7 @@ export function createIncoming(wiring: {
   log: Log;
 }): Incoming {
   const { secrets, connectionEvents, received, workspace, clock, log } = wiring;
+  const pace = createPace(PACE_MS);
 
   async function fromMembrane(
     token: string,
@@ -49,7 +55,9 @@ export function createIncoming(wiring: {
     try {
       const event = await connectionEvents(token, parse);
       if (event === null) return true;
-      wiring.refresh(event.workspace, event.subject);
+      pace.run(identityKey(event), () =>
+        wiring.refresh(event.workspace, event.subject),
+      );
       log.info("connection webhook received", {
         workspace: event.workspace,
         user: event.subject,

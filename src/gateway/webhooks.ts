@@ -64,7 +64,10 @@ export type Webhooks = {
     asked: { secret?: string | undefined; overlapMs: number },
     precondition: Precondition,
   ): Promise<{ webhook: Webhook; secret: string }>;
-  /** Sends something of no consequence at once, also to one that is turned off, and says how that went. */
+  /**
+   * Sends something of no consequence at once, also to one that is turned off, and says how that went. Throws
+   * `rate_limited` while another test of it is under way.
+   */
   test(principal: Principal, id: string, signal: AbortSignal): Promise<Tried>;
   /** The newest first, before the event `before`. */
   deliveries(
@@ -94,6 +97,8 @@ export function createWebhooks(wiring: {
   log: Log;
 }): Webhooks {
   const { webhooks, deliveries, vault, check, send, clock, ids, log } = wiring;
+  /** A receiver may take its time, and whoever tests has as many requests as they like. */
+  const testing = new Set<string>();
 
   function get({ workspace }: Principal, id: string): Webhook {
     const found = webhooks.find(workspace, id);
@@ -220,6 +225,13 @@ export function createWebhooks(wiring: {
     },
     async test(principal, id, signal) {
       const webhook = get(principal, id);
+      if (testing.has(id)) {
+        throw new GatewayError(
+          "rate_limited",
+          "This webhook is being tested already. Wait for the answer.",
+          { retryAfterMs: 5000 },
+        );
+      }
       const at = new Date(clock.now()).toISOString();
       const event = `evt_${ids.session()}`;
       const facts = { event: "webhook_test", webhook: id, timestamp: at };
@@ -229,14 +241,18 @@ export function createWebhooks(wiring: {
           : { ...facts, id: event, workspace: webhook.workspace },
       );
       const message = { id: event, body, traceparent: null };
-      const tried = await send(webhook, message, signal);
       record(principal, "tested", webhook);
-      return tried;
+      testing.add(id);
+      try {
+        return await send(webhook, message, signal);
+      } finally {
+        testing.delete(id);
+      }
     },
     deliveries: (principal, id, of) =>
       deliveries.list(get(principal, id).id, of),
     async replay(principal, id, event) {
-      get(principal, id);
+      const webhook = get(principal, id);
       const found = deliveries.find(id, event);
       if (!found) {
         throw new GatewayError("not_found", "There is no such delivery.");
@@ -248,12 +264,14 @@ export function createWebhooks(wiring: {
           "What it told is kept no longer, and cannot be sent again.",
         );
       }
+      record(principal, "replayed", webhook);
       wiring.wake(id);
       return deliveries.find(id, event)!;
     },
     async replayAll(principal, id) {
-      get(principal, id);
+      const webhook = get(principal, id);
       const replayed = await deliveries.replay(id, null, clock.now());
+      record(principal, "replayed", webhook);
       wiring.wake(id);
       return replayed;
     },

@@ -125,6 +125,9 @@ export function createEventStreams(wiring: {
       async pull() {
         try {
           while (!ended) {
+            const turn = reader.turn();
+            if (turn) await turn;
+            if (ended) return;
             const part = reader.read();
             const text = next(part);
             if (text !== "") return controller.enqueue(text);

@@ -83,6 +83,7 @@ export function eventRoutes({
       const { types, user, since, until, requestId } = asked;
       const view = viewFor(principal);
       const query: AuditQuery = {
+        who: principal,
         view,
         types: readTypes(types),
         ...(user === undefined ? {} : { of: user }),

@@ -90,7 +90,8 @@ export const routes = {
   "POST /webhooks/:id/rotate": "apps:write",
   "POST /webhooks/:id/test": "apps:write",
   "POST /webhooks/:id/replay": "apps:write",
-  "GET /webhooks/:id/deliveries": "apps:read",
+  // They tell what all members do, and when.
+  "GET /webhooks/:id/deliveries": "apps:write",
   "POST /webhooks/:id/deliveries/:delivery/replay": "apps:write",
   "GET /api/v2/w/:workspace/webhooks": "apps:read",
   "POST /api/v2/w/:workspace/webhooks": "apps:write",
@@ -100,7 +101,7 @@ export const routes = {
   "POST /api/v2/w/:workspace/webhooks/:id/rotate": "apps:write",
   "POST /api/v2/w/:workspace/webhooks/:id/test": "apps:write",
   "POST /api/v2/w/:workspace/webhooks/:id/replay": "apps:write",
-  "GET /api/v2/w/:workspace/webhooks/:id/deliveries": "apps:read",
+  "GET /api/v2/w/:workspace/webhooks/:id/deliveries": "apps:write",
   "POST /api/v2/w/:workspace/webhooks/:id/deliveries/:delivery/replay":
     "apps:write",
   "POST /webhook/mcp": "public",

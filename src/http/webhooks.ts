@@ -201,12 +201,15 @@ export function webhookRoutes({
 
 const eventOf = (id: string) => id.replace(/^evt_/, "");
 
-/** The query of a URL may be a credential: it is shown to who could set it. */
+/** The query of a URL may be a credential: it is shown to who could set it. That of the environment's only that can. */
 function shown({ scope }: Principal, webhook: Webhook) {
   const { id, url, description, types, enabled, form } = webhook;
   return {
     id,
-    url: permits(scope, "apps:write") ? url : withoutQuery(url),
+    url:
+      permits(scope, "apps:write") && !webhook.configured
+        ? url
+        : withoutQuery(url),
     description,
     types,
     enabled,

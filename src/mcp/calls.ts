@@ -406,7 +406,8 @@ export function createCalls(wiring: {
       } catch (error) {
         record.reject(error);
         stop();
-        settle();
+        // Its session has ended meanwhile, and it may have run all the same.
+        void outcome.then(() => noted(entries)).finally(settle);
         throw error;
       }
       onRecord = true;

@@ -7,6 +7,7 @@ export const closings = {
   failed: [1011, "Something went wrong on our side. Connect again."],
   restart: [1012, "The server is restarting. Connect again."],
   tooMuch: [1013, "Too many messages at once. Connect again, and slower."],
+  tooManySockets: [1013, "Too many open WebSockets. Close one first."],
   badEventId: [4400, "Invalid event ID. Connect again without it."],
   credentialEnded: [4401, "The credential is no longer good."],
   sessionNotFound: [4404, "Session not found. Initialize a new one."],

@@ -134,7 +134,7 @@ export function createConversation(
       const bytes = encoder.encode(text);
       ({ messages, batch } = parseBody(bytes, wiring.limits));
     } catch (error) {
-      return say(thrownText(null, error));
+      return say(thrownText(null, excess() ?? error));
     }
     let now: Principal | null;
     try {
@@ -154,14 +154,26 @@ export function createConversation(
     }
   }
 
+  /** Counts a message, whatever it is; the error when it is one too many. */
+  function excess(): GatewayError | null {
+    try {
+      wiring.admission.take(principal, 1);
+      return null;
+    } catch (error) {
+      if (error instanceof GatewayError) return error;
+      throw error;
+    }
+  }
+
   async function take(message: RpcMessage, batch: boolean): Promise<void> {
     const fields: LogFields = { ...about() };
     const asking = { ...approach, principal, log: fields };
+    const tooMany = excess();
     if (message.kind === "request") {
       fields["rpc"] = message.method;
       fields["tool"] = toolName(message);
       try {
-        wiring.admission.take(principal, 1);
+        if (tooMany) throw tooMany;
         await begin(asking, message, batch);
       } catch (error) {
         fail(message.id, error);
@@ -169,6 +181,7 @@ export function createConversation(
       log.info("message", fields);
       return;
     }
+    if (tooMany) return say(thrownText(null, tooMany));
     const session = seat.current(principal);
     if (session) {
       wiring.lifecycle.seen(session, fields);

@@ -2,6 +2,7 @@ import type { Approach, Peer } from "../core/exchange.ts";
 import { GatewayError } from "../core/errors.ts";
 import type { Identity } from "../core/principal.ts";
 import { identityKey } from "../core/principal.ts";
+import { closings } from "./closing.ts";
 import type { Conversation, ConversationWiring } from "./conversation.ts";
 import { createConversation } from "./conversation.ts";
 import { serverNotFound } from "./http.ts";
@@ -65,13 +66,17 @@ export function createWebSockets(
         { retryAfterMs: 10_000 },
       );
     }
-    let conversation: Conversation;
+    let conversation: Conversation | null = null;
     const left = () => {
       const mine = sockets.get(key);
-      if (mine?.delete(conversation) && mine.size === 0) sockets.delete(key);
+      if (mine?.delete(conversation!) && mine.size === 0) sockets.delete(key);
     };
     return {
       opened(socket) {
+        // Others may have opened since it was asked.
+        if ((sockets.get(key)?.size ?? 0) >= MAX_SOCKETS) {
+          return socket.close(...closings.tooManySockets);
+        }
         conversation = createConversation(
           shared,
           approach,
@@ -83,9 +88,9 @@ export function createWebSockets(
         sockets.set(key, mine.add(conversation));
         conversation.start();
       },
-      message: (text) => conversation.message(text),
-      drained: () => conversation.drained(),
-      closed: (code) => conversation.closed(code),
+      message: (text) => conversation?.message(text),
+      drained: () => conversation?.drained(),
+      closed: (code) => conversation?.closed(code),
     };
   }
 

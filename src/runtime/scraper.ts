@@ -84,5 +84,6 @@ export function openMetricsListener(
 }
 
 function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || host.startsWith("127.");
+  // Not every name that begins like one: anybody can have 127.example.com lead here.
+  return /^(localhost|::1|127(\.\d{1,3}){3})$/.test(host);
 }

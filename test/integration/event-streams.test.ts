@@ -3,8 +3,9 @@ import { describe, expect, test } from "bun:test";
 import type { EventType, NewEntry } from "../../src/core/journal.ts";
 import { BY_ITSELF } from "../../src/core/journal.ts";
 import type { Principal } from "../../src/core/principal.ts";
-import { createAudit } from "../../src/gateway/audit.ts";
+import { MAX_PAGES, createAudit } from "../../src/gateway/audit.ts";
 import { MAX_READERS, createFeed } from "../../src/gateway/feed.ts";
+import { createLooks } from "../../src/gateway/looks.ts";
 import { createPlaces } from "../../src/gateway/journal-places.ts";
 import { createEventStreams } from "../../src/http/event-streams.ts";
 import { databaseFile } from "../../src/store/sqlite/database.ts";
@@ -46,7 +47,13 @@ function openJournal() {
     },
   };
   const places = createPlaces(() => store.secret("journal-places"));
-  const feed = createFeed({ journal: counted, places, log: silentLog });
+  const looks = createLooks();
+  const feed = createFeed({
+    journal: counted,
+    places,
+    looks,
+    log: silentLog,
+  });
   const streams = createEventStreams({ feed, clock, log: silentLog });
   let n = 0;
   return {
@@ -56,7 +63,7 @@ function openJournal() {
     feed,
     streams,
     directory: directory.path,
-    audit: createAudit({ journal, places }),
+    audit: createAudit({ journal, places, looks }),
     reads: () => reads,
     /** What the credential of every stream says. */
     valid: async (who: Principal): Promise<Principal | null> => who,
@@ -432,7 +439,7 @@ describe("an event stream", () => {
 
 describe("the audit", () => {
   const view = { workspace: "w", subject: null, shared: true };
-  const query = { view, types: null, cursor: null, limit: 10 };
+  const query = { who: someone(), view, types: null, cursor: null, limit: 10 };
 
   test("goes through everything, the newest first, in pages that fit together", async () => {
     await using rig = openJournal();
@@ -472,6 +479,40 @@ describe("the audit", () => {
     expect(entries.map(({ seq }) => seq)).toEqual([1]);
     expect(cursor).toBeNull();
     expect(turns).toBeGreaterThan(2);
+  });
+
+  test("looks once in a turn for all who ask, in their turns, and for one of them so many times at once", async () => {
+    await using rig = openJournal();
+    await rig.write(70_000);
+    const page = (subject: string) =>
+      rig.audit.page({
+        ...query,
+        who: someone({ subject }),
+        types: ["session_opened"],
+      });
+    const order: string[] = [];
+    let turns = 0;
+    let looking = true;
+    const others = (async () => {
+      while (looking) {
+        await new Promise((resolve) => setImmediate(resolve));
+        turns++;
+      }
+    })();
+    const many = Array.from({ length: MAX_PAGES }, () =>
+      page("eve").then(() => order.push("eve")),
+    );
+    const one = page("bob").then(() => order.push("bob"));
+    expect(await page("eve").catch((error: unknown) => error)).toMatchObject({
+      code: "rate_limited",
+    });
+    await Promise.all([...many, one]);
+    looking = false;
+    await others;
+    expect(order[0]).toBe("bob");
+    // Four looks for each of them.
+    expect(turns).toBeGreaterThan(4 * MAX_PAGES);
+    await page("eve");
   });
 
   test("of nothing is one page without a next", async () => {

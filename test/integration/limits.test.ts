@@ -10,6 +10,7 @@ import type { FakeClock } from "../support/clock.ts";
 import { fakeClock } from "../support/clock.ts";
 import type { McpClientOptions } from "../support/mcp-clients.ts";
 import { openMcpClient } from "../support/mcp-clients.ts";
+import { openSocket } from "../support/socket.ts";
 import { headersFor, request } from "../support/stateless.ts";
 
 /** What one user may do, at whatever door, and that nobody else is slowed by it. */
@@ -166,6 +167,33 @@ describe("requests of one user", () => {
     const answer = await town.post("ada", batch(3), session);
     expect(answer.body).toHaveLength(3);
     expectLimited(await town.post("ada", batch(2), session), "user");
+  });
+
+  test("are counted over a WebSocket whatever they are, also what is no message", async () => {
+    await using town = await openTown({
+      RATE_LIMIT: "1",
+      RATE_LIMIT_BURST: "3",
+    });
+    const authorization = `Bearer ${await town.tokenFor("ada")}`;
+    const socket = await openSocket(`${town.url}/ws`, {
+      headers: { authorization },
+    });
+    const limited = { code: -32000, data: { limit: "user" } };
+    for (const [message, answers] of [
+      [{ jsonrpc: "2.0", method: "notifications/progress" }, 0],
+      [{ jsonrpc: "2.0", id: 7, result: {} }, 0],
+      ["no message", 1],
+    ] as const) {
+      // Three again.
+      town.clock.advance(10_000);
+      const before = socket.messages.length;
+      for (let n = 0; n < 3; n++) socket.send(message);
+      socket.send(message);
+      const at = before + 3 * answers;
+      await socket.until(() => socket.messages.length > at);
+      expect(socket.messages[at]).toMatchObject({ error: limited, id: null });
+    }
+    socket.close();
   });
 
   test("are in the request log with their reason, and their user once a minute", async () => {

@@ -247,9 +247,14 @@ describe("metrics after traffic over every door", () => {
     const status = async (url: string, init: RequestInit = {}) =>
       (await fetch(url, init)).status;
     expect(await status(`${rig.url}/metrics`)).toBe(404);
-    expect(await status(at, { headers: { host: "rebound.example" } })).toBe(
-      403,
-    );
+    for (const host of [
+      "rebound.example",
+      "127.example",
+      "127.0.0.1.example",
+    ]) {
+      const answer = await status(at, { headers: { host } });
+      expect([host, answer]).toEqual([host, 403]);
+    }
     expect(await status(at, { method: "POST" })).toBe(405);
     expect(await status(new URL("/mcp", at).href)).toBe(404);
     expect(await status(at.replace("127.0.0.1", "localhost"))).toBe(200);

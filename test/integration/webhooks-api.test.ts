@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Webhook } from "standardwebhooks";
 import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
 import { createRest, fakeAuthenticator } from "../support/absent-servers.ts";
-import { openRig } from "../support/app.ts";
+import { WORKSPACE_KEY, openRig } from "../support/app.ts";
 import type { Rig } from "../support/app.ts";
 import { systemClock } from "../../src/runtime/machine.ts";
 import { until } from "../support/raw-server.ts";
@@ -85,12 +85,43 @@ describe("webhooks over REST", () => {
     await rest(WRITE, `DELETE ${path}`);
   });
 
+  test("the query of the environment's URL is for nobody's eyes", async () => {
+    await using own = await openRig({
+      authenticator: fakeAuthenticator,
+      sources: [],
+      env: {
+        OUTBOUND_ALLOW: "127.0.0.0/8",
+        WEBHOOK_URL: `${receiver.url}?key=hidden`,
+        WEBHOOK_SECRET: `whsec_${Buffer.alloc(24, 7).toString("base64")}`,
+      },
+    });
+    const ask = createRest(own.url);
+    const who = `admin:ada@${WORKSPACE_KEY}`;
+    const listed = await ask(who, "GET /webhooks");
+    expect(listed.body).toMatchObject([
+      { configured: true, url: `${receiver.url}?…` },
+    ]);
+    const path = `/webhooks/${listed.body[0].id}`;
+    const turned = { enabled: false };
+    const any = { "if-match": "*" };
+    const changed = await ask(who, `PATCH ${path}`, turned, any);
+    expect(changed.body.enabled).toBe(false);
+    const seen = [await ask(who, `GET ${path}`), changed, listed];
+    expect(seen.map(({ text }) => text.includes("hidden"))).toEqual([
+      false,
+      false,
+      false,
+    ]);
+  });
+
   test("each takes its scope, and is not found in another workspace", async () => {
     const { id } = await add();
     const at = `/webhooks/${id}`;
     const event = `evt_${"0".repeat(32)}`;
-    const look = ["GET /webhooks", `GET ${at}`, `GET ${at}/deliveries`];
+    const look = ["GET /webhooks", `GET ${at}`];
+    // Deliveries tell what every member does, and when.
     const change = [
+      `GET ${at}/deliveries`,
       "POST /webhooks",
       `PATCH ${at}`,
       `POST ${at}/rotate`,
@@ -209,8 +240,26 @@ describe("webhooks over REST", () => {
       status: 500,
       error: "status",
     });
-    const list = await rest(READ, `GET /webhooks/${id}/deliveries`);
+    const list = await rest(WRITE, `GET /webhooks/${id}/deliveries`);
     expect(list.body).toEqual({ deliveries: [], nextCursor: null });
+  });
+
+  test("is tested once at a time, whatever its receiver takes", async () => {
+    const { id } = await add();
+    const before = receiver.received.length;
+    let go = () => {};
+    receiver.answer = (response) => void (go = () => response.end());
+    const route = `POST /webhooks/${id}/test`;
+    const first = rest(WRITE, route);
+    await receiver.until(before + 1);
+    const second = await rest(WRITE, route);
+    expect(second.status).toBe(429);
+    expect(second.headers.get("retry-after")).toBe("5");
+    expect(receiver.received.length).toBe(before + 1);
+    go();
+    expect((await first).body.success).toBe(true);
+    receiver.answer = status(200);
+    expect((await rest(WRITE, route)).status).toBe(200);
   });
 
   test("a new secret is shown once, and signs beside the old one for as long as it is said", async () => {
@@ -261,7 +310,7 @@ describe("webhooks over REST", () => {
       await beside.close();
     }
     const list = async (query = "") =>
-      (await rest(READ, `GET /webhooks/${id}/deliveries${query}`)).body;
+      (await rest(WRITE, `GET /webhooks/${id}/deliveries${query}`)).body;
     let all: any[] = [];
     await until(() => {
       void list("?state=delivered").then((body) => (all = body.deliveries));
@@ -290,7 +339,7 @@ describe("webhooks over REST", () => {
     const more = await list(`?limit=2&cursor=${first.nextCursor}`);
     expect(more).toEqual({ deliveries: all.slice(2), nextCursor: null });
     expect((await list("?state=dead")).deliveries).toEqual([]);
-    const wrong = await rest(READ, `GET /webhooks/${id}/deliveries?cursor=x`);
+    const wrong = await rest(WRITE, `GET /webhooks/${id}/deliveries?cursor=x`);
     expect(wrong.status).toBe(400);
 
     const before = receiver.received.length;
@@ -307,6 +356,11 @@ describe("webhooks over REST", () => {
       success: true,
       replayed: 0,
     });
+    const done = rig.lines.filter(({ action }) => action === "replayed");
+    expect(done.map(({ user, webhook }) => [user, webhook])).toEqual([
+      ["ada", id],
+      ["ada", id],
+    ]);
   });
 
   test("what is done to them is in the journal, and they hear of each other", async () => {

@@ -7,6 +7,7 @@ import { readSecret } from "../../src/gateway/webhook-secrets.ts";
 import { SECRET, WORKSPACE_KEY, openRig } from "../support/app.ts";
 import { fakeClock } from "../support/clock.ts";
 import { until } from "../support/raw-server.ts";
+import { openWebhookRig } from "../support/webhook-rig.ts";
 
 /** Webhooks that others send us. */
 
@@ -176,6 +177,32 @@ describe("a connection that changes in Membrane", () => {
     world.removeConnection("bob", "lab");
     await until(() => told.bob > 0);
     expect(told).toEqual({ ada: 2, bob: 1 });
+  });
+
+  test("has a member's catalogue looked at once, however often it is told of at a time", async () => {
+    await using rig = await openWebhookRig({
+      MEMBRANE_WORKSPACE_KEY: WORKSPACE_KEY,
+      MEMBRANE_WORKSPACE_SECRET: SECRET,
+    });
+    const of = async (user: string) => {
+      const token = await new SignJWT({ iss: WORKSPACE_KEY, id: user })
+        .setProtectedHeader({ alg: "HS256" })
+        .sign(new TextEncoder().encode(SECRET));
+      const event = {
+        eventType: "connection.created",
+        data: { connection: { id: "c", customerId: user } },
+      };
+      const headers = new Headers({ "x-integration-app-token": token });
+      return () =>
+        rig.incoming!.receive(headers, new Uint8Array(), () => event);
+    };
+    const [eve, bob] = [await of("eve"), await of("bob")];
+    const taken = await Promise.all([eve(), eve(), eve(), eve(), bob()]);
+    expect(taken).not.toContain(false);
+    expect(rig.refreshed).toEqual([
+      `${WORKSPACE_KEY} eve`,
+      `${WORKSPACE_KEY} bob`,
+    ]);
   });
 
   test("is believed from who knows the workspace's secret, about a member only from that member or the workspace", async () => {

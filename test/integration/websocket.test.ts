@@ -432,6 +432,45 @@ describe("garbage and floods", () => {
     for (const socket of mine) socket.close();
   });
 
+  test("a user has at most a hundred also when they all come at once", async () => {
+    const known = Promise.withResolvers<void>();
+    let asked = 0;
+    await using at = await openRig({
+      sources: [],
+      authenticator: {
+        async verify(token) {
+          asked++;
+          await known.promise;
+          return {
+            workspace: "w1",
+            subject: token,
+            name: null,
+            method: "membrane",
+            scope: null,
+            token,
+            expiresAt: null,
+          };
+        },
+      },
+    });
+    const headers = { authorization: "Bearer ada" };
+    const all = Array.from({ length: 120 }, () =>
+      openSocket(`${at.url}/ws`, { headers }),
+    );
+    while (asked < 120) await Bun.sleep(1);
+    known.resolve();
+    const met = await Promise.allSettled(all);
+    const sockets = met.flatMap((one) =>
+      one.status === "fulfilled" ? [one.value] : [],
+    );
+    const answered = await Promise.allSettled(
+      sockets.map((socket) => socket.ask({ ...listTools, id: 1 })),
+    );
+    const alive = answered.filter(({ status }) => status === "fulfilled");
+    expect(alive).toHaveLength(100);
+    for (const socket of sockets) socket.close();
+  });
+
   test("one that asks and asks and reads nothing is closed, and is not answered more than its network holds", async () => {
     const { session, eventId, ...first } = await connectSession("stalled");
     first.close();

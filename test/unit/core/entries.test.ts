@@ -4,7 +4,7 @@ import {
   memberEntries,
   upstreamEntries,
 } from "../../../src/core/entries.ts";
-import { BY_ITSELF } from "../../../src/core/journal.ts";
+import { BY_ITSELF, BY_OPERATOR } from "../../../src/core/journal.ts";
 import type { Credential, Upstream } from "../../../src/core/upstream.ts";
 
 const who = { workspace: "w", subject: "ada" };
@@ -58,6 +58,20 @@ test("of what has changed the names are said, and never what it was or is", () =
     serverId: 7,
     changed: ["url", "sealedSecret"],
   });
+});
+
+test("another secret of the client is a change when somebody has made it", () => {
+  const before = { ...server, sealedOauth: "sealed" };
+  const after = { ...before, sealedOauth: "sealed anew" };
+  expect(
+    upstreamEntries(before, after, BY_OPERATOR).map(({ type, data }) => [
+      type,
+      data["changed"],
+    ]),
+  ).toEqual([["server_changed", ["oauth"]]]);
+  // Learned from the authorization server.
+  expect(upstreamEntries(before, after, BY_ITSELF)).toEqual([]);
+  expect(upstreamEntries(before, before, BY_OPERATOR)).toEqual([]);
 });
 
 test("nothing that was and is not is nothing to say", () => {
