@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { GatewayError } from "./core/errors.ts";
 import { scopes } from "./core/principal.ts";
-import { withoutQuery } from "./core/webhook.ts";
+import { originOf } from "./core/webhook.ts";
 import { SECRET_FORM, readSecret } from "./gateway/webhook-secrets.ts";
 import { KEY_FORM, parseKeys } from "./runtime/encryption-key.ts";
 import { readPairs, samplers } from "./runtime/otlp.ts";
@@ -389,7 +389,7 @@ export function describeConfig(config: Config): string {
       if (secretNames.has(name)) return `${name}=${value ? "(set)" : ""}`;
       if (value === null) return `${name}=none`;
       if (name === "WEBHOOK_URL") {
-        return `${name}=${withoutQuery(String(value))}`;
+        return `${name}=${originOf(String(value))}`;
       }
       if (Array.isArray(value)) return `${name}=${value.join(",")}`;
       return `${name}=${durationNames.has(name) ? describeDuration(Number(value)) : String(value)}`;

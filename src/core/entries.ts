@@ -5,7 +5,7 @@ import type { Identity } from "./principal.ts";
 import type { Session } from "./session.ts";
 import type { Credential, Upstream } from "./upstream.ts";
 import type { Webhook } from "./webhook.ts";
-import { withoutQuery } from "./webhook.ts";
+import { originOf } from "./webhook.ts";
 
 /** What the journal says of a change, told from what was before and what is after it. Pure. */
 
@@ -20,6 +20,9 @@ export function sessionEntry(
   return entryOf(session, type, data, cause);
 }
 
+/** Of the tools that were enabled, so many are named. */
+const MAX_NAMED = 100;
+
 /** None when the same tools are enabled as before. */
 export function enabledEntries(
   who: Identity,
@@ -29,7 +32,8 @@ export function enabledEntries(
   cause: Cause,
 ): NewEntry[] {
   if (JSON.stringify(before) === JSON.stringify(after)) return [];
-  const data = { session, chat, tools: after };
+  const tools = after.slice(0, MAX_NAMED);
+  const data = { session, chat, count: after.length, tools };
   return [entryOf(who, "tools_enabled", data, cause)];
 }
 
@@ -196,7 +200,7 @@ export function webhookFailure(
 
 const webhookData = ({ id, url }: Webhook) => ({
   webhook: id,
-  url: withoutQuery(url),
+  url: originOf(url),
 });
 
 const serverData = ({ id, slug }: Upstream) => ({ server: slug, serverId: id });

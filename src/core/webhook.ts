@@ -240,8 +240,7 @@ export function wants(
   );
 }
 
-/** A URL for the log and for readers: its query may hold a credential. */
-export function withoutQuery(url: string): string {
-  const at = url.indexOf("?");
-  return at < 0 ? url : `${url.slice(0, at)}?…`;
+/** Where it goes, without what may be its credential: many have it in the path or the query. */
+export function originOf(url: string): string {
+  return URL.canParse(url) ? `${new URL(url).origin}/…` : "…";
 }

@@ -8,7 +8,7 @@ import type {
   Webhook,
   WebhookStore,
 } from "../core/webhook.ts";
-import { wants, withoutQuery } from "../core/webhook.ts";
+import { wants, originOf } from "../core/webhook.ts";
 import type { Send, Tried } from "./attempts.ts";
 import { bodyOf, eventId } from "./webhook-body.ts";
 
@@ -295,7 +295,7 @@ export function createDeliveries(wiring: {
     const fields = {
       workspace,
       webhook: id,
-      url: withoutQuery(url),
+      url: originOf(url),
       event: eventId(entry),
       type: entry.type,
       attempt: attempts + 1,

@@ -13,7 +13,7 @@ import type {
   WebhookForm,
   WebhookStore,
 } from "../core/webhook.ts";
-import { withoutQuery } from "../core/webhook.ts";
+import { originOf } from "../core/webhook.ts";
 import type { Send, Tried } from "./attempts.ts";
 import type { Precondition } from "./upstreams.ts";
 import { makeSecret } from "./webhook-secrets.ts";
@@ -135,7 +135,7 @@ export function createWebhooks(wiring: {
       user: subject,
       by: method,
       webhook: id,
-      url: withoutQuery(url),
+      url: originOf(url),
     });
   }
 

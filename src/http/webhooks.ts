@@ -5,7 +5,7 @@ import type { Principal } from "../core/principal.ts";
 import { permits } from "../core/principal.ts";
 import { shapes } from "../core/registration.ts";
 import type { Delivery, Webhook } from "../core/webhook.ts";
-import { deliveryStates, webhookForms, withoutQuery } from "../core/webhook.ts";
+import { deliveryStates, webhookForms, originOf } from "../core/webhook.ts";
 import { SECRET_FORM, readSecret } from "../gateway/webhook-secrets.ts";
 import type { Webhooks } from "../gateway/webhooks.ts";
 import { readBody, readQuery } from "./body.ts";
@@ -207,9 +207,7 @@ function shown({ scope }: Principal, webhook: Webhook) {
   return {
     id,
     url:
-      permits(scope, "apps:write") && !webhook.configured
-        ? url
-        : withoutQuery(url),
+      permits(scope, "apps:write") && !webhook.configured ? url : originOf(url),
     description,
     types,
     enabled,

@@ -73,7 +73,7 @@ describe("readConfig", () => {
       new Uint8Array(32).fill(7),
     ]);
     const shown = describeConfig(config);
-    expect(shown).toContain("WEBHOOK_URL=https://x.example/hook?…");
+    expect(shown).toContain("WEBHOOK_URL=https://x.example/…");
     expect(shown).toContain("WEBHOOK_SECRET=(set)");
     expect(shown).toContain("WEBHOOK_RECEIVE_SECRET=(set)");
   });
