@@ -235,6 +235,7 @@ export function createApp(options: AppOptions): App {
     clock,
     ids,
     log,
+    telemetry,
   });
   const mcp = createMcpDoor({
     server: { name: "membrane-mcp", title: "Membrane MCP", version },

@@ -13,11 +13,15 @@ import { GatewayError, asGatewayError } from "./core/errors.ts";
 import type { Authenticator } from "./core/principal.ts";
 import { systemClock } from "./runtime/machine.ts";
 import { keyFile, readKeyFile } from "./runtime/encryption-key.ts";
+import { createOutboundCheck } from "./runtime/outbound.ts";
 import { localUrl, probe } from "./runtime/probe.ts";
 import { createVault } from "./runtime/vault.ts";
 import { databaseFile } from "./store/sqlite/database.ts";
 import { NO_WEBHOOK_WORKSPACE } from "./webhooks.ts";
+import { originOf } from "./core/webhook.ts";
+import { requireReachable } from "./gateway/webhooks.ts";
 import { examine } from "./store/sqlite/operate.ts";
+import { version } from "./version.ts";
 
 /** One thing that was looked at. `fault` keeps the server from serving; `warning` will bite sooner or later. */
 export type Finding = {
@@ -42,10 +46,12 @@ export async function examineAll(
     ...examineDirectory(config),
     ...examineDatabase(config, running),
     ...examineListener(config, running),
+    ...examineMetrics(config, running),
     ...(await examineMembrane(config, token)),
     ...(await examinePublicUrl(config)),
     ...examineSafety(config),
-    ...examineWebhook(config),
+    ...(await examineWebhook(config)),
+    ...(await examineCollector(config)),
   ];
 }
 
@@ -192,22 +198,47 @@ function examineListener(config: Config, running: boolean): Finding[] {
   if (running) {
     return [{ check, level: "ok", message: `A server answers on ${where}.` }];
   }
-  try {
-    void Bun.serve({
-      hostname: config.HOST,
-      port: config.PORT,
-      reusePort: false,
-      fetch: () => new Response(),
-    }).stop(true);
-    return [{ check, level: "ok", message: `${where} is free.` }];
-  } catch (error) {
+  return [examinePort(check, config.HOST, config.PORT, "PORT or HOST")];
+}
+
+function examineMetrics(config: Config, running: boolean): Finding[] {
+  const { METRICS_PORT: port, METRICS_HOST: host } = config;
+  if (port === undefined || running) return [];
+  const check = "metrics";
+  const settings = "METRICS_PORT or METRICS_HOST";
+  if (port === config.PORT && port !== 0 && host === config.HOST) {
     return [
       {
         check,
         level: "fault",
-        message: `Cannot listen on ${where} (${(error as { code?: string }).code ?? "unknown"}). Set PORT or HOST, or stop what listens there.`,
+        message: `The server itself listens on ${host}:${port}. Set ${settings}.`,
       },
     ];
+  }
+  return [examinePort(check, host, port, settings)];
+}
+
+function examinePort(
+  check: string,
+  hostname: string,
+  port: number,
+  settings: string,
+): Finding {
+  const where = `${hostname}:${port}`;
+  try {
+    void Bun.serve({
+      hostname,
+      port,
+      reusePort: false,
+      fetch: () => new Response(),
+    }).stop(true);
+    return { check, level: "ok", message: `${where} is free.` };
+  } catch (error) {
+    return {
+      check,
+      level: "fault",
+      message: `Cannot listen on ${where} (${(error as { code?: string }).code ?? "unknown"}). Set ${settings}, or stop what listens there.`,
+    };
   }
 }
 
@@ -306,12 +337,43 @@ async function examinePublicUrl({
   return found;
 }
 
-function examineWebhook({
+async function examineWebhook({
   WEBHOOK_URL: url,
   MEMBRANE_WORKSPACE_KEY: workspace,
-}: Config): Finding[] {
-  if (url === undefined || workspace !== undefined) return [];
-  return [{ check: "webhook", level: "fault", message: NO_WEBHOOK_WORKSPACE }];
+  OUTBOUND_ALLOW: allow,
+}: Config): Promise<Finding[]> {
+  const check = "webhook";
+  if (url === undefined) return [];
+  if (workspace === undefined) {
+    return [{ check, level: "fault", message: NO_WEBHOOK_WORKSPACE }];
+  }
+  const userAgent = `membrane-mcp/${version}`;
+  const mayReach = createOutboundCheck({ allow, userAgent });
+  try {
+    await requireReachable(mayReach, url);
+  } catch (error) {
+    const message = `Nothing is sent to WEBHOOK_URL. ${asGatewayError(error).message}`;
+    return [{ check, level: "warning", message }];
+  }
+  const message = `${originOf(url)} may be reached.`;
+  return [{ check, level: "ok", message }];
+}
+
+async function examineCollector({
+  OTEL_EXPORTER_OTLP_ENDPOINT: url,
+}: Config): Promise<Finding[]> {
+  const check = "traces";
+  if (url === undefined) return [];
+  const answer = await probe(`${url}/v1/traces`);
+  return answer === null
+    ? [
+        {
+          check,
+          level: "warning",
+          message: `${url} cannot be reached: traces are lost. Look at the collector and OTEL_EXPORTER_OTLP_ENDPOINT.`,
+        },
+      ]
+    : [{ check, level: "ok", message: `${url} answers.` }];
 }
 
 function examineSafety(config: Config): Finding[] {

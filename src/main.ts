@@ -42,15 +42,21 @@ function openApp(config: Config, log: ProcessLog): App {
   });
 }
 
+/** What comes sooner after a signal is the same: Ctrl-C reaches us from the terminal, and through whoever runs us. */
+const SAME_SIGNAL_MS = 300;
+
 /** Serves until SIGTERM or SIGINT; a second signal does not wait for running calls. */
 async function run(app: App, log: ProcessLog, ready: (url: string) => void) {
   const stopped = Promise.withResolvers<number>();
-  let signals = 0;
+  let firstAt: number | null = null;
   const stop = (signal: string) => {
-    if (++signals > 1) {
+    const now = systemClock.monotonic();
+    if (firstAt !== null) {
+      if (now - firstAt < SAME_SIGNAL_MS) return;
       log.flush();
       process.exit(exitCodes.internal);
     }
+    firstAt = now;
     log.info("stopping", { signal });
     app.close().then(
       () => stopped.resolve(0),

@@ -9,6 +9,7 @@ import type {
   Vault,
 } from "./core/runtime.ts";
 import type { Store } from "./core/store.ts";
+import type { Telemetry } from "./core/telemetry.ts";
 import { createSend } from "./gateway/attempts.ts";
 import type { Deliveries } from "./gateway/deliveries.ts";
 import { createDeliveries } from "./gateway/deliveries.ts";
@@ -48,8 +49,9 @@ export function createWebhookParts(wiring: {
   clock: Clock;
   ids: Ids;
   log: Log;
+  telemetry: Telemetry;
 }): WebhookParts {
-  const { config, store, vault, check, clock, ids, log } = wiring;
+  const { config, store, vault, check, clock, ids, log, telemetry } = wiring;
   const {
     WEBHOOK_URL: url,
     WEBHOOK_SECRET: sending = [],
@@ -74,7 +76,7 @@ export function createWebhookParts(wiring: {
     ids,
     log,
   };
-  const deliveries = createDeliveries({ ...parts, journal });
+  const deliveries = createDeliveries({ ...parts, journal, telemetry });
   const connectionEvents =
     workspace !== null && membraneSecret !== undefined
       ? createConnectionEvents({

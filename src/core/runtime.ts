@@ -25,11 +25,14 @@ export type LogFields = Record<
 
 /** Structured log. Fields are an allow-list by their writers: no token, argument or result ever goes in. */
 export type Log = {
-  debug(event: string, fields?: LogFields): void;
-  info(event: string, fields?: LogFields): void;
-  warn(event: string, fields?: LogFields): void;
-  error(event: string, fields?: LogFields): void;
+  debug(event: string, fields?: LogFields & OwnFields): void;
+  info(event: string, fields?: LogFields & OwnFields): void;
+  warn(event: string, fields?: LogFields & OwnFields): void;
+  error(event: string, fields?: LogFields & OwnFields): void;
 };
+
+/** What every line has of its own; a second one of the name would hide it. */
+type OwnFields = { level?: never; time?: never; event?: never };
 
 export type OutboundOptions = {
   method?: string;

@@ -198,8 +198,8 @@ export type DeliveryStore = {
   ): Delivery[];
   find(id: string, event: string): Delivery | null;
   /**
-   * Sends again what was delivered or given up: one, or (null) all that was given up. How many; those whose entry the
-   * journal keeps no longer are not among them.
+   * Sends again what was delivered or given up: one, or (null) all that was given up. One that waits for its next
+   * attempt is due at once, in its order. How many; those whose entry the journal keeps no longer are not among them.
    */
   replay(id: string, event: string | null, now: number): Promise<number>;
   /**

@@ -1,6 +1,8 @@
 import { describeError } from "../core/errors.ts";
 import type { Journal } from "../core/journal.ts";
 import type { Clock, Ids, Log } from "../core/runtime.ts";
+import type { Telemetry } from "../core/telemetry.ts";
+import { noTelemetry } from "../core/telemetry.ts";
 import type {
   Claimed,
   DeliveryStore,
@@ -74,8 +76,10 @@ export function createDeliveries(wiring: {
   clock: Clock;
   ids: Pick<Ids, "random">;
   log: Log;
+  telemetry?: Telemetry;
 }): Deliveries {
   const { webhooks, deliveries, journal, send, clock, ids, log } = wiring;
+  const { telemetry = noTelemetry } = wiring;
   const lanes = new Map<string, Lane>();
   const flights = new Set<Promise<void>>();
   const cutter = new AbortController();
@@ -292,11 +296,16 @@ export function createDeliveries(wiring: {
       const { failingSince } = settlement;
       lane.webhook = { ...lane.webhook, failingSince };
     }
+    const failed = settlement?.state === "dead" ? "dead" : "retried";
+    telemetry.count("webhookDeliveries", {
+      outcome: error === null ? "delivered" : failed,
+    });
+    telemetry.observe("webhookDelivery", ms, {});
     const fields = {
       workspace,
       webhook: id,
       url: originOf(url),
-      event: eventId(entry),
+      delivery: eventId(entry),
       type: entry.type,
       attempt: attempts + 1,
       status,

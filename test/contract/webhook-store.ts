@@ -285,16 +285,30 @@ export function webhookStoreContract(
       const { deliveries } = rig.store;
       const b = (await rig.claim()).claimed[0]!;
       const later = settled({ state: "pending", dueAt: 900 });
-      await rig.settle(b, later, bad);
       // Neither what is on its way nor what is not there.
       expect(await deliveries.replay(rig.id, b.entry.id, 10)).toBe(0);
       expect(await deliveries.replay(rig.id, "none", 10)).toBe(0);
+      await rig.settle(b, later, bad);
       expect(await deliveries.replay(rig.id, null, 10)).toBe(1);
       const again = await rig.claim(10, 10);
       expect(toolsOf(again.claimed)).toEqual(["a"]);
       await rig.settle(again.claimed[0]!, later, bad);
       const next = await rig.claim(10, 900);
       expect(toolsOf(next.claimed)).toHaveLength(1);
+    });
+
+    test("what waits for its next attempt is due when somebody asks, in its order and with its attempts", async () => {
+      await using rig = await openWith();
+      await rig.happen("a", "b");
+      const a = (await rig.claim()).claimed[0]!;
+      await rig.settle(a, settled({ state: "pending", dueAt: 900 }), bad);
+      expect((await rig.claim(10, 10)).claimed).toEqual([]);
+      const { deliveries } = rig.store;
+      expect(await deliveries.replay(rig.id, a.entry.id, 10)).toBe(1);
+      const again = await rig.claim(10, 10);
+      expect(toolsOf(again.claimed)).toEqual(["a"]);
+      expect(again.claimed[0]!.attempts).toBe(1);
+      expect(rig.list()[0]).toMatchObject({ replayed: false });
     });
 
     test("lists go back from an event, and can be of one state", async () => {

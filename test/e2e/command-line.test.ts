@@ -1290,6 +1290,48 @@ describe("doctor", () => {
     });
   });
 
+  test("tells of metrics, webhooks and traces that lead nowhere", async () => {
+    const webhook = {
+      WEBHOOK_URL: "http://127.0.0.1/hook?key=hidden",
+      WEBHOOK_SECRET: `whsec_${Buffer.alloc(32, 7).toString("base64")}`,
+    };
+    const { port } = new URL(workspace.url);
+    const bad = await doctor({
+      ...settings,
+      ...webhook,
+      METRICS_PORT: port,
+      OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:9",
+    });
+    const told = (findings: Finding[]) =>
+      ["metrics", "webhook", "traces"].map((check) => of(findings, check));
+    expect(told(bad.findings)).toMatchObject([
+      { level: "fault", message: expect.stringContaining("METRICS_PORT") },
+      { level: "warning", message: expect.stringContaining("OUTBOUND_ALLOW") },
+      { level: "warning", message: expect.stringContaining("collector") },
+    ]);
+    expect(bad.code).toBe(1);
+    const good = await doctor({
+      ...settings,
+      ...webhook,
+      OUTBOUND_ALLOW: "127.0.0.1",
+      METRICS_PORT: "0",
+      OTEL_EXPORTER_OTLP_ENDPOINT: workspace.url,
+    });
+    expect(told(good.findings).map((found) => found?.level)).toEqual([
+      "ok",
+      "ok",
+      "ok",
+    ]);
+    expect(JSON.stringify([bad, good])).not.toContain("hidden");
+    const own = await freePort();
+    const both = await doctor({
+      ...settings,
+      PORT: String(own),
+      METRICS_PORT: String(own),
+    });
+    expect(of(both.findings, "metrics")).toMatchObject({ level: "fault" });
+  });
+
   test("a configuration with faults is told as any command tells it", async () => {
     const { code, err } = await finish(["doctor"], {
       PORT: "x",

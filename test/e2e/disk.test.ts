@@ -119,6 +119,15 @@ describe("a disk", () => {
       expect(refused.headers.get("retry-after")).not.toBeNull();
       const headers = { "mcp-session-id": session };
       expect((await caller.post("ada", listTools, headers)).status).toBe(200);
+      // Its first reader has a secret made, for which there may be room left.
+      const token = mintToken({
+        workspaceKey: WORKSPACE_KEY,
+        secret: SECRET,
+        user: "ada",
+      });
+      const stream = await fetch(`${url}/mcp/stream?token=${await token}`);
+      expect([200, 503]).toContain(stream.status);
+      await stream.body?.cancel();
       rmSync(inside);
       expect((await caller.post("ada", initialize())).status).toBe(200);
       expect((await fetch(`${url}/health`)).status).toBe(200);

@@ -517,7 +517,20 @@ describe("what is kept", () => {
       rig.pass(12 * HOUR);
     }
     await rig.until(() => rig.deliveries(id)[0]!.state === "dead");
+    await rig.until(() => rig.counted.length === 8);
+    expect(rig.counted).toEqual([
+      ...Array(7).fill("webhookDeliveries retried"),
+      "webhookDeliveries dead",
+    ]);
     const { event } = rig.deliveries(id)[0]!;
+    // Each line says what happened, and to which delivery.
+    expect(
+      rig.lines.filter((line) => line["delivery"] === `evt_${event}`),
+    ).toEqual(
+      Array(8).fill(
+        expect.objectContaining({ event: "webhook not delivered" }),
+      ),
+    );
     await rig.webhooks.replay(ADMIN, id, event);
     await receiver.until(9);
     // It fails again, and holds up nothing.
@@ -529,6 +542,8 @@ describe("what is kept", () => {
     expect(receiver.received.at(-1)!.headers["webhook-id"]).toBe(
       `evt_${event}`,
     );
+    await rig.until(() => rig.counted.length === 11);
+    expect(rig.counted.at(-1)).toBe("webhookDeliveries delivered");
     expect(await rig.webhooks.replayAll(ADMIN, id)).toBe(0);
   });
 

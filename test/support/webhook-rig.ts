@@ -4,6 +4,7 @@ import { BY_ITSELF } from "../../src/core/journal.ts";
 import type { Principal } from "../../src/core/principal.ts";
 import type { LogFields } from "../../src/core/runtime.ts";
 import type { Store } from "../../src/core/store.ts";
+import { noTelemetry } from "../../src/core/telemetry.ts";
 import type { Webhook } from "../../src/core/webhook.ts";
 import type { WebhookRequest } from "../../src/gateway/webhooks.ts";
 import { randomIds } from "../../src/runtime/machine.ts";
@@ -45,6 +46,7 @@ export async function openWebhookRig(env: Record<string, string> = {}) {
     void lines.push({ event, ...fields });
   const log = { debug: at, info: at, warn: at, error: at };
   const refreshed: string[] = [];
+  const counted: string[] = [];
   const way = { allow: ["127.0.0.0/8"], userAgent: "membrane-mcp/test" };
   const open = async (more: Record<string, string> = {}) => {
     const config = readConfig({ ...env, ...more });
@@ -70,6 +72,11 @@ export async function openWebhookRig(env: Record<string, string> = {}) {
       clock,
       ids: randomIds,
       log,
+      telemetry: {
+        ...noTelemetry,
+        count: (name, labels) =>
+          void counted.push([name, ...Object.values(labels)].join(" ")),
+      },
     });
     await parts.start();
     return { store, ...parts };
@@ -79,6 +86,7 @@ export async function openWebhookRig(env: Record<string, string> = {}) {
     clock,
     lines,
     refreshed,
+    counted,
     directory: directory.path,
     get store() {
       return now.store;

@@ -293,15 +293,19 @@ export function createDeliveryStore(wiring: {
       return row ? toDelivery(row) : null;
     },
     replay: (id, event, now) =>
-      writer.write(
-        () =>
-          client.run(
-            `UPDATE deliveries SET state = 'pending', replayed = 1, attempts = 0, due_at = ?1, finished_at = NULL
-             WHERE webhook = ?2 AND due_at IS NULL AND seq IN (SELECT seq FROM journal)
-             AND (event = ?3 OR (?3 IS NULL AND state = 'dead'))`,
-            [now, id, event],
-          ).changes,
-      ),
+      writer.write(() => {
+        const { changes } = client.run(
+          `UPDATE deliveries SET state = 'pending', replayed = 1, attempts = 0, due_at = ?1, finished_at = NULL
+           WHERE webhook = ?2 AND due_at IS NULL AND seq IN (SELECT seq FROM journal)
+           AND (event = ?3 OR (?3 IS NULL AND state = 'dead'))`,
+          [now, id, event],
+        );
+        if (changes > 0 || event === null) return changes;
+        return client.run(
+          "UPDATE deliveries SET due_at = ? WHERE webhook = ? AND event = ? AND state = 'pending'",
+          [now, id, event],
+        ).changes;
+      }),
     prune: (before, most, limit) =>
       writer.write(() => {
         const old = client.run(

@@ -23,7 +23,7 @@ import { createSealedStore, readKeyCheck } from "./sealed.ts";
 import { createSessionStore } from "./sessions.ts";
 import { createUpstreamStore } from "./upstreams.ts";
 import { createWebhookStore } from "./webhooks.ts";
-import { createWriter } from "./writer.ts";
+import { createWriter, writeError } from "./writer.ts";
 
 export type SqliteOptions = {
   /** Made with mode 0700 when missing; the database is `membrane-mcp.db` in it. */
@@ -199,7 +199,11 @@ function openStore(options: SqliteOptions, lock: Disposable | null): Store {
       let value = read(key);
       if (value === null) {
         value = crypto.getRandomValues(new Uint8Array(32)).toHex();
-        put(key, value);
+        try {
+          put(key, value);
+        } catch (error) {
+          throw writeError(error);
+        }
       }
       return Uint8Array.fromHex(value);
     },

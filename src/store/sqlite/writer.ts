@@ -149,6 +149,11 @@ function isStorage(error: unknown): boolean {
   );
 }
 
+/** What to throw for a write that was made without the queue. */
+export function writeError(error: unknown): unknown {
+  return isStorage(error) ? unavailable(error) : error;
+}
+
 function unavailable(cause?: unknown): GatewayError {
   return new GatewayError(
     "internal",
