@@ -610,4 +610,8 @@ export const requirements: Record<string, { text: string; source: string }> = {
     text: "An answer that is too large once it is unpacked is cut off",
     source: "README.md#registered-servers",
   },
+  "secrets-nowhere": {
+    text: "No secret is in logs, metrics, traces, the database, events, webhooks, or what others are answered",
+    source: "README.md#operating-it",
+  },
 };

@@ -71,7 +71,10 @@ export function asGatewayError(thrown: unknown): GatewayError {
   );
 }
 
-/** What the log says about an error: message, code and the chain of causes. Never properties, which may hold secrets. */
+/**
+ * What the log says about an error: message, code and the chain of causes. Never properties, which may hold secrets,
+ * nor what another MCP server has answered a caller: it may repeat a credential or arguments.
+ */
 export function describeError(thrown: unknown): string {
   const parts: string[] = [];
   let at: unknown = thrown;
@@ -82,7 +85,10 @@ export function describeError(thrown: unknown): string {
     }
     const code =
       "code" in at && typeof at.code === "string" ? ` [${at.code}]` : "";
-    parts.push(`${at.name}${code}: ${at.message}`);
+    const rpc = at instanceof GatewayError ? at.rpc : undefined;
+    parts.push(
+      `${at.name}${code}: ${rpc ? `The server answered with the error ${rpc.code}.` : at.message}`,
+    );
     at = at.cause;
   }
   return parts.join(" ← ");

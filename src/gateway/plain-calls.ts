@@ -135,6 +135,7 @@ function explain(name: string, thrown: unknown): unknown {
   const { rpc, retryAfterMs } = error;
   return new GatewayError(error.code, error.message, {
     cause: thrown,
+    ...(rpc ? { rpc } : {}),
     data: { ...error.data, code, ...(rpc ? { rpc } : {}) },
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   });

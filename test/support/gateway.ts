@@ -11,7 +11,7 @@ import { createRest } from "./absent-servers.ts";
 import type { Command, McpClient, McpClientOptions } from "./mcp-clients.ts";
 import { openMcpClient } from "./mcp-clients.ts";
 
-/** The whole server in this process, with registered MCP servers and no other source. */
+/** The whole server in this process, with registered MCP servers and no other source unless it is asked for. */
 export type Gateway = Rig & {
   /** One request of the management API, of an administrator unless said; throws unless it succeeds. `path`: after `/mcp-servers`. */
   manage(
@@ -50,16 +50,27 @@ export type Program = { slug: string; at: Command };
 export type GatewayOptions = Omit<
   NonNullable<Parameters<typeof openRig>[0]>,
   "before" | "sources" | "servers"
-> & { upstreams?: (Registration | Program)[] };
+> & {
+  upstreams?: (Registration | Program)[];
+  /** Seals secrets; one of its own unless given. */
+  key?: Uint8Array;
+  /** Has the apps of the demo workspace too. */
+  apps?: boolean;
+};
 
 export async function openGateway(
   options: GatewayOptions = {},
 ): Promise<Gateway> {
-  const key = crypto.getRandomValues(new Uint8Array(32));
-  const { upstreams = [], env = {}, ...rest } = options;
+  const {
+    upstreams = [],
+    env = {},
+    key = crypto.getRandomValues(new Uint8Array(32)),
+    apps = false,
+    ...rest
+  } = options;
   const rig = await openRig({
     ...rest,
-    sources: [],
+    ...(apps ? {} : { sources: [] }),
     env: {
       OUTBOUND_ALLOW: "127.0.0.0/8",
       TOKEN_SCOPES: "apps:admin",

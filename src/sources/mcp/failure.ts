@@ -34,9 +34,22 @@ function reasonOf(error: unknown): unknown {
   return error instanceof GatewayError ? error.data?.["reason"] : undefined;
 }
 
+/** A foreign error for the log, without its message: that of the SDK repeats what the server said, credentials and all. */
+export function wordless(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof GatewayError) return error;
+  const { name, cause, code } = error as Error & { code?: unknown };
+  return Object.assign(
+    new Error(
+      "(not logged)",
+      cause === undefined ? {} : { cause: wordless(cause) },
+    ),
+    { name, ...(code === undefined ? {} : { code }) },
+  );
+}
+
 /**
- * What went wrong on the way to a server, in words for who calls or registers it. What the server or the network
- * said of it is kept as the cause, for the log.
+ * What went wrong on the way to a server, in words for who calls or registers it. What kind of error it was is kept
+ * as the cause, for the log.
  */
 export function failure(
   name: string,
@@ -49,7 +62,7 @@ export function failure(
     failureClass === "transport"
       ? `${name} cannot be reached, or broke off the connection.`
       : `${name} does not answer as an MCP server does.`,
-    { data: { failureClass }, cause: error },
+    { data: { failureClass }, cause: wordless(error) },
   );
 }
 
@@ -94,20 +107,13 @@ const ownFaults: ReadonlyMap<number, string> = new Map([
   [-32022, "version_refused"],
 ]);
 
-function refusedRequest(
-  name: string,
-  reason: string,
-  words: string,
-): GatewayError {
+function refusedRequest(name: string, reason: string): GatewayError {
   return new GatewayError(
     "upstream_failed",
     reason === "version_refused"
       ? `${name} does not speak the revision of MCP any more that was agreed on with it.`
       : `${name} does not accept the headers of a request. It may have changed the tool, or not follow the specification.`,
-    {
-      data: { code: "upstream_protocol", failureClass: "protocol", reason },
-      cause: new Error(words),
-    },
+    { data: { code: "upstream_protocol", failureClass: "protocol", reason } },
   );
 }
 
@@ -119,7 +125,7 @@ export function rpcFailure(
   const code = Number.isSafeInteger(error.code) ? Number(error.code) : -32603;
   const words = typeof error.message === "string" ? error.message : "";
   const reason = ownFaults.get(code);
-  if (reason !== undefined) return refusedRequest(name, reason, words);
+  if (reason !== undefined) return refusedRequest(name, reason);
   return new GatewayError(
     code === -32602 || code === -32601 ? "invalid" : "upstream_failed",
     words.slice(0, 2000) || `${name} has answered with an error.`,

@@ -6,6 +6,7 @@ import {
   rpcFailure,
   sessionLost,
   wasReset,
+  wordless,
 } from "./failure.ts";
 import { writeTrace } from "../../core/trace.ts";
 import type { Incoming, Params, RequestOptions } from "./rpc.ts";
@@ -132,7 +133,7 @@ function postFailure(
         `${name} answers with HTTP ${status}.`,
         {
           data: { failureClass: "protocol", status },
-          cause: error,
+          cause: wordless(error),
         },
       )
     : // Not the way, whose faults are ours: the SDK could not read what came.
