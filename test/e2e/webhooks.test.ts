@@ -2,7 +2,7 @@ import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { databaseFile } from "../../src/store/sqlite/database.ts";
 import { SECRET, WORKSPACE_KEY, openServer } from "../support/binary.ts";
-import { createCaller } from "../support/caller.ts";
+import { call, createCaller } from "../support/caller.ts";
 import { openWorkspace } from "../support/demo-client.ts";
 import { oddWorld } from "../support/odd-world.ts";
 import { openReceiver } from "../support/receiver.ts";
@@ -30,14 +30,24 @@ test("kill -9 under load: all that has happened is delivered, under one id each,
     OUTBOUND_ALLOW: "127.0.0.1",
   });
   const acknowledged: string[] = [];
+  /** Sessions in which a call was answered. */
+  const called: string[] = [];
   let busy = true;
   const write = async (user: string) => {
     const caller = createCaller(server.url, server.tokenFor);
     while (busy) {
-      await caller.open(user).then(
-        (session) => acknowledged.push(session),
-        () => Bun.sleep(5),
-      );
+      try {
+        const session = await caller.open(user);
+        acknowledged.push(session);
+        const { body } = await caller.post(user, call("lab_echo"), {
+          "mcp-session-id": session,
+        });
+        if (body?.result?.isError === undefined && body?.result) {
+          called.push(session);
+        }
+      } catch {
+        await Bun.sleep(5);
+      }
     }
   };
   const writers = Array.from({ length: WRITERS }, (_, n) => write(`user-${n}`));
@@ -54,19 +64,17 @@ test("kill -9 under load: all that has happened is delivered, under one id each,
     using db = new Database(databaseFile(server.dataDir), { readonly: true });
     return db
       .query<{ id: string; session: string }, []>(
-        "SELECT id, data ->> 'session' AS session FROM journal WHERE type = 'session_opened'",
+        "SELECT id, data ->> 'session' AS session FROM journal WHERE type IN ('session_opened', 'tool_executed')",
       )
       .all();
   };
-  const opened = () =>
-    receiver.received.filter(({ json }) => json.event === "session_opened");
-  const delivered = () =>
-    new Map(
-      opened().map(({ headers, json }) => [
-        headers["webhook-id"] as string,
-        json.session as string,
-      ]),
+  const told = () =>
+    receiver.received.filter(({ json }) =>
+      ["session_opened", "tool_executed"].includes(json.event),
     );
+  const idOf = ({ headers }: { headers: Record<string, unknown> }) =>
+    String(headers["webhook-id"]);
+  const delivered = () => new Set(told().map(idOf));
   // An answer that was lost costs five seconds, and what comes after it waits.
   const expected = new Map(
     entries().map(({ id, session }) => [`evt_${id}`, session]),
@@ -84,10 +92,23 @@ test("kill -9 under load: all that has happened is delivered, under one id each,
   while (delivered().size < expected.size || attempts() > 0) {
     await Bun.sleep(20);
   }
-  expect(delivered()).toEqual(expected);
-  const sessions = new Set(expected.values());
-  expect(acknowledged.filter((session) => !sessions.has(session))).toEqual([]);
-  // One id each: no session came under two.
-  expect(new Set(delivered().values()).size).toBe(delivered().size);
-  expect(opened().length).toBeGreaterThan(expected.size);
+  expect(delivered()).toEqual(new Set(expected.keys()));
+  const of = (type: string) =>
+    new Map(
+      told()
+        .filter(({ json }) => json.event === type)
+        .map((one) => [idOf(one), expected.get(idOf(one))!]),
+    );
+  const [opened, executed] = [of("session_opened"), of("tool_executed")];
+  const without = (answered: string[], events: typeof opened) => {
+    const known = new Set(events.values());
+    return answered.filter((session) => !known.has(session));
+  };
+  expect(without(acknowledged, opened)).toEqual([]);
+  expect(without(called, executed)).toEqual([]);
+  expect(called.length).toBeGreaterThan(0);
+  // One id each: no session and no call came under two.
+  expect(new Set(opened.values()).size).toBe(opened.size);
+  expect(new Set(executed.values()).size).toBe(executed.size);
+  expect(told().length).toBeGreaterThan(expected.size);
 }, 180_000);
