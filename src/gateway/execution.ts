@@ -1,7 +1,8 @@
-import { asGatewayError } from "../core/errors.ts";
-import type { NewEntry } from "../core/journal.ts";
+import { asGatewayError, describeError } from "../core/errors.ts";
+import type { Journal, NewEntry } from "../core/journal.ts";
 import { causeOf, entryOf } from "../core/journal.ts";
 import type { Principal } from "../core/principal.ts";
+import type { Log } from "../core/runtime.ts";
 import type { CallToolResult } from "../core/tool.ts";
 
 /** What the journal says of a call of a tool. */
@@ -35,6 +36,22 @@ export function executionEntry(
     durationMs: Math.round(durationMs),
   };
   return entryOf(principal, "tool_executed", data, causeOf(principal));
+}
+
+/**
+ * Writes what the journal says of a call that no transaction of its own has. Never rejects: the tool has run, and its
+ * caller has to learn what came of it, also when the disk takes nothing.
+ */
+export function createRecord(wiring: {
+  journal: Pick<Journal, "append">;
+  log: Log;
+}): (entries: readonly NewEntry[]) => Promise<void> {
+  return (entries) =>
+    wiring.journal.append(entries).catch((error: unknown) =>
+      wiring.log.error("call not in the journal", {
+        reason: describeError(error),
+      }),
+    );
 }
 
 /** Of arguments, and of a result, as JSON. */

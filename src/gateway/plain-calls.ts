@@ -1,10 +1,12 @@
 import { GatewayError, asGatewayError } from "../core/errors.ts";
 import type { Journal, NewEntry } from "../core/journal.ts";
 import type { Principal } from "../core/principal.ts";
+import type { Log } from "../core/runtime.ts";
 import { DEFAULT_VIEW } from "../core/session.ts";
 import { isInputRequired } from "../core/source.ts";
 import type { CallToolResult } from "../core/tool.ts";
 import type { Admission } from "./admission.ts";
+import { createRecord } from "./execution.ts";
 import type { Toolbox } from "./toolbox.ts";
 import type { UpstreamContents } from "./upstream-contents.ts";
 import type { Upstreams } from "./upstreams.ts";
@@ -36,14 +38,17 @@ export function createPlainCalls({
   upstreams,
   contents,
   journal,
+  log,
   admission,
 }: {
   toolbox: Toolbox;
   journal: Pick<Journal, "append">;
+  log: Log;
   upstreams: Pick<Upstreams, "get">;
   contents: Pick<UpstreamContents, "requireUsable">;
   admission: Pick<Admission, "enter">;
 }): PlainCalls {
+  const record = createRecord({ journal, log });
   const call: PlainCalls["call"] = async (principal, name, args, signal) => {
     const controller = new AbortController();
     const place = admission.enter(principal, controller.signal);
@@ -78,7 +83,7 @@ export function createPlainCalls({
     } finally {
       place.leave();
       signal.removeEventListener("abort", leave);
-      await journal.append(entries);
+      await record(entries);
     }
   };
 

@@ -10,6 +10,7 @@ import type { LogLevel } from "../core/source.ts";
 import type { Door } from "../core/telemetry.ts";
 import type { Admission, Place } from "../gateway/admission.ts";
 import { isLimit } from "../gateway/admission.ts";
+import { createRecord } from "../gateway/execution.ts";
 import type { Customer } from "../gateway/toolbox.ts";
 import type { Allowance } from "./allowance.ts";
 import { createAllowance } from "./allowance.ts";
@@ -290,13 +291,8 @@ export function createCalls(wiring: {
     }
   }
 
-  /** On disk before the answer is sent; when the disk does not take it, the answer is sent all the same. */
-  const noted = (entries: readonly NewEntry[]) =>
-    wiring.journal.append(entries).catch((error: unknown) =>
-      log.error("call not in the journal", {
-        reason: describeError(error),
-      }),
-    );
+  /** On disk before the answer is sent. */
+  const noted = createRecord({ journal: wiring.journal, log });
 
   function detached(start: CallStart, say: ((text: string) => void) | null) {
     const { outcome, entries, stop, settle } = run(start, say, {

@@ -35,8 +35,8 @@ export async function loadExaminers(): Promise<Record<ListName, Examine>> {
       if (typeof name !== "string" || name === "" || name.length > max) {
         return { fault: `one whose ${key} is not of 1 to ${max} characters` };
       }
-      // eslint-disable-next-line no-control-regex -- whatever could end a line of a log or a header
-      if (/[\u0000-\u001f\u007f]/.test(name)) {
+      // Whatever could end a line of a log or a header.
+      if (/\p{Cc}/u.test(name)) {
         return { fault: `one whose ${key} has control characters` };
       }
       if (JSON.stringify(given).length > MAX_ITEM) {

@@ -18,109 +18,13 @@ import { BY_ITSELF } from "../../core/journal.ts";
 import type { Identity } from "../../core/principal.ts";
 import { identityKey, sameIdentity } from "../../core/principal.ts";
 import { MAX_SUBSCRIBED } from "../../core/session.ts";
-import type {
-  Mode,
-  Session,
-  SessionEdit,
-  SessionStore,
-  View,
-} from "../../core/session.ts";
+import type { SessionEdit, SessionStore } from "../../core/session.ts";
 import type { WriteEntries } from "./journal.ts";
 import { later } from "./later.ts";
 import { calls, chats, events, sessions } from "./schema.ts";
+import type { Entry, Row, StoredView } from "./session-row.ts";
+import { fromView, row, toEntry, toView } from "./session-row.ts";
 import type { Writer } from "./writer.ts";
-
-/** A session's row beside that of its chat, which keeps the view when there is one. */
-const row = {
-  pk: sessions.pk,
-  id: sessions.id,
-  workspace: sessions.workspace,
-  subject: sessions.subject,
-  chatPk: sessions.chatPk,
-  chat: chats.chat,
-  protocolVersion: sessions.protocolVersion,
-  client: sessions.client,
-  capabilities: sessions.capabilities,
-  mode: sql<string>`coalesce(${chats.mode}, ${sessions.mode})`,
-  apps: sql<
-    string | null
-  >`iif(${chats.pk} IS NULL, ${sessions.apps}, ${chats.apps})`,
-  enabled: sql<string>`coalesce(${chats.enabled}, ${sessions.enabled})`,
-  server: sessions.server,
-  listed: sessions.listed,
-  listedPrompts: sessions.listedPrompts,
-  listedResources: sessions.listedResources,
-  ticketHash: sessions.ticketHash,
-  logLevel: sessions.logLevel,
-  subscriptions: sessions.subscriptions,
-  createdAt: sessions.createdAt,
-  lastSeenAt: sessions.lastSeenAt,
-};
-
-/** What of a view can change. */
-type StoredView = { mode: string; apps: string | null; enabled: string };
-
-type Row = StoredView & {
-  server: string | null;
-  pk: number;
-  id: string;
-  workspace: string;
-  subject: string;
-  chatPk: number | null;
-  chat: string | null;
-  protocolVersion: string;
-  client: string | null;
-  capabilities: string;
-  listed: string | null;
-  listedPrompts: string | null;
-  listedResources: string | null;
-  ticketHash: string | null;
-  logLevel: string | null;
-  subscriptions: string | null;
-  createdAt: number;
-  lastSeenAt: number;
-};
-
-/** What the cache holds: the session, and what only the store needs to know of it. */
-type Entry = {
-  session: Session;
-  chatPk: number | null;
-  ticketHash: string | null;
-};
-
-function toView(stored: StoredView & { server: string | null }): View {
-  return {
-    mode: stored.mode as Mode,
-    apps: stored.apps === null ? null : JSON.parse(stored.apps),
-    enabled: JSON.parse(stored.enabled),
-    // Of a chat, whose key it is part of, "" is none.
-    server: stored.server === "" ? null : stored.server,
-  };
-}
-
-function fromView(view: View): StoredView {
-  return {
-    mode: view.mode,
-    apps: view.apps === null ? null : JSON.stringify(view.apps),
-    enabled: JSON.stringify(view.enabled),
-  };
-}
-
-function toEntry(stored: Row): Entry {
-  const { chatPk, ticketHash, mode, apps, enabled, server, ...rest } = stored;
-  return {
-    chatPk,
-    ticketHash,
-    session: {
-      ...rest,
-      client: rest.client === null ? null : JSON.parse(rest.client),
-      capabilities: JSON.parse(rest.capabilities),
-      logLevel: rest.logLevel as Session["logLevel"],
-      subscriptions: JSON.parse(rest.subscriptions ?? "[]"),
-      view: toView({ mode, apps, enabled, server }),
-    },
-  };
-}
 
 /** In place of an identity. */
 const EVERYBODY = "";

@@ -26,6 +26,7 @@ test("a call whose caller leaves while it waits never runs, and makes room for a
   const calls = createPlainCalls({
     admission,
     journal: { append: () => Promise.resolve() },
+    log: silentLog,
     upstreams: {} as never,
     contents: {} as never,
     toolbox: {
@@ -49,4 +50,23 @@ test("a call whose caller leaves while it waits never runs, and makes room for a
   release();
   await Promise.all([running, next]);
   expect(called).toEqual(["first", "fourth"]);
+});
+
+test("what a tool has answered is told, though the disk takes nothing", async () => {
+  const errors: string[] = [];
+  const calls = createPlainCalls({
+    admission: createAdmission({
+      clock: fakeClock(),
+      log: silentLog,
+      limits: noLimits,
+    }),
+    journal: { append: () => Promise.reject(new Error("disk full")) },
+    log: { ...silentLog, error: (event) => void errors.push(event) },
+    upstreams: {} as never,
+    contents: {} as never,
+    toolbox: { call: async () => ({ content: [] }) } as never,
+  });
+  const { signal } = new AbortController();
+  expect(await calls.call(ada, "x", {}, signal)).toEqual({ content: [] });
+  expect(errors).toEqual(["call not in the journal"]);
 });
