@@ -2,7 +2,7 @@ import { z } from "zod";
 import { GatewayError } from "./core/errors.ts";
 import { scopes } from "./core/principal.ts";
 import { originOf } from "./core/webhook.ts";
-import { SECRET_FORM, readSecret } from "./gateway/webhook-secrets.ts";
+import { SECRET_FORM, readSecret } from "./gateway/events/webhook-secrets.ts";
 import { KEY_FORM, parseKeys } from "./runtime/encryption-key.ts";
 import { readPairs, samplers } from "./runtime/otlp.ts";
 

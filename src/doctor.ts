@@ -19,7 +19,7 @@ import { createVault } from "./runtime/vault.ts";
 import { databaseFile } from "./store/sqlite/database.ts";
 import { NO_WEBHOOK_WORKSPACE } from "./webhooks.ts";
 import { originOf } from "./core/webhook.ts";
-import { requireReachable } from "./gateway/webhooks.ts";
+import { requireReachable } from "./gateway/events/webhooks.ts";
 import { examine } from "./store/sqlite/operate.ts";
 import { version } from "./version.ts";
 

@@ -9,10 +9,10 @@ import type {
 } from "./core/runtime.ts";
 import type { Store } from "./core/store.ts";
 import type { Telemetry } from "./core/telemetry.ts";
-import type { Accounts } from "./gateway/accounts.ts";
-import { createAccounts } from "./gateway/accounts.ts";
-import { findIcon } from "./gateway/icons.ts";
-import type { ManagementOptions } from "./gateway/management.ts";
+import type { Accounts } from "./gateway/accounts/accounts.ts";
+import { createAccounts } from "./gateway/accounts/accounts.ts";
+import { findIcon } from "./gateway/servers/icons.ts";
+import type { ManagementOptions } from "./gateway/servers/management.ts";
 import { createOAuthClient } from "./sources/mcp/oauth.ts";
 import type { McpSource } from "./sources/mcp/source.ts";
 import { createMcpSource } from "./sources/mcp/source.ts";

@@ -10,18 +10,18 @@ import type {
 } from "./core/runtime.ts";
 import type { Store } from "./core/store.ts";
 import type { Telemetry } from "./core/telemetry.ts";
-import { createSend } from "./gateway/attempts.ts";
-import type { Deliveries } from "./gateway/deliveries.ts";
-import { createDeliveries } from "./gateway/deliveries.ts";
-import type { Incoming } from "./gateway/incoming.ts";
-import { createIncoming } from "./gateway/incoming.ts";
-import { createSecrets } from "./gateway/webhook-secrets.ts";
-import type { Webhooks } from "./gateway/webhooks.ts";
+import { createSend } from "./gateway/events/attempts.ts";
+import type { Deliveries } from "./gateway/events/deliveries.ts";
+import { createDeliveries } from "./gateway/events/deliveries.ts";
+import type { Incoming } from "./gateway/events/incoming.ts";
+import { createIncoming } from "./gateway/events/incoming.ts";
+import { createSecrets } from "./gateway/events/webhook-secrets.ts";
+import type { Webhooks } from "./gateway/events/webhooks.ts";
 import {
   configureWebhook,
   createWebhooks,
   requireReachable,
-} from "./gateway/webhooks.ts";
+} from "./gateway/events/webhooks.ts";
 import { createConnectionEvents } from "./sources/membrane/connection-events.ts";
 
 /** Webhooks, wired: those that go out, and those that come in. */

@@ -53,17 +53,28 @@ describe("the settings", () => {
 
 test("the map of the folders has every file and folder of src, and no others", () => {
   const map = section("## Architecture").split("```")[1]!;
-  const named = [...map.matchAll(/^(src\/\S+)/gm)].map(([, path]) => path!);
+  let above = "";
+  const named = [...map.matchAll(/^((?:src\/|  )\S+)/gm)].map(([, path]) => {
+    if (path!.startsWith(" ")) return above + path!.trim();
+    return (above = path!);
+  });
   const missing = named.filter((path) => !exists(path));
   expect(missing).toEqual([]);
-  const there = readdirSync(join(root, "src"), { withFileTypes: true }).map(
-    (entry) => `src/${entry.name}${entry.isDirectory() ? "/" : ""}`,
-  );
+  const there = [
+    ...contentsOf("src/"),
+    ...contentsOf("src/gateway/").filter((path) => path.endsWith("/")),
+  ];
   const unnamed = there.filter(
     (path) => !named.some((name) => name.startsWith(path)),
   );
   expect(unnamed).toEqual([]);
 });
+
+function contentsOf(folder: string): string[] {
+  return readdirSync(join(root, folder), { withFileTypes: true }).map(
+    (entry) => `${folder}${entry.name}${entry.isDirectory() ? "/" : ""}`,
+  );
+}
 
 function exists(path: string): boolean {
   const found = statSync(join(root, path), { throwIfNoEntry: false });

@@ -5,11 +5,11 @@ import type { Log } from "../core/runtime.ts";
 import { DEFAULT_VIEW } from "../core/session.ts";
 import { isInputRequired } from "../core/source.ts";
 import type { CallToolResult } from "../core/tool.ts";
-import type { Admission } from "./admission.ts";
-import { createRecord } from "./execution.ts";
-import type { Toolbox } from "./toolbox.ts";
-import type { UpstreamContents } from "./upstream-contents.ts";
-import type { Upstreams } from "./upstreams.ts";
+import type { Admission } from "./limits/admission.ts";
+import { createRecord } from "./events/execution.ts";
+import type { Toolbox } from "./catalog/toolbox.ts";
+import type { UpstreamContents } from "./servers/upstream-contents.ts";
+import type { Upstreams } from "./servers/upstreams.ts";
 
 /** Calls of tools for those who speak no MCP: one request, one result, nothing in between. */
 export type PlainCalls = {

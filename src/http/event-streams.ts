@@ -2,7 +2,7 @@ import { describeError } from "../core/errors.ts";
 import type { EventType } from "../core/journal.ts";
 import type { Principal } from "../core/principal.ts";
 import type { Clock, Log } from "../core/runtime.ts";
-import type { Feed, FeedPart } from "../gateway/feed.ts";
+import type { Feed, FeedPart } from "../gateway/events/feed.ts";
 
 /** The journal as server-sent events, such as an `EventSource` reads them. */
 export type EventStreams = {

@@ -4,7 +4,7 @@ import { GatewayError } from "../core/errors.ts";
 import { identityPart } from "../core/principal.ts";
 import type { Told } from "../core/told.ts";
 import { readTypes, tell, viewFor } from "../core/told.ts";
-import type { Audit, AuditQuery } from "../gateway/audit.ts";
+import type { Audit, AuditQuery } from "../gateway/events/audit.ts";
 import { readQuery } from "./body.ts";
 import type { EventStreams } from "./event-streams.ts";
 import type { Caller, Ctx, Handlers } from "./routes.ts";

@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { once } from "../core/once.ts";
 import { shapes } from "../core/registration.ts";
-import type { Management } from "../gateway/management.ts";
-import type { UpstreamView } from "../gateway/upstreams.ts";
+import type { Management } from "../gateway/servers/management.ts";
+import type { UpstreamView } from "../gateway/servers/upstreams.ts";
 import { readBody, readRegistration } from "./body.ts";
 import {
   etagOf,

@@ -1,5 +1,5 @@
 import { GatewayError } from "../core/errors.ts";
-import type { Precondition } from "../gateway/upstreams.ts";
+import type { Precondition } from "../gateway/servers/upstreams.ts";
 import type { Ctx } from "./routes.ts";
 
 /** Optimistic locking (RFC 9110 §13): the version of a thing is its ETag. */

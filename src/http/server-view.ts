@@ -1,6 +1,6 @@
 import type { Credential } from "../core/upstream.ts";
-import type { UpstreamTest } from "../gateway/upstream-switch.ts";
-import type { UpstreamView } from "../gateway/upstreams.ts";
+import type { UpstreamTest } from "../gateway/servers/upstream-switch.ts";
+import type { UpstreamView } from "../gateway/servers/upstreams.ts";
 
 /** Registered servers and their members as REST clients see them. */
 

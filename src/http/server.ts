@@ -2,7 +2,7 @@ import { HonoBase } from "hono/hono-base";
 import { describeError } from "../core/errors.ts";
 import type { Scope } from "../core/principal.ts";
 import type { Store } from "../core/store.ts";
-import type { Admission } from "../gateway/admission.ts";
+import type { Admission } from "../gateway/limits/admission.ts";
 import type { Authenticate, AuthenticationOptions } from "./authenticate.ts";
 import { createAuthentication } from "./authenticate.ts";
 import type { EventRouteOptions } from "./events.ts";

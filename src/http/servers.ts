@@ -4,10 +4,10 @@ import { once } from "../core/once.ts";
 import type { Principal } from "../core/principal.ts";
 import { shapes } from "../core/registration.ts";
 import type { Clock } from "../core/runtime.ts";
-import type { Management } from "../gateway/management.ts";
-import { createRate } from "../gateway/rate.ts";
-import type { UpstreamView } from "../gateway/upstreams.ts";
-import { sortFields } from "../gateway/upstreams.ts";
+import type { Management } from "../gateway/servers/management.ts";
+import { createRate } from "../gateway/limits/rate.ts";
+import type { UpstreamView } from "../gateway/servers/upstreams.ts";
+import { sortFields } from "../gateway/servers/upstreams.ts";
 import { readBody, readQuery, readRegistration } from "./body.ts";
 import {
   etagOf,

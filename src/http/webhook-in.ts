@@ -1,6 +1,6 @@
 import { deeperThan } from "../core/depth.ts";
 import { GatewayError } from "../core/errors.ts";
-import type { Incoming } from "../gateway/incoming.ts";
+import type { Incoming } from "../gateway/events/incoming.ts";
 import type { Ctx, Handlers } from "./routes.ts";
 
 /** POST /webhook/mcp */

@@ -6,8 +6,8 @@ import { permits } from "../core/principal.ts";
 import { shapes } from "../core/registration.ts";
 import type { Delivery, Webhook } from "../core/webhook.ts";
 import { deliveryStates, webhookForms, originOf } from "../core/webhook.ts";
-import { SECRET_FORM, readSecret } from "../gateway/webhook-secrets.ts";
-import type { Webhooks } from "../gateway/webhooks.ts";
+import { SECRET_FORM, readSecret } from "../gateway/events/webhook-secrets.ts";
+import type { Webhooks } from "../gateway/events/webhooks.ts";
 import { readBody, readQuery } from "./body.ts";
 import {
   etagOf,

@@ -1,7 +1,7 @@
 import type { Approach, Peer, Socket } from "../core/exchange.ts";
 import { GatewayError, describeError } from "../core/errors.ts";
 import type { Principal } from "../core/principal.ts";
-import type { Admission } from "../gateway/admission.ts";
+import type { Admission } from "../gateway/limits/admission.ts";
 import type { Clock, Log, LogFields } from "../core/runtime.ts";
 import { DEFAULT_VIEW } from "../core/session.ts";
 import type { Closing } from "./closing.ts";

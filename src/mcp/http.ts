@@ -1,6 +1,6 @@
 import type { Exchange } from "../core/exchange.ts";
 import type { Identity } from "../core/principal.ts";
-import type { Admission } from "../gateway/admission.ts";
+import type { Admission } from "../gateway/limits/admission.ts";
 import { PROTOCOL_VERSION } from "./envelope.ts";
 import type { ParseLimits, RequestId, RpcMessage } from "./jsonrpc.ts";
 import { INVALID_REQUEST, RpcError, isRecord, parseBody } from "./jsonrpc.ts";

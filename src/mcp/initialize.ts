@@ -2,7 +2,7 @@ import { z } from "zod";
 import { once } from "../core/once.ts";
 import type { Identity } from "../core/principal.ts";
 import type { ClientInfo, Mode, View } from "../core/session.ts";
-import type { Guide } from "../gateway/guide.ts";
+import type { Guide } from "../gateway/catalog/guide.ts";
 import { INVALID_PARAMS, RpcError, type RpcRequest } from "./jsonrpc.ts";
 import { negotiate } from "./versions.ts";
 

@@ -1,5 +1,5 @@
 import type { Session, View } from "../core/session.ts";
-import type { Catalog } from "../gateway/contents.ts";
+import type { Catalog } from "../gateway/catalog/contents.ts";
 import { notificationText } from "./jsonrpc.ts";
 
 /** The lists whose changes are told. */

@@ -1,6 +1,10 @@
-import { isLimit } from "../gateway/admission.ts";
-import type { Library, Page } from "../gateway/library.ts";
-import type { CallStart, Customer, Toolbox } from "../gateway/toolbox.ts";
+import { isLimit } from "../gateway/limits/admission.ts";
+import type { Library, Page } from "../gateway/catalog/library.ts";
+import type {
+  CallStart,
+  Customer,
+  Toolbox,
+} from "../gateway/catalog/toolbox.ts";
 import { GatewayError, asGatewayError } from "../core/errors.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import type { Principal } from "../core/principal.ts";

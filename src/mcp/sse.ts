@@ -3,7 +3,7 @@ import type { Exchange } from "../core/exchange.ts";
 import type { Principal } from "../core/principal.ts";
 import type { Ids } from "../core/runtime.ts";
 import type { Session } from "../core/session.ts";
-import type { Admission } from "../gateway/admission.ts";
+import type { Admission } from "../gateway/limits/admission.ts";
 import { initializeFields, readInitialize } from "./initialize.ts";
 import type { RpcRequest } from "./jsonrpc.ts";
 import { parseBody } from "./jsonrpc.ts";

@@ -5,7 +5,7 @@ import { identityKey } from "../core/principal.ts";
 import type { Clock, Log } from "../core/runtime.ts";
 import type { SessionStore } from "../core/session.ts";
 import type { Store } from "../core/store.ts";
-import type { Admission } from "../gateway/admission.ts";
+import type { Admission } from "../gateway/limits/admission.ts";
 import type { EventIds } from "./event-id.ts";
 
 /**

@@ -2,10 +2,10 @@ import type { Approach } from "../core/exchange.ts";
 import type { Identity, Principal } from "../core/principal.ts";
 import { identityKey } from "../core/principal.ts";
 import type { View } from "../core/session.ts";
-import type { Catalogs } from "../gateway/catalog.ts";
-import type { Catalog } from "../gateway/contents.ts";
-import type { Library } from "../gateway/library.ts";
-import { createPace } from "../gateway/pace.ts";
+import type { Catalogs } from "../gateway/catalog/catalog.ts";
+import type { Catalog } from "../gateway/catalog/contents.ts";
+import type { Library } from "../gateway/catalog/library.ts";
+import { createPace } from "../gateway/limits/pace.ts";
 import type { About } from "./initialize.ts";
 import type { RequestId, RpcRequest } from "./jsonrpc.ts";
 import {

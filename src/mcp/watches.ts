@@ -2,8 +2,8 @@ import type { Identity, Principal } from "../core/principal.ts";
 import { identityKey } from "../core/principal.ts";
 import type { Clock } from "../core/runtime.ts";
 import type { SessionStore, View } from "../core/session.ts";
-import type { Catalogs } from "../gateway/catalog.ts";
-import type { Library } from "../gateway/library.ts";
+import type { Catalogs } from "../gateway/catalog/catalog.ts";
+import type { Library } from "../gateway/catalog/library.ts";
 import type { Streams } from "./stream.ts";
 
 /** Tells the sources who listens, and for which resources: all that anybody of an identity has subscribed to. */

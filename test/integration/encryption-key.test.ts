@@ -15,7 +15,7 @@ import { sealContexts } from "../../src/core/sealed.ts";
 import { GatewayError } from "../../src/core/errors.ts";
 import { examineAll } from "../../src/doctor.ts";
 import { readConfig } from "../../src/config.ts";
-import { createResealing } from "../../src/gateway/resealing.ts";
+import { createResealing } from "../../src/gateway/accounts/resealing.ts";
 import { keyFile, makeKeyFile } from "../../src/runtime/encryption-key.ts";
 import { createVault } from "../../src/runtime/vault.ts";
 import { databaseFile } from "../../src/store/sqlite/database.ts";

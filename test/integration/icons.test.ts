@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { gzipSync } from "node:zlib";
-import { defaultIcon, findIcon } from "../../src/gateway/icons.ts";
-import { readImage } from "../../src/gateway/image.ts";
+import { defaultIcon, findIcon } from "../../src/gateway/servers/icons.ts";
+import { readImage } from "../../src/gateway/servers/image.ts";
 import { createOutbound } from "../../src/runtime/outbound.ts";
 import { fakeClock } from "../support/clock.ts";
 import {

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { Webhook } from "standardwebhooks";
 import { ToolListChangedNotificationSchema } from "@modelcontextprotocol/sdk/types.js";
 import { mintToken } from "../../src/demo/token.ts";
-import { readSecret } from "../../src/gateway/webhook-secrets.ts";
+import { readSecret } from "../../src/gateway/events/webhook-secrets.ts";
 import { SECRET, WORKSPACE_KEY, openRig } from "../support/app.ts";
 import { fakeClock } from "../support/clock.ts";
 import { until } from "../support/raw-server.ts";

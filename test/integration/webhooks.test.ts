@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { Webhook } from "standardwebhooks";
-import { readSecret } from "../../src/gateway/webhook-secrets.ts";
+import { readSecret } from "../../src/gateway/events/webhook-secrets.ts";
 import { openReceiver, status } from "../support/receiver.ts";
 import type { Received } from "../support/receiver.ts";
 import { ADMIN, entry, openWebhookRig } from "../support/webhook-rig.ts";

@@ -1,5 +1,5 @@
-import { createAdmission } from "../../src/gateway/admission.ts";
-import type { AdmissionLimits } from "../../src/gateway/admission.ts";
+import { createAdmission } from "../../src/gateway/limits/admission.ts";
+import type { AdmissionLimits } from "../../src/gateway/limits/admission.ts";
 import { fakeClock, silentLog } from "./clock.ts";
 
 export const noLimits: AdmissionLimits = {

@@ -10,8 +10,8 @@ import type {
   UpstreamAccess,
   UpstreamStore,
 } from "../../src/core/upstream.ts";
-import type { Accounts } from "../../src/gateway/accounts.ts";
-import { createAccounts } from "../../src/gateway/accounts.ts";
+import type { Accounts } from "../../src/gateway/accounts/accounts.ts";
+import { createAccounts } from "../../src/gateway/accounts/accounts.ts";
 import { createHttp } from "../../src/http/server.ts";
 import { randomIds, systemClock } from "../../src/runtime/machine.ts";
 import { createOutbound } from "../../src/runtime/outbound.ts";
@@ -22,7 +22,7 @@ import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
 import type { Browser, Page } from "./member-browser.ts";
 import { createUpstreamStore } from "../../src/store/sqlite/upstreams.ts";
 import { createWriter } from "../../src/store/sqlite/writer.ts";
-import type { Management } from "../../src/gateway/management.ts";
+import type { Management } from "../../src/gateway/servers/management.ts";
 import { temporaryDirectory } from "./directory.ts";
 import { holdToDocument } from "./documented.ts";
 

@@ -1,5 +1,5 @@
 import { drizzle } from "drizzle-orm/bun-sqlite";
-import { createSeals } from "../../src/gateway/grant.ts";
+import { createSeals } from "../../src/gateway/accounts/grant.ts";
 import { createVault } from "../../src/runtime/vault.ts";
 import { openDatabase } from "../../src/store/sqlite/database.ts";
 import { createSealedStore } from "../../src/store/sqlite/sealed.ts";

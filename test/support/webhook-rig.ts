@@ -6,7 +6,7 @@ import type { LogFields } from "../../src/core/runtime.ts";
 import type { Store } from "../../src/core/store.ts";
 import { noTelemetry } from "../../src/core/telemetry.ts";
 import type { Webhook } from "../../src/core/webhook.ts";
-import type { WebhookRequest } from "../../src/gateway/webhooks.ts";
+import type { WebhookRequest } from "../../src/gateway/events/webhooks.ts";
 import { randomIds } from "../../src/runtime/machine.ts";
 import {
   createOutbound,

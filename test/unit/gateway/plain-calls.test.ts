@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import type { Principal } from "../../../src/core/principal.ts";
-import { createAdmission } from "../../../src/gateway/admission.ts";
+import { createAdmission } from "../../../src/gateway/limits/admission.ts";
 import { createPlainCalls } from "../../../src/gateway/plain-calls.ts";
 import { noLimits } from "../../support/admission.ts";
 import { fakeClock, silentLog } from "../../support/clock.ts";

@@ -1,0 +1,115 @@
+import { GatewayError } from "../../core/errors.ts";
+import type {
+  Journal,
+  JournalEntry,
+  JournalQuery,
+  JournalView,
+} from "../../core/journal.ts";
+import type { Identity } from "../../core/principal.ts";
+import { identityKey } from "../../core/principal.ts";
+import type { Places } from "./journal-places.ts";
+import type { Looks } from "./looks.ts";
+
+/** What is looked for: by a view, filters, and where to go on. */
+export type AuditQuery = Pick<
+  JournalQuery,
+  "types" | "since" | "until" | "requestId" | "of" | "limit"
+> & {
+  /** Who asks. */
+  who: Identity;
+  view: JournalView;
+  /** Of a page before; null for the newest entries. */
+  cursor: string | null;
+};
+
+export type Audit = {
+  /**
+   * The newest first. Looks for as long as it takes, in parts between which others have their turn. Throws `invalid`
+   * for a cursor that is none of this workspace, and `rate_limited` for who is looking {@link MAX_PAGES} times already.
+   * `cursor`: null when there is nothing beyond.
+   */
+  page(
+    query: AuditQuery,
+  ): Promise<{ entries: JournalEntry[]; cursor: string | null }>;
+};
+
+/** Pages that are looked for at the same time for one caller. */
+export const MAX_PAGES = 8;
+/** Numbers that one look passes: few milliseconds, whatever is looked for. */
+const SPAN = 20_000;
+
+export function createAudit({
+  journal,
+  places,
+  looks,
+}: {
+  journal: Journal;
+  places: Places;
+  looks: Looks;
+}): Audit {
+  const looking = new Map<string, number>();
+
+  function begin({ view, cursor }: AuditQuery): number {
+    if (cursor === null) return journal.last() + 1;
+    const place = places.decode(view.workspace, cursor);
+    if (place?.fits(journal)) return place.seq;
+    throw new GatewayError(
+      "invalid",
+      "The cursor is none that this workspace's audit has given. Leave it out to begin with the newest entries.",
+    );
+  }
+
+  async function find(query: AuditQuery, key: string) {
+    const { view, cursor: _, who: _who, ...filter } = query;
+    const { limit } = filter;
+    const entries: JournalEntry[] = [];
+    let beyond = begin(query);
+    for (;;) {
+      const turn = looks.turn(key);
+      if (turn) await turn;
+      const upTo = beyond - SPAN;
+      const part = journal.query({
+        ...view,
+        ...filter,
+        order: "newest first",
+        beyond,
+        upTo,
+        limit: limit - entries.length,
+      });
+      entries.push(...part);
+      const end = entries.at(-1);
+      if (end && entries.length === limit) {
+        const { seq, id } = end;
+        const more = seq > journal.first();
+        const cursor = more ? places.encode(view.workspace, seq, id) : null;
+        return { entries, cursor };
+      }
+      if (upTo <= journal.first()) return { entries, cursor: null };
+      beyond = upTo;
+    }
+  }
+
+  return {
+    async page(query) {
+      const key = identityKey(query.who);
+      const mine = looking.get(key) ?? 0;
+      if (mine >= MAX_PAGES) throw tooMany();
+      looking.set(key, mine + 1);
+      try {
+        return await find(query, key);
+      } finally {
+        const left = looking.get(key)! - 1;
+        if (left === 0) looking.delete(key);
+        else looking.set(key, left);
+      }
+    },
+  };
+}
+
+function tooMany(): GatewayError {
+  return new GatewayError(
+    "rate_limited",
+    `${MAX_PAGES} pages of the audit are being looked for on your behalf already. Wait for one.`,
+    { retryAfterMs: 1000 },
+  );
+}

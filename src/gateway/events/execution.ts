@@ -1,0 +1,68 @@
+import { asGatewayError, describeError } from "../../core/errors.ts";
+import type { Journal, NewEntry } from "../../core/journal.ts";
+import { causeOf, entryOf } from "../../core/journal.ts";
+import type { Principal } from "../../core/principal.ts";
+import type { Log } from "../../core/runtime.ts";
+import type { CallToolResult } from "../../core/tool.ts";
+
+/** What the journal says of a call of a tool. */
+export type Execution = {
+  principal: Principal;
+  /** Its name in the caller's catalogue. */
+  tool: string;
+  /** Key of its app. */
+  app: string;
+  durationMs: number;
+  args: Record<string, unknown>;
+  /** What came of it, or what was thrown. */
+  outcome: { result: CallToolResult } | { thrown: unknown };
+};
+
+/** With arguments and result only when `contents` are wanted; secrets among them, as far as their names tell, are not. */
+export function executionEntry(
+  { principal, tool, app, durationMs, args, outcome }: Execution,
+  contents: boolean,
+): NewEntry {
+  const failed =
+    "thrown" in outcome
+      ? { outcome: "failed", code: asGatewayError(outcome.thrown).code }
+      : { outcome: outcome.result.isError ? "error" : "ok" };
+  const result = "result" in outcome ? outcome.result : null;
+  const data = {
+    tool,
+    ...(contents ? { params: kept(args), result: kept(result) } : {}),
+    app,
+    ...failed,
+    durationMs: Math.round(durationMs),
+  };
+  return entryOf(principal, "tool_executed", data, causeOf(principal));
+}
+
+/**
+ * Writes what the journal says of a call that no transaction of its own has. Never rejects: the tool has run, and its
+ * caller has to learn what came of it, also when the disk takes nothing.
+ */
+export function createRecord(wiring: {
+  journal: Pick<Journal, "append">;
+  log: Log;
+}): (entries: readonly NewEntry[]) => Promise<void> {
+  return (entries) =>
+    wiring.journal.append(entries).catch((error: unknown) =>
+      wiring.log.error("call not in the journal", {
+        reason: describeError(error),
+      }),
+    );
+}
+
+/** Of arguments, and of a result, as JSON. */
+const MAX_CHARS = 64 * 1024;
+const SECRET =
+  /pass(word|phrase|code)?$|secret|token$|^authorization$|api[-_]?key|credential|cookie|private[-_]?key/i;
+
+function kept(value: unknown): unknown {
+  const text = JSON.stringify(value, (key, inner: unknown) =>
+    key !== "" && SECRET.test(key) ? "[redacted]" : inner,
+  );
+  if (text.length <= MAX_CHARS) return JSON.parse(text);
+  return { omitted: `${text.length} characters` };
+}
