@@ -241,7 +241,7 @@ export function createFront(
     answered(status, ms, bindings.route, requestId);
     bindings.log["status"] = status;
     bindings.log["ms"] = Math.round(ms * 100) / 100;
-    log[status >= 500 ? "error" : "info"]("request", bindings.log);
+    log[levelOf(status)]("request", bindings.log);
     return response;
   };
 }
@@ -384,4 +384,10 @@ export function pathOf(request: Request): string {
   if (start < 0) return "/";
   const end = url.slice(start).search(/[?#&]/);
   return end < 0 ? url.slice(start) : url.slice(start, start + end);
+}
+
+/** Of the line of a request. Who is limited is logged once a minute; a line for each request would fill the disk. */
+function levelOf(status: number): "error" | "info" | "debug" {
+  if (status >= 500) return "error";
+  return status === 429 ? "debug" : "info";
 }

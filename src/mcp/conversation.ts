@@ -178,7 +178,7 @@ export function createConversation(
       } catch (error) {
         fail(message.id, error);
       }
-      log.info("message", fields);
+      log[tooMany ? "debug" : "info"]("message", fields);
       return;
     }
     if (tooMany) return say(thrownText(null, tooMany));

@@ -196,7 +196,7 @@ describe("requests of one user", () => {
     socket.close();
   });
 
-  test("are in the request log with their reason, and their user once a minute", async () => {
+  test("are in the log with their user once a minute, and each with its reason for who debugs", async () => {
     await using town = await openTown({
       RATE_LIMIT: "1",
       RATE_LIMIT_BURST: "1",
@@ -208,6 +208,7 @@ describe("requests of one user", () => {
     expect(refused).toHaveLength(4);
     for (const line of refused) {
       expect(line).toMatchObject({
+        level: "debug",
         event: "request",
         user: "ada",
         reason: expect.stringContaining("RATE_LIMIT"),
