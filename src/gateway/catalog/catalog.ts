@@ -50,13 +50,16 @@ const MAX_INDEXED = 50_000;
 /** A source that says all the time that its lists have changed is listened to this often. */
 const RELOAD_MS = 250;
 
+/** What some app or source is missing from is good for this long. */
+const INCOMPLETE_MS = 15_000;
+
 /** Background loads at once, so that a restart with thousands of open sessions does not flood Membrane. */
 const BACKGROUND_LOADS = 8;
 
 /**
  * The catalogues of all identities, each every source's offers under one set of names. They are
  * kept for `ttlMs`, then served once more while the next one is loaded, and for as long as loading
- * fails. One source or app that fails keeps its last known tools and takes nobody else's.
+ * fails. One source or app that fails keeps its last known tools, takes nobody else's, and is asked again sooner.
  */
 export function createCatalogs(wiring: {
   sources: readonly Source[];
@@ -90,11 +93,14 @@ export function createCatalogs(wiring: {
     listed: AllListed;
     silent: SilentApp[];
     unlisted: Unlisted[];
+    /** Everything has answered. */
+    whole: boolean;
     error?: unknown;
   };
   type Loaded = {
     catalog: Catalog;
     listed: AllListed;
+    whole: boolean;
     bytes: number;
     /** Who asked for it last. */
     principal: Principal;
@@ -126,11 +132,11 @@ export function createCatalogs(wiring: {
       flights.set(key, flight);
       try {
         const loaded = await load(principal, previous?.listed ?? nothing);
+        const lasts = loaded.whole
+          ? wiring.ttlMs
+          : Math.min(wiring.ttlMs, INCOMPLETE_MS);
         // Its age counts from the question: what changed while Membrane answered may not be in it.
-        options.ttl = Math.max(
-          1,
-          wiring.ttlMs - (clock.monotonic() - startedAt),
-        );
+        options.ttl = Math.max(1, lasts - (clock.monotonic() - startedAt));
         // After it is in the cache, so that listeners find it there.
         setImmediate(tellLoaded, principal, loaded.catalog);
         return loaded;
@@ -201,6 +207,7 @@ export function createCatalogs(wiring: {
         ...[...kept.resources, ...kept.templates].map(({ app }) => app),
       ];
       return {
+        whole: failed.length === 0,
         unlisted: unlistedOf(
           source.id,
           failed,
@@ -229,7 +236,7 @@ export function createCatalogs(wiring: {
         user: principal.subject,
         reason: describeError(error),
       });
-      return { listed: kept, silent: [], unlisted: [], error };
+      return { listed: kept, silent: [], unlisted: [], whole: false, error };
     }
   }
 
@@ -281,7 +288,8 @@ export function createCatalogs(wiring: {
       tools: catalog.size,
       ms: Math.round(clock.monotonic() - startedAt),
     });
-    return { catalog, listed, bytes, principal };
+    const whole = answers.every((answer) => answer.whole);
+    return { catalog, listed, whole, bytes, principal };
   }
 
   function alone(who: Identity, appKey: string): Owner | null {

@@ -79,7 +79,7 @@ export function createConnector(wiring: {
     drop(serverId, subject) {
       members.drop(serverId, subject);
       breakers.forget(serverId);
-      lists.forget(serverId);
+      lists.forget(serverId, subject);
     },
   };
 }

@@ -6,7 +6,6 @@ import {
 } from "../../core/errors.ts";
 import { judge } from "../../core/definition.ts";
 import type { Identity, Principal } from "../../core/principal.ts";
-import { identityKey } from "../../core/principal.ts";
 import type { Clock, Log } from "../../core/runtime.ts";
 import type { Listing } from "../../core/source.ts";
 import type { App, Offer } from "../../core/tool.ts";
@@ -40,7 +39,8 @@ export type Lists = {
   outdated(upstream: Upstream, who: Identity): void;
   /** Throws `conflict` for a tool that has changed and waits for approval. */
   requireApproved(upstream: Upstream, who: Identity, tool: string): void;
-  forget(serverId: number): void;
+  /** Of all members, or of one. What is being listed now is neither kept nor waited for by who asks from now on. */
+  forget(serverId: number, subject?: string): void;
 };
 
 export type Listed = { listing: UpstreamListing; fetchedAt: number };
@@ -76,17 +76,20 @@ export function createLists(wiring: {
     maxSize: MAX_KEPT,
     sizeCalculation: ({ listing }) => JSON.stringify(listing).length,
   });
-  const flights = new Map<string, Promise<Listed>>();
-  const keyOf = (upstream: Upstream, who: Identity) =>
-    `${upstream.id} ${identityKey(who)}`;
+  type Flight = { work: Promise<Listed> };
+  const flights = new Map<string, Flight>();
+  const keyOf = (
+    { id }: Pick<Upstream, "id">,
+    { subject }: { subject: string },
+  ) => `${id} ${subject}`;
   const last = (upstream: Upstream, { subject }: Identity) =>
     store.listing(upstream.id, subject);
 
   async function ask(
     upstream: Upstream,
     principal: Principal,
+    isCurrent: () => boolean,
   ): Promise<Listed> {
-    const key = keyOf(upstream, principal);
     breakers.require(upstream);
     const at = clock.monotonic();
     const signal = AbortSignal.timeout(times.list);
@@ -100,8 +103,10 @@ export function createLists(wiring: {
     }
     breakers.succeeded(upstream);
     const listed = { listing, fetchedAt: clock.now(), at };
+    if (!isCurrent()) return listed;
     await note(upstream, listing, listed.fetchedAt);
-    kept.set(key, listed);
+    if (!isCurrent()) return listed;
+    kept.set(keyOf(upstream, principal), listed);
     if (!Bun.deepEquals(last(upstream, principal)?.listing, listing)) {
       const { subject } = principal;
       await store.saveListing(upstream.id, subject, listing, listed.fetchedAt);
@@ -141,10 +146,15 @@ export function createLists(wiring: {
       return Promise.resolve(known);
     }
     const flight = flights.get(key);
-    if (flight) return flight;
-    const mine = ask(upstream, principal).finally(() => flights.delete(key));
+    if (flight) return flight.work;
+    const isCurrent = () => flights.get(key) === mine;
+    const mine: Flight = {
+      work: ask(upstream, principal, isCurrent).finally(() => {
+        if (isCurrent()) flights.delete(key);
+      }),
+    };
     flights.set(key, mine);
-    return mine;
+    return mine.work;
   }
 
   async function into(
@@ -212,9 +222,13 @@ export function createLists(wiring: {
         data: { code: "tool_changed", serverId: upstream.id, tool },
       });
     },
-    forget(serverId) {
-      for (const key of kept.keys()) {
-        if (key.startsWith(`${serverId} `)) kept.delete(key);
+    forget(serverId, subject) {
+      const meant = (key: string) =>
+        subject === undefined
+          ? key.startsWith(`${serverId} `)
+          : key === keyOf({ id: serverId }, { subject });
+      for (const of of [kept, flights]) {
+        for (const key of [...of.keys()].filter(meant)) of.delete(key);
       }
     },
   };

@@ -49,11 +49,11 @@ function slowSource(id: string) {
   return { source, asked, tell: (change: SourceChange) => tell(change) };
 }
 
-const open = (sources: Source[]) =>
+const open = (sources: Source[], clock = fakeClock()) =>
   createCatalogs({
     sources,
     names: { list: () => [], give: async () => {} },
-    clock: fakeClock(),
+    clock,
     log: silentLog,
     buildIndex: () => ({ search: () => [], close: () => {} }),
     autoStatic: 10,
@@ -186,6 +186,32 @@ describe("of two that have the same URI", () => {
     const { digests } = catalogs.peek(ada)!.select(DEFAULT_VIEW);
     expect(digests.resources).toBe(before);
   });
+});
+
+test("what an app is missing from is asked for again after 15 seconds, and what is whole after its time", async () => {
+  const { source, asked } = slowSource("s");
+  const clock = fakeClock();
+  const catalogs = open([source], clock);
+  const ageBy = async (ms: number) => {
+    clock.advance(ms);
+    void catalogs.get(ada);
+    await settle();
+  };
+  await ageBy(0);
+  asked[0]!.resolve(
+    listing({ failed: [{ appRef: "a", appKey: "a", message: "no" }] }),
+  );
+  await settle();
+  await ageBy(14_900);
+  expect(asked).toHaveLength(1);
+  await ageBy(200);
+  expect(asked).toHaveLength(2);
+  asked[1]!.resolve(listing({}));
+  await settle();
+  await ageBy(59_900);
+  expect(asked).toHaveLength(2);
+  await ageBy(200);
+  expect(asked).toHaveLength(3);
 });
 
 test("what others list does not change the digests of a view without them", async () => {
