@@ -361,6 +361,15 @@ describe("webhooks over REST", () => {
       ["ada", id],
       ["ada", id],
     ]);
+    const audit = `GET /api/v2/w/w1/audit?types=webhook_replayed`;
+    expect((await rest(WRITE, audit)).body.entries).toEqual([
+      expect.objectContaining({
+        by: { method: "membrane", memberId: "ada", key: null },
+        webhook: id,
+        delivery: all[1].id,
+        count: 1,
+      }),
+    ]);
   });
 
   test("what is done to them is in the journal, and they hear of each other", async () => {
