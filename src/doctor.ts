@@ -205,17 +205,7 @@ function examineMetrics(config: Config, running: boolean): Finding[] {
   const { METRICS_PORT: port, METRICS_HOST: host } = config;
   if (port === undefined || running) return [];
   const check = "metrics";
-  const settings = "METRICS_PORT or METRICS_HOST";
-  if (port === config.PORT && port !== 0 && host === config.HOST) {
-    return [
-      {
-        check,
-        level: "fault",
-        message: `The server itself listens on ${host}:${port}. Set ${settings}.`,
-      },
-    ];
-  }
-  return [examinePort(check, host, port, settings)];
+  return [examinePort(check, host, port, "METRICS_PORT or METRICS_HOST")];
 }
 
 function examinePort(

@@ -437,9 +437,9 @@ const commands: Commands = {
 
   async backup(file) {
     const { backUpDirectory } = await import("./store/sqlite/operate.ts");
-    backUpDirectory(readConfig(env).DATA_DIR, file);
+    const version = backUpDirectory(readConfig(env).DATA_DIR, file);
     print(
-      `${file} is a checked copy of the database. The key of the secrets in it is not: keep a copy of that elsewhere.`,
+      `${file} is a checked copy of the database (schema ${version}). The key of the secrets in it is not: keep a copy of that elsewhere.`,
     );
     return 0;
   },
