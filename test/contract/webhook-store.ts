@@ -11,7 +11,7 @@ import type {
 import type { FakeClock } from "../support/clock.ts";
 
 let made = 0;
-function webhook(changes: Partial<NewWebhook> = {}): NewWebhook {
+export function webhook(changes: Partial<NewWebhook> = {}): NewWebhook {
   const n = ++made;
   return {
     id: `wh_${n}`,

@@ -56,6 +56,7 @@ describe.skipIf(chrome === null || !succeeds(chrome, "--version"))(
       recipe("### WebSocket", "js", server.url, nth);
     const callTool = () => recipe("## Recipes", "js", server.url);
 
+    // Demanded: recipes, events-resumed
     test(
       "an EventSource is told what happens, each once and in order, over kill -9",
       async () => {
@@ -84,6 +85,7 @@ describe.skipIf(chrome === null || !succeeds(chrome, "--version"))(
       options,
     );
 
+    // Demanded: recipes, ws-session
     test(
       "a WebSocket calls a tool, chooses no token, and one that comes back gets what it missed, over kill -9",
       async () => {
@@ -128,6 +130,7 @@ const received = (message) => messages.push(message);`,
       options,
     );
 
+    // Demanded: origin, ws-verified
     test(
       "a page of an origin that is allowed may use every door, any other page none of them",
       async () => {

@@ -38,6 +38,7 @@ async function run(command: string[]): Promise<string> {
   return (out || error).trim();
 }
 
+// Demanded: recipes
 test.skipIf(!succeeds("curl", "--version"))(
   "the request with curl calls a tool",
   async () => {
@@ -163,6 +164,7 @@ except RuntimeError as error:
   },
 };
 
+// Demanded: recipes
 describe.each(Object.entries(languages))(
   "the client in %s",
   (_, { missing, program }) => {

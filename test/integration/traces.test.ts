@@ -45,6 +45,7 @@ const traceOf = (header: string | undefined) => header?.split("-")[1];
 const spanOf = (header: string | undefined) => header?.split("-")[2];
 
 describe("without a collector", () => {
+  // Demanded: traces-through
   test("the trace of a request goes on to Membrane and to servers as it came, and baggage does not", async () => {
     await using both = await openFullServer();
     await using older = await openLegacyServer();
@@ -76,6 +77,7 @@ describe("without a collector", () => {
     ]);
   });
 
+  // Demanded: traces-through
   test("that of a message is the one that counts, in every era", async () => {
     await using rig = await open();
     const session = { "mcp-session-id": await rig.open("ada") };
@@ -188,6 +190,7 @@ describe("with a collector", () => {
     return found[0]!;
   };
 
+  // Demanded: traces-exported
   test("a call is one trace from the client's span to what Membrane and a server are sent", async () => {
     await using collector = openCollector();
     await using both = await openFullServer();
@@ -282,6 +285,7 @@ describe("with a collector", () => {
     });
   });
 
+  // Demanded: traces-through, traces-exported
   test("each attempt at a webhook is in the trace of what it tells of, and says so to its receiver", async () => {
     await using collector = openCollector();
     await using receiver = await openReceiver();
@@ -414,6 +418,7 @@ describe("with a collector", () => {
     }
   });
 
+  // Demanded: traces-exported
   test("one that refuses or is not there costs nobody anything but a line in the log", async () => {
     await using collector = openCollector(
       () => new Response("no", { status: 400 }),

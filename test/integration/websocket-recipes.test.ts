@@ -17,6 +17,7 @@ function run(
   new Function(...Object.keys(names), code)(...Object.values(names));
 }
 
+// Demanded: recipes
 test("the first calls a tool straight away", async () => {
   await using rig = await openRig();
   const shown = Promise.withResolvers<any>();
