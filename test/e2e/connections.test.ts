@@ -26,7 +26,7 @@ test.skipIf(process.platform === "win32")(
         MEMBRANE_WORKSPACE_SECRET: "a-test-secret-of-more-than-32-bytes",
       },
       directory.path,
-      ["sh", "-c", `ulimit -n ${FILES}; exec "$@"`, "sh"],
+      ["sh", "-c", `ulimit -n ${FILES} && exec "$@"`, "sh"],
     );
     await child.printed('"event":"listening"');
     const health = () => fetch(`http://127.0.0.1:${port}/health`);
