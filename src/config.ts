@@ -50,6 +50,11 @@ const toggle = (fallback: boolean) =>
     return z.NEVER;
   });
 
+const choice = <const Names extends readonly string[]>(names: Names) =>
+  z.enum(names, `must be one of ${names.join(", ")}`);
+
+const name = string.min(1).max(256, "must have at most 256 characters");
+
 const list = z
   .string()
   .default("")
@@ -198,6 +203,12 @@ const host = z
   )
   .default("127.0.0.1");
 
+/** Whether one port cannot be listened to at both. */
+function meet(one: string, other: string): boolean {
+  const wide = /^(0\.0\.0\.0|::|localhost)$/;
+  return one === other || wide.test(one) || wide.test(other);
+}
+
 /** Guessing it has to be out of the question: nothing counts the tries. */
 const MIN_METRICS_TOKEN = 16;
 
@@ -224,7 +235,7 @@ const schema = z
       .optional(),
     DATA_DIR: z.string().min(1).default("./data"),
     MEMBRANE_API_URI: httpUrl.default("https://api.getmembrane.com"),
-    MEMBRANE_WORKSPACE_KEY: z.string().min(1).max(256).optional(),
+    MEMBRANE_WORKSPACE_KEY: name.optional(),
     MEMBRANE_WORKSPACE_SECRET: z.string().min(1).optional(),
     MEMBRANE_PUBLIC_KEY: z
       .string()
@@ -269,10 +280,10 @@ const schema = z
     MAX_BODY_BYTES: integer(4_194_304, 1024, 2 ** 30),
     MAX_JSON_DEPTH: integer(64, 8, 1000),
     DRAIN_TIMEOUT: duration("25s"),
-    LOG_LEVEL: z
-      .enum(["debug", "info", "warn", "error", "silent"])
-      .default("info"),
-    LOG_FORMAT: z.enum(["json", "pretty"]).optional(),
+    LOG_LEVEL: choice(["debug", "info", "warn", "error", "silent"]).default(
+      "info",
+    ),
+    LOG_FORMAT: choice(["json", "pretty"]).optional(),
     METRICS_PORT: z.string().transform(whole(0, 65535)).optional(),
     METRICS_HOST: host,
     METRICS_TOKEN: z
@@ -288,9 +299,9 @@ const schema = z
       .optional(),
     OTEL_EXPORTER_OTLP_ENDPOINT: httpUrl.optional(),
     OTEL_EXPORTER_OTLP_HEADERS: pairs,
-    OTEL_SERVICE_NAME: z.string().min(1).max(256).default("membrane-mcp"),
+    OTEL_SERVICE_NAME: name.default("membrane-mcp"),
     OTEL_RESOURCE_ATTRIBUTES: pairs,
-    OTEL_TRACES_SAMPLER: z.enum(samplers).default("parentbased_always_on"),
+    OTEL_TRACES_SAMPLER: choice(samplers).default("parentbased_always_on"),
     OTEL_TRACES_SAMPLER_ARG: z
       .string()
       .default("1")
@@ -317,6 +328,13 @@ const schema = z
       fault(
         "MEMBRANE_WORKSPACE_KEY",
         `is needed beside ${set[0]}: tokens of other workspaces are refused`,
+      );
+    }
+    const { PORT, HOST, METRICS_PORT, METRICS_HOST } = value;
+    if (METRICS_PORT === PORT && PORT !== 0 && meet(HOST, METRICS_HOST)) {
+      fault(
+        "METRICS_PORT",
+        "is that of the server itself (PORT); set another one, or METRICS_TOKEN alone to have /metrics there",
       );
     }
     const { WEBHOOK_URL: webhook, WEBHOOK_SECRET: signing } = value;

@@ -128,7 +128,7 @@ const commands: Commands = {
   /** The server, and beside it on loopback a small Membrane of our own. */
   async demo() {
     const config = readConfig(env);
-    const { isLoopback } = await import("./doctor.ts");
+    const { isLoopback } = await import("./doctor-reach.ts");
     if (!isLoopback(config.HOST)) {
       throw new GatewayError(
         "invalid",
@@ -304,76 +304,37 @@ const commands: Commands = {
   },
 
   async sessionsList({ json, ...of }) {
-    const { formatTable, formatTime, printable } =
-      await import("./cli/table.ts");
+    const { sessionTable } = await import("./session-commands.ts");
     using open = await registry();
     const sessions = open.sessions(of);
     if (json) printJson(sessions);
-    else {
-      print(
-        formatTable(
-          ["SESSION", "USER", "CHAT", "CLIENT", "REVISION", "LAST SEEN"],
-          sessions.map((session) => [
-            session.id,
-            printable(session.user),
-            printable(session.chat ?? ""),
-            printable(session.client ?? ""),
-            session.protocolVersion,
-            formatTime(session.lastSeenAt),
-          ]),
-        ),
-      );
-    }
+    else print(sessionTable(sessions));
     return 0;
   },
 
   async sessionsShow(id, { json }) {
-    const { formatTime, printable } = await import("./cli/table.ts");
+    const { getSession, sessionLines } = await import("./session-commands.ts");
     using open = await registry();
-    const session = open.session(id);
-    if (!session) throw unknownSession(id);
+    const session = getSession(open, id);
     if (json) printJson(session);
-    else {
-      for (const [field, value] of Object.entries(session)) {
-        const text = field.endsWith("At")
-          ? formatTime(Number(value))
-          : typeof value === "string"
-            ? value
-            : JSON.stringify(value);
-        print(`${field}: ${printable(text)}`);
-      }
-    }
+    else print(sessionLines(session));
     return 0;
   },
 
   async sessionsEnd(id) {
+    const { endSession } = await import("./session-commands.ts");
     using open = await registry();
-    if (!(await open.end(id))) throw unknownSession(id);
+    await endSession(open, id);
     print(`Session ${id} has ended.`);
     return 0;
   },
 
   async chatsList({ json, ...of }) {
-    const { formatTable, formatTime, printable } =
-      await import("./cli/table.ts");
+    const { chatTable } = await import("./session-commands.ts");
     using open = await registry();
     const chats = open.chats(of);
     if (json) printJson(chats);
-    else {
-      print(
-        formatTable(
-          ["CHAT", "USER", "SERVER", "MODE", "SESSION", "LAST SEEN"],
-          chats.map((chat) => [
-            printable(chat.chat),
-            printable(chat.user),
-            chat.server ?? "",
-            chat.mode,
-            chat.session ?? "",
-            formatTime(chat.lastSeenAt),
-          ]),
-        ),
-      );
-    }
+    else print(chatTable(chats));
     return 0;
   },
 
@@ -437,9 +398,9 @@ const commands: Commands = {
 
   async backup(file) {
     const { backUpDirectory } = await import("./store/sqlite/operate.ts");
-    backUpDirectory(readConfig(env).DATA_DIR, file);
+    const version = backUpDirectory(readConfig(env).DATA_DIR, file);
     print(
-      `${file} is a checked copy of the database. The key of the secrets in it is not: keep a copy of that elsewhere.`,
+      `${file} is a checked copy of the database (schema ${version}). The key of the secrets in it is not: keep a copy of that elsewhere.`,
     );
     return 0;
   },
@@ -466,13 +427,6 @@ const commands: Commands = {
     return 0;
   },
 };
-
-function unknownSession(id: string): GatewayError {
-  return new GatewayError(
-    "not_found",
-    `There is no session ${id}. membrane-mcp sessions list shows them.`,
-  );
-}
 
 /** To serve takes no parser of commands: to load it and to describe them all is a tenth of the start. */
 async function main(args: readonly string[]): Promise<number> {

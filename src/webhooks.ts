@@ -66,6 +66,7 @@ export function createWebhookParts(wiring: {
     outbound: wiring.outbound,
     secretsOf: createSecrets({ vault, clock, configured: sending }),
     clock,
+    telemetry,
   });
   const { webhooks, journal } = store;
   const parts = {

@@ -5,14 +5,15 @@ import { Glob } from "bun";
 import { requirements } from "./requirements.ts";
 
 const cited = new Set(
-  [...new Glob("**/*.test.ts").scanSync({ cwd: import.meta.dir })].flatMap(
-    (file) =>
+  ["**/*.test.ts", "contract/*.ts"]
+    .flatMap((files) => [...new Glob(files).scanSync({ cwd: import.meta.dir })])
+    .flatMap((file) =>
       [
         ...readFileSync(join(import.meta.dir, file), "utf8").matchAll(
           /^ *\/\/ Demanded: (.+)$/gm,
         ),
       ].flatMap(([, ids]) => ids!.split(", ")),
-  ),
+    ),
 );
 
 test("everything that is demanded is cited by a test", () => {

@@ -614,4 +614,184 @@ export const requirements: Record<string, { text: string; source: string }> = {
     text: "No secret is in logs, metrics, traces, the database, events, webhooks, or what others are answered",
     source: "README.md#operating-it",
   },
+  "journal-with-cause": {
+    text: "What happens and its entry in the journal are written together, or neither is",
+    source: "README.md#events",
+  },
+  "journal-append-only": {
+    text: "Nobody changes or removes an entry, not even by SQL",
+    source: "README.md#events",
+  },
+  "journal-asked-for": {
+    text: "Whoever has something sent again, changed or switched is on record, with the credential and the request",
+    source: "README.md#events",
+  },
+  audit: {
+    text: "The audit has pages and filters, is exported as NDJSON, and shows nobody more than they may see",
+    source: "README.md#events",
+  },
+  "events-own": {
+    text: "GET /mcp/stream shows a caller their own events, and the workspace's to who may see them",
+    source: "README.md#events",
+  },
+  "events-filtered": {
+    text: "types= tells these types only",
+    source: "README.md#events",
+  },
+  "events-resumed": {
+    text: "An event stream goes on with exactly what was missed, over kill -9 too",
+    source: "README.md#events",
+  },
+  "webhooks-signed": {
+    text: "The bytes that are sent are signed, as Standard Webhooks has it and as the integration guide has it",
+    source:
+      "https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#signature-scheme",
+  },
+  "webhooks-repeated": {
+    text: "Every attempt has the same id, and a time and signature of its own",
+    source:
+      "https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#webhook-headers-sending-metadata-to-consumers",
+  },
+  "webhooks-rotated": {
+    text: "While a secret changes, both sign",
+    source:
+      "https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#signature-scheme",
+  },
+  "webhooks-destinations": {
+    text: "Webhooks go to public addresses only, looked at for every attempt, and follow no redirect",
+    source:
+      "https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#server-side-request-forgery-ssrf",
+  },
+  "webhooks-at-least-once": {
+    text: "What has happened is delivered at least once and under one id, over kill -9",
+    source: "README.md#webhooks",
+  },
+  "webhooks-schedule": {
+    text: "Eight attempts by the schedule, each of bounded time; Retry-After puts one off, 410 turns the webhook off",
+    source: "README.md#webhooks",
+  },
+  "webhooks-dead": {
+    text: "What was given up is listed and sent again when somebody asks; five days of failing turn the webhook off",
+    source: "README.md#webhooks",
+  },
+  "webhooks-bad-receivers": {
+    text: "A receiver that hangs or answers without end costs nobody else anything",
+    source: "README.md#webhooks",
+  },
+  "webhooks-own-workspace": {
+    text: "A webhook is told of its own workspace, and of the types that it wants",
+    source: "README.md#webhooks",
+  },
+  "webhooks-thin": {
+    text: "Arguments and results are in no event unless the operator keeps them, and then without what looks like a secret",
+    source: "README.md#webhooks",
+  },
+  "webhooks-seed": {
+    text: "The simple form is the integration guide's, byte for byte",
+    source: "README.md#webhooks",
+  },
+  "webhooks-received": {
+    text: "A webhook that comes in is verified over its bytes, is of these minutes, and counts once",
+    source: "README.md#webhooks",
+  },
+  "webhooks-connections": {
+    text: "A connection that changes in Membrane is told to that member's clients at once",
+    source: "README.md#webhooks",
+  },
+  "plain-json-rpc": {
+    text: "One JSON-RPC request without a handshake, session or Accept gets one JSON answer",
+    source: "README.md#the-api-to-read-and-to-try",
+  },
+  "plain-rest": {
+    text: "A tool is called over REST",
+    source: "README.md#the-api-to-read-and-to-try",
+  },
+  "plain-errors": {
+    text: "-32000 is what may be tried again, and nothing else",
+    source: "README.md#the-api-to-read-and-to-try",
+  },
+  "openapi-whole": {
+    text: "The OpenAPI document has every route, and every answer is as it says",
+    source: "https://spec.openapis.org/oas/v3.1.1.html",
+  },
+  "openapi-page": {
+    text: "Its page works offline, under its own policy, in a real browser",
+    source: "README.md#the-api-to-read-and-to-try",
+  },
+  "ws-plain": {
+    text: "A WebSocket takes requests without initialize",
+    source: "README.md#websocket",
+  },
+  "ws-session": {
+    text: "With initialize it has a session, and what was missed comes once, over kill -9 too",
+    source: "README.md#websocket",
+  },
+  "ws-both-ways": {
+    text: "Everything that a server says or asks reaches the client of a WebSocket",
+    source: "README.md#websocket",
+  },
+  "ws-verified": {
+    text: "A WebSocket is opened by who may, from pages that may, and ends with its credential",
+    source: "README.md#websocket",
+  },
+  "ws-back-pressure": {
+    text: "Who does not read, or asks without end, is cut off and costs no memory",
+    source: "README.md#websocket",
+  },
+  "ws-alive": {
+    text: "A silent WebSocket is pinged, and stays",
+    source: "README.md#websocket",
+  },
+  "ws-closings": {
+    text: "A WebSocket that is closed says why, by a code",
+    source: "README.md#websocket",
+  },
+  "limits-doors": {
+    text: "Messages beyond a user's are 429 with Retry-After at every door, before anything is done",
+    source: "README.md#limits",
+  },
+  "limits-fair": {
+    text: "Who floods keeps nobody else out, of a server or of the whole",
+    source: "README.md#limits",
+  },
+  "limits-calls": {
+    text: "Calls of a user beyond so many at once wait, and beyond the queue are refused; others wait for none",
+    source: "README.md#limits",
+  },
+  "limits-connections": {
+    text: "More connections than there are files for end nothing",
+    source: "README.md#limits",
+  },
+  "log-lines": {
+    text: "A line of the log is one event, whatever callers put into names",
+    source: "README.md#operating-it",
+  },
+  "request-id": {
+    text: "A request has one id: in its answer, the log and the journal",
+    source: "README.md#operating-it",
+  },
+  "metrics-names": {
+    text: "Metrics tell of requests, durations, connections, sessions, events, fetches, servers, webhooks, sizes and the event loop, and README's panels show them",
+    source: "README.md#metrics",
+  },
+  "metrics-labels": {
+    text: "No label has a value that is not known beforehand",
+    source: "README.md#metrics",
+  },
+  "metrics-private": {
+    text: "Metrics are on a listener of their own, or for who has the token",
+    source: "README.md#metrics",
+  },
+  "traces-through": {
+    text: "A trace goes in by headers or _meta, and out to Membrane, servers and webhooks",
+    source: "https://www.w3.org/TR/trace-context/",
+  },
+  "traces-exported": {
+    text: "Spans go to the collector, and what is not one costs nobody anything",
+    source: "README.md#operating-it",
+  },
+  recipes: {
+    text: "The clients of the README work as they stand there",
+    source: "README.md#recipes",
+  },
 };

@@ -188,6 +188,18 @@ const webhookSettings = [
   ["sealedSecret", "secret"],
 ] as const satisfies readonly (readonly [keyof Webhook, string])[];
 
+/** Deliveries of a webhook are sent again: one, or (null) all that were given up. */
+export function webhookReplay(
+  webhook: Webhook,
+  event: string | null,
+  count: number,
+  cause: Cause,
+): NewEntry {
+  const delivery = event === null ? null : deliveryId(event);
+  const data = { ...webhookData(webhook), delivery, count };
+  return sharedEntry(webhook.workspace, "webhook_replayed", data, cause);
+}
+
 /** Why a webhook has failed, for who can mend it. It is never told to the webhook itself. */
 export function webhookFailure(
   webhook: Webhook,
@@ -197,6 +209,9 @@ export function webhookFailure(
   const data = { ...webhookData(webhook), reason, ...more };
   return sharedEntry(webhook.workspace, "webhook_failed", data, BY_ITSELF);
 }
+
+/** How the delivery of an entry is called outside. */
+export const deliveryId = (event: string) => `evt_${event}`;
 
 const webhookData = ({ id, url }: Webhook) => ({
   webhook: id,

@@ -91,5 +91,8 @@ export function describeError(thrown: unknown): string {
     );
     at = at.cause;
   }
-  return parts.join(" ← ");
+  return parts.join(" ← ").slice(0, MAX_TEXT);
 }
+
+/** A message may repeat what somebody has sent. */
+const MAX_TEXT = 1000;

@@ -29,6 +29,7 @@ export const eventTypes = [
   "webhook_created",
   "webhook_changed",
   "webhook_removed",
+  "webhook_replayed",
   "webhook_failed",
 ] as const;
 export type EventType = (typeof eventTypes)[number];

@@ -200,8 +200,14 @@ export type DeliveryStore = {
   /**
    * Sends again what was delivered or given up: one, or (null) all that was given up. One that waits for its next
    * attempt is due at once, in its order. How many; those whose entry the journal keeps no longer are not among them.
+   * In the journal, unless there are none.
    */
-  replay(id: string, event: string | null, now: number): Promise<number>;
+  replay(
+    id: string,
+    event: string | null,
+    now: number,
+    cause?: Cause,
+  ): Promise<number>;
   /**
    * Forgets, of each webhook, what is done and was so before `before`, or is more than `most`; up to `limit` of each
    * kind. How many.

@@ -98,7 +98,7 @@ export function gatewayRoutes(
       const { params } = await readBody(c, calling());
       c.env.holdOpen();
       const tool = c.req.param("tool") ?? "";
-      c.env.log["tool"] = tool;
+      c.env.log["tool"] = tool.slice(0, 128);
       const { signal } = c.req.raw;
       return c.json({
         result: await calls.callOf(principal, nameOf(c), tool, params, signal),
@@ -107,7 +107,7 @@ export function gatewayRoutes(
     "POST /tools/:name/call": async (c, principal) => {
       const { params } = await readBody(c, calling());
       c.env.holdOpen();
-      c.env.log["tool"] = nameOf(c);
+      c.env.log["tool"] = nameOf(c).slice(0, 128);
       const { signal } = c.req.raw;
       return c.json({
         result: await calls.call(principal, nameOf(c), params, signal),

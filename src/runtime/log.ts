@@ -25,7 +25,9 @@ export async function createLog(options: LogOptions): Promise<ProcessLog> {
       : (event: string, fields: LogFields = {}) => {
           const time = new Date().toISOString();
           const head = JSON.stringify({ level, time, event }).slice(0, -1);
-          const rest = JSON.stringify(fields).slice(1);
+          const rest = JSON.stringify(fields)
+            .slice(1)
+            .replace(CONTROLS, "\ufffd");
           write(`${head}${rest === "}" ? "" : ","}${rest}\n`);
         };
   return {
@@ -36,6 +38,9 @@ export async function createLog(options: LogOptions): Promise<ProcessLog> {
     flush,
   };
 }
+
+/** What JSON does not escape, and a terminal or whoever reads line by line obeys. */
+const CONTROLS = /[\u007f-\u009f\u2028\u2029]/g;
 
 /** Loaded only when a person is looking. */
 async function openPretty() {

@@ -3,6 +3,7 @@ import type { Cause } from "../../src/core/journal.ts";
 import type { SessionOpening } from "../../src/core/session.ts";
 import type { Store } from "../../src/core/store.ts";
 import type { Credential, Upstream } from "../../src/core/upstream.ts";
+import { webhook } from "./webhook-store.ts";
 
 const ada = { workspace: "w", subject: "ada" };
 const cause: Cause = {
@@ -66,10 +67,29 @@ const credential = (changes: Partial<Credential> = {}) => ({
   ...changes,
 });
 
+const apiKey = (id: string) => ({
+  ...ada,
+  id,
+  name: "CI",
+  scope: "apps:write" as const,
+  createdBy: "carol",
+  createdWith: null,
+  createdAt: 1,
+  expiresAt: null,
+  lastUsedAt: null,
+  revokedAt: null,
+  hash: "very secret",
+});
+
 /** What every {@link Store} writes into its journal by itself: what has changed, and nothing else. */
 export function journalEntriesContract(
   name: string,
-  open: () => AsyncDisposable & { store: Store },
+  open: () => AsyncDisposable & {
+    store: Store;
+    reopen(): Promise<Store>;
+    /** Runs a statement from another connection. */
+    elsewhere(statement: string): void;
+  },
 ): void {
   /** The entries that this has brought. */
   async function brought({ journal }: Store, work: () => Promise<unknown>) {
@@ -366,22 +386,9 @@ export function journalEntriesContract(
     test("of an API key: that it is made and revoked, once, and never its hash", async () => {
       await using rig = open();
       const { apiKeys } = rig.store;
-      const key = {
-        ...ada,
-        id: "k1",
-        name: "CI",
-        scope: "apps:write" as const,
-        createdBy: "carol",
-        createdWith: null,
-        createdAt: 1,
-        expiresAt: null,
-        lastUsedAt: null,
-        revokedAt: null,
-        hash: "very secret",
-      };
       const limits = { most: 5, endedBefore: 0 };
       const made = await brought(rig.store, () =>
-        apiKeys.create(key, limits, cause),
+        apiKeys.create(apiKey("k1"), limits, cause),
       );
       expect(made).toMatchObject([
         {
@@ -402,6 +409,75 @@ export function journalEntriesContract(
       expect(JSON.stringify(rig.store.journal.readOn(0, 99))).not.toContain(
         "very secret",
       );
+    });
+
+    // Demanded: journal-with-cause
+    test("and what cannot be written there does not happen", async () => {
+      await using rig = open();
+      const { store } = rig;
+      const { apiKeys, events, sessions, upstreams, webhooks } = store;
+      const limits = { most: 5, endedBefore: 0 };
+      await apiKeys.create(apiKey("k1"), limits);
+      const { id } = await upstreams.create(registration(), 10);
+      await upstreams.editCredential(id, "ada", () => credential());
+      const { session } = await sessions.open(opening({ chat: "c" }));
+      const hook = webhook({ workspace: "w" });
+      await webhooks.create(hook, 10);
+      const state = ({ journal, ...of }: Store) => [
+        journal.readOn(0, 99),
+        of.apiKeys.list("w", null),
+        of.upstreams.list("w"),
+        of.upstreams.credential(id, "ada"),
+        of.webhooks.list("w"),
+        of.sessions.chats(ada),
+        of.sessions.findChat(ada, "c", null),
+      ];
+      const before = state(store);
+      rig.elsewhere(
+        "CREATE TRIGGER refuse BEFORE INSERT ON journal BEGIN SELECT RAISE(ABORT, 'refused'); END",
+      );
+      const view = { ...session.view, enabled: ["t"] };
+      const streamId = events.nextStream();
+      const call = {
+        sessionPk: session.pk,
+        streamId,
+        callId: streamId,
+        requestId: "1",
+      };
+      const executed = {
+        ...cause,
+        ...ada,
+        type: "tool_executed" as const,
+        data: {},
+      };
+      for (const [i, change] of [
+        () => apiKeys.create(apiKey("k2"), limits),
+        () => apiKeys.revoke("w", "k1", 5),
+        () => upstreams.create(registration(), 10),
+        () => upstreams.edit(id, () => ({ enabled: true }), 5),
+        () => upstreams.removeCredential(id, "ada"),
+        () => upstreams.remove(id),
+        () => webhooks.create(webhook({ workspace: "w" }), 10),
+        () => webhooks.edit("w", hook.id, () => ({ enabled: false }), 5),
+        () => webhooks.remove("w", hook.id, () => {}),
+        () => sessions.open(opening()),
+        () => sessions.editChat(ada, "c", null, () => view, 5),
+        () => sessions.end(session.pk),
+        () =>
+          events.record(call, () => ({
+            messages: ["m"],
+            answered: true,
+            entries: [executed],
+          })),
+      ].entries()) {
+        const outcome = await change().then(
+          () => "done",
+          () => "refused",
+        );
+        expect([i, outcome]).toEqual([i, "refused"]);
+      }
+      rig.elsewhere("DROP TRIGGER refuse");
+      expect(state(await rig.reopen())).toEqual(before);
     });
 
     test("of a call: what its end brings, with its answer or not at all, and that a crash cut it off", async () => {

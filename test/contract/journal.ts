@@ -98,6 +98,7 @@ export function journalContract(
       );
     });
 
+    // Demanded: journal-with-cause
     test("a change that is refused leaves no entry, and those committed with it leave exactly one", async () => {
       await using rig = open();
       const { apiKeys, journal } = rig.store;
@@ -126,6 +127,7 @@ export function journalContract(
       ]);
     });
 
+    // Demanded: journal-append-only
     test("nobody changes or removes an entry, not even by SQL", async () => {
       await using rig = open();
       await rig.store.journal.append([entry(), entry(), entry()]);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { EventType, NewEntry } from "../../src/core/journal.ts";
-import { BY_ITSELF } from "../../src/core/journal.ts";
+import { BY_ITSELF, BY_OPERATOR } from "../../src/core/journal.ts";
 import type { Store } from "../../src/core/store.ts";
 import type {
   Attempt,
@@ -11,7 +11,7 @@ import type {
 import type { FakeClock } from "../support/clock.ts";
 
 let made = 0;
-function webhook(changes: Partial<NewWebhook> = {}): NewWebhook {
+export function webhook(changes: Partial<NewWebhook> = {}): NewWebhook {
   const n = ++made;
   return {
     id: `wh_${n}`,
@@ -42,6 +42,12 @@ const called = (tool: string, more: Partial<NewEntry> = {}): NewEntry => ({
 });
 const toolsOf = (claimed: Claimed[]) =>
   claimed.map(({ entry }) => entry.data["tool"]);
+/** Who has had something sent again, and what. */
+const replays = ({ journal }: Store) =>
+  journal
+    .readOn(0, 100)
+    .filter(({ type }) => type === "webhook_replayed")
+    .map(({ by, data }) => [by?.subject, data["delivery"], data["count"]]);
 
 const fine: Attempt = { at: 1, ms: 2, status: 200, error: null };
 const bad: Attempt = { at: 1, ms: 2, status: 500, error: "status" };
@@ -261,7 +267,7 @@ export function webhookStoreContract(
           webhook: rig.id,
           url: expect.any(String),
           reason: "undelivered",
-          event: rig.list()[0]!.event,
+          delivery: `evt_${rig.list()[0]!.event}`,
           type: "tool_executed",
           attempts: 1,
           status: 500,
@@ -289,7 +295,9 @@ export function webhookStoreContract(
       expect(await deliveries.replay(rig.id, b.entry.id, 10)).toBe(0);
       expect(await deliveries.replay(rig.id, "none", 10)).toBe(0);
       await rig.settle(b, later, bad);
-      expect(await deliveries.replay(rig.id, null, 10)).toBe(1);
+      expect(await deliveries.replay(rig.id, null, 10, BY_OPERATOR)).toBe(1);
+      expect(await deliveries.replay(rig.id, null, 10)).toBe(0);
+      expect(replays(rig.store)).toEqual([["operator", null, 1]]);
       const again = await rig.claim(10, 10);
       expect(toolsOf(again.claimed)).toEqual(["a"]);
       await rig.settle(again.claimed[0]!, later, bad);
@@ -304,7 +312,12 @@ export function webhookStoreContract(
       await rig.settle(a, settled({ state: "pending", dueAt: 900 }), bad);
       expect((await rig.claim(10, 10)).claimed).toEqual([]);
       const { deliveries } = rig.store;
-      expect(await deliveries.replay(rig.id, a.entry.id, 10)).toBe(1);
+      expect(await deliveries.replay(rig.id, a.entry.id, 10, BY_OPERATOR)).toBe(
+        1,
+      );
+      expect(replays(rig.store)).toEqual([
+        ["operator", `evt_${a.entry.id}`, 1],
+      ]);
       const again = await rig.claim(10, 10);
       expect(toolsOf(again.claimed)).toEqual(["a"]);
       expect(again.claimed[0]!.attempts).toBe(1);

@@ -53,6 +53,7 @@ describe.skipIf(chrome === null || !succeeds(chrome, "--version"))(
     // A browser starts slowly on a machine that does other things.
     const options = { timeout: 120_000 };
 
+    // Demanded: openapi-page
     test(
       "the page shows every route, calls one with a token that was typed in, and asks nobody else",
       async () => {

@@ -23,6 +23,7 @@ afterAll(async () => {
   await workspace.close();
 });
 
+// Demanded: events-resumed, journal-with-cause
 test("an EventSource is told of every session that was opened, once and in order, over kill -9 under load", async () => {
   const token = await server.tokenFor("ada");
   const caller = createCaller(server.url, server.tokenFor);

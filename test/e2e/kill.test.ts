@@ -180,6 +180,7 @@ describe("after kill -9", () => {
     back.close();
   });
 
+  // Demanded: ws-session
   test("a WebSocket that comes back has its session, the answers it missed, and the end of what was cut off", async () => {
     const headers = {
       authorization: `Bearer ${await server.tokenFor("ada")}`,

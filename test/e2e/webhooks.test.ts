@@ -12,6 +12,7 @@ import { openReceiver } from "../support/receiver.ts";
 const KILLS = 6;
 const WRITERS = 4;
 
+// Demanded: webhooks-at-least-once
 test("kill -9 under load: all that has happened is delivered, under one id each, and nothing else is", async () => {
   await using workspace = openWorkspace(oddWorld({ bigActions: 1 }), {
     workspaceKey: WORKSPACE_KEY,

@@ -66,6 +66,7 @@ describe("GET /docs", () => {
   });
 });
 
+// Demanded: openapi-whole
 describe("every route answers as documented", () => {
   /** What somebody may send who means no good, or did not read. Each answer is compared with the document. */
   const odd: [string, (method: string) => RequestInit][] = [

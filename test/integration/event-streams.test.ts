@@ -155,6 +155,7 @@ describe("an event stream", () => {
     expect(other.numbers()).toEqual([1, 2, 3]);
   });
 
+  // Demanded: events-resumed
   test("goes on from every one of its ids with exactly the rest", async () => {
     await using rig = openJournal();
     const first = rig.open();
@@ -239,6 +240,7 @@ describe("an event stream", () => {
     expect(rig.reads() - before).toBe(2);
   });
 
+  // Demanded: events-own
   test("shows a member's own things and what is nobody's; an API key sees all of its workspace, and nobody another's", async () => {
     await using rig = openJournal();
     const ada = rig.open(someone());
@@ -264,6 +266,7 @@ describe("an event stream", () => {
     expect(other.numbers()).toEqual([4]);
   });
 
+  // Demanded: events-filtered
   test("tells only the types that were asked for, live and afterwards", async () => {
     await using rig = openJournal();
     const types = ["session_opened"] as const;

@@ -94,6 +94,7 @@ async function get(who: string, path: string, headers = {}) {
 }
 
 describe("GET /mcp/stream", () => {
+  // Demanded: events-own
   test("tells a page's EventSource what happens to its user, and to nobody else", async () => {
     using ada = await listen("ada1");
     using bob = await listen("bob1");
@@ -232,6 +233,7 @@ describe("GET /mcp/stream", () => {
 });
 
 describe("GET …/audit", () => {
+  // Demanded: audit
   test("shows a member their own things, and an API key everybody's", async () => {
     await rig.open("ada5");
     await rig.open("bob5");
@@ -250,6 +252,7 @@ describe("GET …/audit", () => {
     expect(body).toEqual({ entries: [], cursor: null });
   });
 
+  // Demanded: audit
   test("pages with a cursor, the newest first", async () => {
     const sessions = [];
     for (let i = 0; i < 5; i++) sessions.unshift(await rig.open("ada6"));
@@ -265,6 +268,7 @@ describe("GET …/audit", () => {
     expect(found).toEqual(sessions);
   });
 
+  // Demanded: audit
   test("filters by member and time", async () => {
     const { key } = await keyOf("bot7");
     const before = new Date().toISOString();
@@ -331,6 +335,7 @@ describe("GET …/audit", () => {
     },
   );
 
+  // Demanded: audit
   test("exports more than a page, and a large one while others are answered", async () => {
     await using own = await openRig();
     using registry = openRegistry(own.directory, systemClock);

@@ -296,6 +296,7 @@ describe("routes", () => {
     });
   });
 
+  // Demanded: request-id
   test("every answer has a request id that is in the log, and none is kept by a cache", async () => {
     for (const path of ["/", "/mcp", "/nothing"]) {
       const { headers } = await get(path);

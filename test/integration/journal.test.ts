@@ -50,6 +50,7 @@ const PLAIN = { accept: "application/json" };
 const echo = (words: string) => call("notes_echo", { words });
 
 describe("a call of a tool is one entry", () => {
+  // Demanded: request-id
   test("in a session, with the session and the request that it came in", async () => {
     let session = "";
     let requestId: string | null = null;
@@ -162,6 +163,7 @@ describe("a call of a tool is one entry", () => {
   });
 });
 
+// Demanded: webhooks-thin
 test("arguments and results are kept when that is asked for, and what looks like a secret is not", async () => {
   await using full = await openGateway({
     env: { RECORD_CONTENTS: "true" },
@@ -249,6 +251,7 @@ test("a call that a crash has cut off is in the journal after the next start", a
   });
 });
 
+// Demanded: journal-asked-for
 test("what administrators do to servers and keys is in the journal, with who and by which credential", async () => {
   const mine = await gateway.mintKey("admin");
   const found = await during(async () => {

@@ -91,6 +91,7 @@ function expectLimited(answer: Answer, limit: string, id: unknown = null) {
 }
 
 describe("requests of one user", () => {
+  // Demanded: limits-doors
   test("beyond the burst are 429, and Retry-After is when the next one is answered", async () => {
     await using town = await openTown({
       RATE_LIMIT: "1",
@@ -111,6 +112,7 @@ describe("requests of one user", () => {
     expect((await town.post("ada", ping, PLAIN)).status).toBe(200);
   });
 
+  // Demanded: limits-doors
   test("are counted at every door, and nothing is done for one too many", async () => {
     await using town = await openTown({
       RATE_LIMIT: "1",
@@ -133,7 +135,10 @@ describe("requests of one user", () => {
       "GET /servers",
       "GET /mcp/sessions",
       "POST /tools/lab_echo/call",
+      "GET /mcp/stream",
+      "GET /webhooks",
       `GET /api/v2/w/${WORKSPACE_KEY}/mcp-servers`,
+      `GET /api/v2/w/${WORKSPACE_KEY}/audit`,
     ]) {
       const body = route.startsWith("POST") ? {} : undefined;
       const answer = await rest(token, route, body);
@@ -169,6 +174,7 @@ describe("requests of one user", () => {
     expectLimited(await town.post("ada", batch(2), session), "user");
   });
 
+  // Demanded: limits-doors
   test("are counted over a WebSocket whatever they are, also what is no message", async () => {
     await using town = await openTown({
       RATE_LIMIT: "1",
@@ -257,6 +263,7 @@ describe.each(Object.entries(kinds))("with %s", (_, options) => {
     expect(await client.toolNames()).toContain("lab_echo");
   });
 
+  // Demanded: limits-calls
   test("calls at once wait for each other, one too many is refused, and others wait for none", async () => {
     await using town = await openTown({
       MAX_CALLS: "2",
@@ -383,6 +390,7 @@ describe("calls of one user", () => {
   });
 });
 
+// Demanded: limits-fair
 test("requests to one app are limited for all users together, and who floods it keeps nobody out", async () => {
   await using town = await openTown({ RATE_LIMIT_SERVER: "4" });
   const echo = (user: string, id: number, headers = PLAIN) =>
@@ -425,6 +433,7 @@ test("requests to one app are limited for all users together, and who floods it 
   expect((await echo("ada", 1)).status).toBe(200);
 });
 
+// Demanded: limits-fair
 test("all users together are limited, and who floods keeps nobody out", async () => {
   await using town = await openTown({ RATE_LIMIT_GLOBAL: "4" });
   const statuses = [];

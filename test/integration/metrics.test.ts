@@ -82,6 +82,7 @@ describe("metrics after traffic over every door", () => {
     await full[Symbol.asyncDispose]();
   });
 
+  // Demanded: metrics-names
   test("count requests by door, method and how they ended", () => {
     const requests = (labels: Record<string, string>) =>
       scraped.value("mcp_requests_total", labels);
@@ -131,6 +132,7 @@ describe("metrics after traffic over every door", () => {
     expect(value("mcp_auth_failures_total", { reason: "refused" })).toBe(1);
   });
 
+  // Demanded: metrics-names
   test("tell what is there: connections, sessions, servers, sizes, the process", () => {
     const { value } = scraped;
     expect(value("mcp_active_connections", { kind: "session" })).toBe(2);
@@ -155,6 +157,7 @@ describe("metrics after traffic over every door", () => {
     expect(value("mcp_build_info", { bun: Bun.version })).toBe(1);
   });
 
+  // Demanded: metrics-labels
   test("have no label with a value that is not known beforehand, and name nobody and nothing", () => {
     const known: Record<string, RegExp> = {
       door: /^(mcp|sse|ws|events|rest|webhook|oauth|health|other)$/,
@@ -201,6 +204,7 @@ describe("metrics after traffic over every door", () => {
     expect(open.families.get("mcp_requests")?.type).toBe("counter");
   });
 
+  // Demanded: metrics-names
   test("every expression of the README's panels is about metrics and labels that were scraped", async () => {
     const readme = await Bun.file(
       join(import.meta.dir, "../../README.md"),
@@ -243,6 +247,7 @@ describe("metrics after traffic over every door", () => {
     expect(unseen).toEqual([]);
   });
 
+  // Demanded: metrics-private
   test("are at /metrics of their own listener, for names of this machine, and nowhere else", async () => {
     const status = async (url: string, init: RequestInit = {}) =>
       (await fetch(url, init)).status;
@@ -272,6 +277,7 @@ describe("metrics after traffic over every door", () => {
 });
 
 describe("metrics on the main listener", () => {
+  // Demanded: metrics-private
   test("are for who has the token, and for nobody else", async () => {
     await using rig = await openRig({
       env: { METRICS_TOKEN: TOKEN, TOKEN_SCOPES: "apps:admin" },

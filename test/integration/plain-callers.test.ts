@@ -29,6 +29,7 @@ async function plain(body: string, path = "/mcp", at: Rig = rig) {
   return { response, body: (await response.json()) as any };
 }
 
+// Demanded: plain-json-rpc
 describe("one request without a handshake", () => {
   test.each([
     ["ping", undefined, {}],
@@ -50,12 +51,14 @@ describe("one request without a handshake", () => {
     },
   );
 
+  // Demanded: plain-rest
   test("the same tool is called over REST, by the name that tools/list shows", async () => {
     const { body } = await plain('{"params":{"x":1}}', "/tools/lab_echo/call");
     expect(body.result.structuredContent).toEqual({ x: 1 });
   });
 });
 
+// Demanded: plain-errors
 describe("an error has the code -32000 when it may be tried again, and another when it would fail again", () => {
   test.each([
     ["an unknown method", message("tools/unheard"), "/mcp", 200, -32601],

@@ -4,17 +4,11 @@ import { EventSource } from "eventsource";
 import type { Rig } from "../support/app.ts";
 import { openRig } from "../support/app.ts";
 import { succeeds } from "../support/binary.ts";
+import { recipe } from "../support/recipes.ts";
 
 /** The clients of the README, as they stand there. Those of WebSocket and for receivers of webhooks have tests of their own. */
 
 const root = join(import.meta.dir, "../..");
-const readme = await Bun.file(join(root, "README.md")).text();
-
-/** The first block of this language below a heading. */
-function recipe(heading: string, language: string): string {
-  const section = readme.split(`\n${heading}\n`)[1]!.split(/\n##+ /)[0]!;
-  return new RegExp(`\`\`\`${language}\n([^]*?)\`\`\``).exec(section)![1]!;
-}
 
 let rig: Rig;
 let token: string;
@@ -23,11 +17,6 @@ beforeAll(async () => {
   token = await rig.tokenFor("ada");
 });
 afterAll(() => rig[Symbol.asyncDispose]());
-
-const here = (code: string, url: string) =>
-  code
-    .replaceAll("https://mcp.example.com", url)
-    .replaceAll("notes_list-notes", "lab_echo");
 
 async function run(command: string[]): Promise<string> {
   const child = Bun.spawn(command, {
@@ -49,11 +38,12 @@ async function run(command: string[]): Promise<string> {
   return (out || error).trim();
 }
 
+// Demanded: recipes
 test.skipIf(!succeeds("curl", "--version"))(
   "the request with curl calls a tool",
   async () => {
-    const code = recipe("### The API, to read and to try", "sh");
-    const answer = await run(["bash", "-c", `set -e\n${here(code, rig.url)}`]);
+    const code = recipe("### The API, to read and to try", "sh", rig.url);
+    const answer = await run(["bash", "-c", `set -e\n${code}`]);
     expect(JSON.parse(answer)).toMatchObject({
       id: 1,
       result: { structuredContent: {} },
@@ -62,7 +52,7 @@ test.skipIf(!succeeds("curl", "--version"))(
 );
 
 test("the client of the first SDK lists tools", async () => {
-  const code = here(recipe("## Connect a client", "ts"), rig.url);
+  const code = recipe("## Connect a client", "ts", rig.url);
   const program = `const token = process.env.TOKEN;
 ${code}
 console.log(tools.length > 10);
@@ -71,7 +61,7 @@ process.exit();`;
 });
 
 test("the client of the newer SDK calls a tool", async () => {
-  const code = here(recipe("## Recipes", "ts"), rig.url);
+  const code = recipe("## Recipes", "ts", rig.url);
   const program = `const token = process.env.TOKEN;
 ${code}
 console.log(JSON.stringify(content));
@@ -95,7 +85,7 @@ test("the EventSource of a page is told of what happens", async () => {
     "EventSource",
     "token",
     "console",
-    here(recipe("## Events", "js"), rig.url),
+    recipe("## Events", "js", rig.url),
   )(Page, token, {
     log: (...all: unknown[]) => said.resolve(all),
   });
@@ -153,7 +143,7 @@ const languages = {
       process.execPath,
       "-e",
       `const token = process.env.TOKEN;
-${here(recipe("## Recipes", "js"), url).replace("1000 *", "")}
+${recipe("## Recipes", "js", url).replace("1000 *", "")}
 callTool("${name}", { text: "ü" }).then(
   (result) => console.log(JSON.stringify(result.structuredContent)),
   (error) => console.log("gave up: " + error.message),
@@ -165,7 +155,7 @@ callTool("${name}", { text: "ü" }).then(
     program: (url: string, name: string) => [
       "python3",
       "-c",
-      `${here(recipe("## Recipes", "python"), url).replace("2 ** attempt", "0.001")}
+      `${recipe("## Recipes", "python", url).replace("2 ** attempt", "0.001")}
 try:
     print(json.dumps(call_tool("${name}", {"text": "ü"})["structuredContent"], ensure_ascii=False, separators=(",", ":")))
 except RuntimeError as error:
@@ -174,6 +164,7 @@ except RuntimeError as error:
   },
 };
 
+// Demanded: recipes
 describe.each(Object.entries(languages))(
   "the client in %s",
   (_, { missing, program }) => {

@@ -459,7 +459,7 @@ function search({ gateway, secrets, answered }: Town) {
   return { inFiles, inTables };
 }
 
-// Demanded: secrets-nowhere
+// Demanded: secrets-nowhere, webhooks-thin
 test("no secret of anybody is in the log, the files, metrics, spans, events, the audit, webhooks, or an answer to somebody else", async () => {
   await using town = await openTown();
   const { gateway, secrets, answered, servers, told, argument } = town;

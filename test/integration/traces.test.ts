@@ -5,6 +5,7 @@ import type { Rig } from "../support/app.ts";
 import { call, listTools } from "../support/caller.ts";
 import type { CollectedSpan } from "../support/collector.ts";
 import { openCollector } from "../support/collector.ts";
+import { openReceiver } from "../support/receiver.ts";
 import { openFullServer } from "../support/servers/full.ts";
 import { openLegacyServer } from "../support/servers/legacy-v1.ts";
 import type { RecordedRequest } from "../support/servers/recording.ts";
@@ -44,6 +45,7 @@ const traceOf = (header: string | undefined) => header?.split("-")[1];
 const spanOf = (header: string | undefined) => header?.split("-")[2];
 
 describe("without a collector", () => {
+  // Demanded: traces-through
   test("the trace of a request goes on to Membrane and to servers as it came, and baggage does not", async () => {
     await using both = await openFullServer();
     await using older = await openLegacyServer();
@@ -75,6 +77,7 @@ describe("without a collector", () => {
     ]);
   });
 
+  // Demanded: traces-through
   test("that of a message is the one that counts, in every era", async () => {
     await using rig = await open();
     const session = { "mcp-session-id": await rig.open("ada") };
@@ -187,6 +190,7 @@ describe("with a collector", () => {
     return found[0]!;
   };
 
+  // Demanded: traces-exported
   test("a call is one trace from the client's span to what Membrane and a server are sent", async () => {
     await using collector = openCollector();
     await using both = await openFullServer();
@@ -281,6 +285,62 @@ describe("with a collector", () => {
     });
   });
 
+  // Demanded: traces-through, traces-exported
+  test("each attempt at a webhook is in the trace of what it tells of, and says so to its receiver", async () => {
+    await using collector = openCollector();
+    await using receiver = await openReceiver();
+    const rig = await open({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url });
+    const rest = createRest(rig.url);
+    const token = await rig.tokenFor("ada");
+    const { body: webhook } = await rest(token, "POST /webhooks", {
+      url: `${receiver.url}?key=hidden`,
+      types: ["tool_executed"],
+    });
+    receiver.answer = (response, _, n) =>
+      void response.writeHead(n === 1 ? 500 : 200).end();
+    const session = { "mcp-session-id": await rig.open("ada") };
+    await rig.post("ada", call("lab_echo", {}), { ...session, traceparent });
+    await receiver.until(1);
+    const at = `/webhooks/${webhook.id}/deliveries`;
+    let waiting: any;
+    while (!waiting) {
+      const { body } = await rest(token, `GET ${at}?state=pending`);
+      [waiting] = body.deliveries;
+    }
+    await rest(token, `POST ${at}/${waiting.id}/replay`);
+    const [first, second] = await receiver.until(2);
+    await rig[Symbol.asyncDispose]();
+
+    const called = find(collector.spans, "server", "tools/call lab_echo");
+    const sent = (status: number) =>
+      collector.spans.find(
+        ({ kind, attributes }) =>
+          kind === "client" &&
+          attributes["http.response.status_code"] === status &&
+          attributes["peer.service"] === "webhook",
+      )!;
+    const common = { name: "POST", traceId: TRACE, parentId: called.spanId };
+    expect(sent(500)).toMatchObject({
+      ...common,
+      failed: true,
+      attributes: { "server.address": "127.0.0.1", "error.type": "500" },
+    });
+    expect(sent(200)).toMatchObject({
+      ...common,
+      failed: false,
+      attributes: { "http.request.resend_count": 1 },
+    });
+    for (const [one, status] of [
+      [first, 500],
+      [second, 200],
+    ] as const) {
+      expect(one!.headers["traceparent"]).toBe(
+        `00-${TRACE}-${sent(status).spanId}-01`,
+      );
+    }
+    expect(collector.text()).not.toContain("hidden");
+  });
+
   test("a request without a trace begins one, a failed one is marked, and one that is not to be recorded is not", async () => {
     await using collector = openCollector();
     const rig = await open({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url });
@@ -350,7 +410,8 @@ describe("with a collector", () => {
         "sentinel",
         payload,
         signature,
-        new URL(both.url).port,
+        // Five digits alone may be any number.
+        `:${new URL(both.url).port}`,
         session["mcp-session-id"],
       ]) {
         expect(told).not.toContain(part);
@@ -358,6 +419,7 @@ describe("with a collector", () => {
     }
   });
 
+  // Demanded: traces-exported
   test("one that refuses or is not there costs nobody anything but a line in the log", async () => {
     await using collector = openCollector(
       () => new Response("no", { status: 400 }),

@@ -292,6 +292,7 @@ describe("webhooks over REST", () => {
     expect(JSON.stringify(rig.lines)).not.toContain(secret.slice(6));
   });
 
+  // Demanded: webhooks-dead, journal-asked-for
   test("deliveries are listed page by page, by their state, and sent again; also what another process has written is delivered", async () => {
     const { id } = await add();
     receiver.answer = (response, { json }) =>
@@ -361,8 +362,18 @@ describe("webhooks over REST", () => {
       ["ada", id],
       ["ada", id],
     ]);
+    const audit = `GET /api/v2/w/w1/audit?types=webhook_replayed`;
+    expect((await rest(WRITE, audit)).body.entries).toEqual([
+      expect.objectContaining({
+        by: { method: "membrane", memberId: "ada", key: null },
+        webhook: id,
+        delivery: all[1].id,
+        count: 1,
+      }),
+    ]);
   });
 
+  // Demanded: journal-asked-for
   test("what is done to them is in the journal, and they hear of each other", async () => {
     receiver.answer = status(200);
     const start = receiver.received.length;

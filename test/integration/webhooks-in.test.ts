@@ -48,6 +48,7 @@ function standard(at: number, id = "msg_1", body = BODY, key = KEY) {
 }
 
 describe("a webhook that comes in", () => {
+  // Demanded: webhooks-received
   test("is taken with either signature, and with nothing else", async () => {
     const clock = fakeClock();
     await using rig = await openRig({ env: ENV, clock });
@@ -80,6 +81,7 @@ describe("a webhook that comes in", () => {
     }
   });
 
+  // Demanded: webhooks-received
   test("is of these five minutes, and of the five to come", async () => {
     const clock = fakeClock();
     await using rig = await openRig({ env: ENV, clock });
@@ -96,6 +98,7 @@ describe("a webhook that comes in", () => {
     }
   });
 
+  // Demanded: webhooks-received
   test("counts once, however often and in whatever dress it comes, also after a restart", async () => {
     const clock = fakeClock();
     await using rig = await openRig({ env: ENV, clock });
@@ -150,6 +153,7 @@ describe("a webhook that comes in", () => {
 });
 
 describe("a connection that changes in Membrane", () => {
+  // Demanded: webhooks-connections
   test("is heard of at once by that member's clients, and by nobody else's", async () => {
     await using rig = await openRig();
     rig.workspace.sendWebhooks(`${rig.url}/webhook/mcp`);

@@ -38,6 +38,7 @@ async function runs(command: string[], secret: string, input: string) {
   return (out + error).trim();
 }
 
+// Demanded: recipes
 test.skipIf(!succeeds("python3", "--version"))(
   "the receiver in Python takes what we send, and nothing else",
   async () => {

@@ -31,6 +31,7 @@ function ownSignature(secret: string, at: number, body: string): string {
 }
 
 describe("a delivery", () => {
+  // Demanded: webhooks-signed
   test("has the signatures of Standard Webhooks and of the seed, over the very bytes that are sent", async () => {
     await using rig = await openWebhookRig();
     await using receiver = await openReceiver();
@@ -49,6 +50,7 @@ describe("a delivery", () => {
     expect(one!.headers["user-agent"]).toBe("membrane-mcp/test");
   });
 
+  // Demanded: webhooks-signed
   test("is verified by the official library as it is, at the time of day", async () => {
     await using rig = await openWebhookRig();
     rig.clock.advance(Date.now() - rig.clock.now());
@@ -91,6 +93,7 @@ describe("a delivery", () => {
     expect(one!.headers["traceparent"]).toBe(traceparent);
   });
 
+  // Demanded: webhooks-seed
   test("of the simple form is exactly the seed's, with contents where they were kept", async () => {
     await using rig = await openWebhookRig();
     await using receiver = await openReceiver();
@@ -114,6 +117,7 @@ describe("a delivery", () => {
     ]);
   });
 
+  // Demanded: webhooks-own-workspace
   test("is of its own workspace and of the types that were asked for, and of nothing before the webhook", async () => {
     await using rig = await openWebhookRig();
     await using receiver = await openReceiver();
@@ -129,6 +133,7 @@ describe("a delivery", () => {
     expect(tools(await receiver.until(2))).toEqual(["ours", "last"]);
   });
 
+  // Demanded: webhooks-rotated
   test("has the signatures of both secrets while a change of them overlaps, and of one after that", async () => {
     await using rig = await openWebhookRig();
     await using receiver = await openReceiver();
@@ -162,6 +167,7 @@ describe("a delivery", () => {
 });
 
 describe("a receiver that fails", () => {
+  // Demanded: webhooks-schedule, webhooks-repeated
   test("is asked again by the schedule, under the same id, with a new time and signature; what comes after waits", async () => {
     await using rig = await openWebhookRig();
     await using receiver = await openReceiver();
@@ -243,6 +249,7 @@ describe("a receiver that fails", () => {
     expect((await failing.until(2))[1]!.json.webhook).toBe("another");
   });
 
+  // Demanded: webhooks-schedule
   test("and says when it wants to be asked again is asked then, but not never", async () => {
     await using rig = await openWebhookRig();
     await using receiver = await openReceiver();
@@ -257,6 +264,7 @@ describe("a receiver that fails", () => {
     expect(rig.deliveries(id)[0]!.dueAt! - rig.clock.now()).toBe(24 * HOUR);
   });
 
+  // Demanded: webhooks-schedule
   test("with 410 is turned off, and goes on with the same event when somebody turns it on", async () => {
     await using rig = await openWebhookRig();
     await using receiver = await openReceiver();
@@ -282,6 +290,7 @@ describe("a receiver that fails", () => {
     expect(rig.find(id).disabledReason).toBeNull();
   });
 
+  // Demanded: webhooks-dead
   test("for five days is turned off; one delivery in between begins them anew", async () => {
     await using rig = await openWebhookRig();
     await using receiver = await openReceiver();
@@ -316,6 +325,7 @@ describe("a receiver that fails", () => {
     await rig.until(() => rig.find(id).failingSince === null);
   });
 
+  // Demanded: webhooks-destinations
   test("by leading elsewhere is not followed there", async () => {
     await using rig = await openWebhookRig();
     await using receiver = await openReceiver();
@@ -331,6 +341,7 @@ describe("a receiver that fails", () => {
     expect(elsewhere.received).toEqual([]);
   });
 
+  // Demanded: webhooks-bad-receivers
   test("by answering without end is hung up on after a few kilobytes, and has been told", async () => {
     await using rig = await openWebhookRig();
     await using receiver = await openReceiver();
@@ -354,6 +365,7 @@ describe("a receiver that fails", () => {
     expect(receiver.sent()).toBeLessThan(64 * 1024 * 1024);
   });
 
+  // Demanded: webhooks-bad-receivers
   test("by hanging holds up nobody else", async () => {
     await using rig = await openWebhookRig();
     await using silent = await openReceiver();
@@ -392,6 +404,7 @@ describe("a receiver that fails", () => {
 });
 
 describe("where webhooks lead", () => {
+  // Demanded: webhooks-destinations
   test("is nowhere that is not public, in any spelling, and in the clear only where the operator has allowed it", async () => {
     // Allowed here is 127.0.0.0/8, and nothing by a name.
     await using rig = await openWebhookRig();
@@ -505,6 +518,7 @@ describe("what is kept", () => {
     await rig.until(() => rig.find(id).missed === 0);
   });
 
+  // Demanded: webhooks-dead
   test("a delivery that was given up is sent again when somebody asks, beside what is next", async () => {
     await using rig = await openWebhookRig();
     await using receiver = await openReceiver();

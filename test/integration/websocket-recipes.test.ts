@@ -1,32 +1,27 @@
 import { expect, test } from "bun:test";
-import { join } from "node:path";
 import { openRig } from "../support/app.ts";
 import type { Rig } from "../support/app.ts";
 import { call, initialize } from "../support/caller.ts";
+import { recipe } from "../support/recipes.ts";
 
 /** The WebSocket clients of the README, as they stand there. */
 
-const readme = await Bun.file(join(import.meta.dir, "../../README.md")).text();
-const recipes = readme
-  .split("### WebSocket")[1]!
-  .split("\n## ")[0]!
-  .matchAll(/```js\n([^]*?)```/g)
-  .map(([, code]) => code!)
-  .toArray();
-
-/** Runs one in place of a page, which has given it these names. */
-function run(code: string, rig: Rig, names: Record<string, unknown>): void {
-  const at = code.replaceAll(
-    "wss://mcp.example.com",
-    rig.url.replace("http", "ws"),
-  );
-  new Function(...Object.keys(names), at)(...Object.values(names));
+/** Runs the nth in place of a page, which has given it these names. */
+function run(
+  nth: number,
+  rig: Rig,
+  names: Record<string, unknown>,
+  edit = (code: string) => code,
+): void {
+  const code = edit(recipe("### WebSocket", "js", rig.url, nth));
+  new Function(...Object.keys(names), code)(...Object.values(names));
 }
 
+// Demanded: recipes
 test("the first calls a tool straight away", async () => {
   await using rig = await openRig();
   const shown = Promise.withResolvers<any>();
-  run(recipes[0]!.replace("notes_list-notes", "lab_echo"), rig, {
+  run(0, rig, {
     token: await rig.tokenFor("ada"),
     show: shown.resolve,
   });
@@ -43,7 +38,7 @@ test("the second is where it was after a restart, and gets what it missed once",
       await new Promise<void>((resolve) => (heard = resolve));
     }
   };
-  run(recipes[1]!.replace("1000 + 2000 * Math.random()", "10"), rig, {
+  const names = {
     token: await rig.tokenFor("ada"),
     initialize: initialize(),
     ready: (socket: WebSocket) => opened.resolve(socket),
@@ -51,7 +46,10 @@ test("the second is where it was after a restart, and gets what it missed once",
       messages.push(message);
       heard();
     },
-  });
+  };
+  run(1, rig, names, (code) =>
+    code.replace("1000 + 2000 * Math.random()", "10"),
+  );
   const first = await opened.promise;
   await until(({ id }) => id === 0);
   first.send(JSON.stringify(call("lab_echo", { n: 1 }, "one")));

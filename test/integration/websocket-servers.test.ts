@@ -33,6 +33,7 @@ const socket = async (user: string, path = "/ws") =>
 const cancelled = { jsonrpc: "2.0", method: "notifications/cancelled" };
 
 describe("the official client over a WebSocket", () => {
+  // Demanded: ws-both-ways
   test("is asked everything that a server asks, and the answers come back", async () => {
     await using ann = await client("ann", {
       elicit: ({ message }) => ({
@@ -48,6 +49,7 @@ describe("the official client over a WebSocket", () => {
     expect(await ann.text("s_roots", {})).toContain("file:///home");
   });
 
+  // Demanded: ws-both-ways
   test("hears progress, logs, changed lists and updated resources", async () => {
     await using ann = await client("ann");
     await ann.client.setLoggingLevel("debug");

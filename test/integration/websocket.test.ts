@@ -49,6 +49,7 @@ const eventIdOf = (message: any): string =>
   (message.result ?? message.params)._meta[EVENT];
 
 describe("without a session", () => {
+  // Demanded: ws-plain
   test("a call is answered straight away, and nothing is kept", async () => {
     const socket = await connect("plain");
     const answer = await socket.ask(call("lab_echo", { x: 1 }));
@@ -105,6 +106,7 @@ describe("with a session", () => {
     expect(bob.messages[0].error.message).toBe("Session not found");
   });
 
+  // Demanded: ws-session
   test("what was missed is replayed exactly, from any event on", async () => {
     const first = await connectSession("ada");
     for (let i = 0; i < 5; i++) await first.ask(call("lab_echo", { i }, i + 1));
@@ -141,6 +143,7 @@ describe("with a session", () => {
     expect(error.message).toContain("initialized already");
   });
 
+  // Demanded: ws-closings
   test("a restart says so, and session, chat and what was missed are there afterwards", async () => {
     await using own = await openRig();
     const first = await connectSession("ada", "?chat=c1&mode=dynamic", own);
@@ -170,6 +173,7 @@ describe("with a session", () => {
     ]);
   });
 
+  // Demanded: ws-closings
   test("a place that is not in this session is refused with a code of its own", async () => {
     const mine = await connectSession("ada");
     const other = await connectSession("ada");
@@ -296,6 +300,7 @@ describe("who may connect", () => {
     expect(JSON.stringify(rig.lines)).not.toContain(token);
   });
 
+  // Demanded: ws-verified
   test("whoever may not is told before anything is opened", async () => {
     const token = await rig.tokenFor("ada");
     const bearer = { Authorization: `Bearer ${token}` };
@@ -333,6 +338,7 @@ describe("who may connect", () => {
     expect(status).toBe(401);
   });
 
+  // Demanded: ws-verified
   test("when the credential ends, so does the socket, silent or not", async () => {
     let good = true;
     await using own = await openRig({
@@ -391,6 +397,7 @@ describe("garbage and floods", () => {
     expect((await socket.ask({ ...listTools, id: "end" })).id).toBe("end");
   });
 
+  // Demanded: ws-closings
   test("a binary frame and one that is too large close it", async () => {
     const binary = await connect("garbage");
     binary.send(new Uint8Array([1, 2, 3]));
@@ -471,6 +478,7 @@ describe("garbage and floods", () => {
     for (const socket of sockets) socket.close();
   });
 
+  // Demanded: ws-back-pressure
   test("one that asks and asks and reads nothing is closed, and is not answered more than its network holds", async () => {
     const { session, eventId, ...first } = await connectSession("stalled");
     first.close();
@@ -497,6 +505,23 @@ describe("garbage and floods", () => {
     expect((await again.ask(listTools)).result).toBeDefined();
   });
 
+  // Demanded: ws-alive
+  test("one is pinged at every heartbeat, so that it is known to be there", async () => {
+    const headers = { authorization: `Bearer ${await rig.tokenFor("silent")}` };
+    const socket = new WebSocket(`${rig.url}/ws`, { headers } as never);
+    let pings = 0;
+    const pinged = Promise.withResolvers<void>();
+    socket.addEventListener("ping" as never, () => {
+      if (++pings === 2) pinged.resolve();
+    });
+    await new Promise((resolve) => socket.addEventListener("open", resolve));
+    rig.tick();
+    rig.tick();
+    await pinged.promise;
+    socket.close();
+  });
+
+  // Demanded: ws-back-pressure, ws-alive
   test("one that takes nothing for a minute is cut off, silent ones are not", async () => {
     const clock = fakeClock(Date.now());
     await using own = await openRig({ clock });

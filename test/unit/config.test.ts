@@ -223,6 +223,29 @@ describe("what is told to who operates it", () => {
     expect(message).toContain(`${name}: `);
     expect(message).not.toContain("hunter2");
   });
+
+  test.each([
+    ["OTEL_TRACES_SAMPLER", "parentbased_traceidratio"],
+    ["LOG_LEVEL", "debug, info, warn, error, silent"],
+    ["LOG_FORMAT", "json, pretty"],
+  ])("is chosen from what there is, which the fault names: %s", (name, all) => {
+    const message = faults({ [name]: "sometimes" });
+    expect(message).toMatch(new RegExp(`${name}: must be one of .*${all}$`));
+  });
+
+  test.each([
+    [{ METRICS_PORT: "3000" }, true],
+    [{ METRICS_PORT: "3000", HOST: "0.0.0.0" }, true],
+    [{ METRICS_PORT: "3000", HOST: "localhost" }, true],
+    [{ METRICS_PORT: "3000", HOST: "10.0.0.1", METRICS_HOST: "::" }, true],
+    [{ METRICS_PORT: "3000", HOST: "10.0.0.1" }, false],
+    [{ METRICS_PORT: "3001", HOST: "0.0.0.0" }, false],
+    [{ METRICS_PORT: "0", PORT: "0" }, false],
+  ])("%j has metrics where the server listens: %j", (env, same) => {
+    const own = "METRICS_PORT: is that of the server itself (PORT)";
+    if (same) expect(faults(env)).toContain(own);
+    else readConfig(env);
+  });
 });
 
 describe("what may be reached although it is not public", () => {

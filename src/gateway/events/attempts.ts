@@ -1,5 +1,7 @@
 import { GatewayError } from "../../core/errors.ts";
 import type { Clock, OutboundFetch } from "../../core/runtime.ts";
+import type { SpanFields, Telemetry } from "../../core/telemetry.ts";
+import { readTrace, writeTrace } from "../../core/trace.ts";
 import type { Attempt, Webhook } from "../../core/webhook.ts";
 import { sign } from "./signatures.ts";
 
@@ -7,7 +9,10 @@ import { sign } from "./signatures.ts";
 export type Message = {
   id: string;
   body: string;
+  /** Of what it tells of. */
   traceparent: string | null;
+  /** Attempts before this one. */
+  attempts: number;
 };
 
 /** How it went, and after what time the receiver wants to be asked again. */
@@ -30,8 +35,9 @@ export function createSend(wiring: {
   outbound: OutboundFetch;
   secretsOf: (webhook: Webhook) => readonly Uint8Array[];
   clock: Clock;
+  telemetry: Telemetry;
 }): Send {
-  const { outbound, secretsOf, clock } = wiring;
+  const { outbound, secretsOf, clock, telemetry } = wiring;
 
   async function post(
     webhook: Webhook,
@@ -61,9 +67,13 @@ export function createSend(wiring: {
     };
   }
 
-  return async (webhook, message, signal) => {
+  async function attempt(
+    webhook: Webhook,
+    message: Message,
+    signal: AbortSignal,
+  ): Promise<Tried> {
     const startedAt = clock.monotonic();
-    const attempt = { at: clock.now(), status: null, retryAfterMs: null };
+    const begun = { at: clock.now(), status: null, retryAfterMs: null };
     const deadline = new AbortController();
     const timer = setTimeout(
       () => deadline.abort(new GatewayError("timeout", "It took too long.")),
@@ -73,13 +83,43 @@ export function createSend(wiring: {
     try {
       const both = AbortSignal.any([signal, deadline.signal]);
       const answer = await post(webhook, message, both);
-      return { ...attempt, ...answer, ms: elapsed() };
+      return { ...begun, ...answer, ms: elapsed() };
     } catch (error) {
       signal.throwIfAborted();
-      return { ...attempt, ms: elapsed(), error: kindOf(error) };
+      return { ...begun, ms: elapsed(), error: kindOf(error) };
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  return async (webhook, message, signal) => {
+    const span = telemetry.span("POST", {
+      kind: "client",
+      parent: readTrace(message.traceparent, null),
+      fields: () => fieldsOf(webhook, message),
+    });
+    if (span === null) return attempt(webhook, message, signal);
+    const { traceparent = null } = writeTrace(span.context);
+    let tried: Tried | null = null;
+    try {
+      tried = await attempt(webhook, { ...message, traceparent }, signal);
+      return tried;
+    } finally {
+      const { status, error } = tried ?? { status: null, error: "cancelled" };
+      span.end({
+        error: error && String(status ?? error),
+        fields: { "http.response.status_code": status ?? undefined },
+      });
+    }
+  };
+}
+
+function fieldsOf({ url }: Webhook, { attempts }: Message): SpanFields {
+  return {
+    "http.request.method": "POST",
+    "http.request.resend_count": attempts || undefined,
+    "server.address": URL.parse(url)?.hostname,
+    "peer.service": "webhook",
   };
 }
 

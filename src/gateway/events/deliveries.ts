@@ -258,6 +258,7 @@ export function createDeliveries(wiring: {
         id: eventId(entry),
         body: bodyOf(entry, webhook.form),
         traceparent: entry.traceparent,
+        attempts: claimed.attempts,
       };
       const tried = await send(webhook, message, cutter.signal);
       const { at, ms, status, error } = tried;

@@ -246,7 +246,8 @@ export function createWebhooks(wiring: {
           ? facts
           : { ...facts, id: event, workspace: webhook.workspace },
       );
-      const message = { id: event, body, traceparent: null };
+      const { traceparent } = causeOf(principal);
+      const message = { id: event, body, traceparent, attempts: 0 };
       record(principal, "tested", webhook);
       testing.add(id);
       try {
@@ -263,7 +264,12 @@ export function createWebhooks(wiring: {
       if (!found) {
         throw new GatewayError("not_found", "There is no such delivery.");
       }
-      const replayed = await deliveries.replay(id, event, clock.now());
+      const replayed = await deliveries.replay(
+        id,
+        event,
+        clock.now(),
+        causeOf(principal),
+      );
       if (replayed === 0 && found.dueAt === null) {
         throw new GatewayError(
           "conflict",
@@ -276,7 +282,12 @@ export function createWebhooks(wiring: {
     },
     async replayAll(principal, id) {
       const webhook = get(principal, id);
-      const replayed = await deliveries.replay(id, null, clock.now());
+      const replayed = await deliveries.replay(
+        id,
+        null,
+        clock.now(),
+        causeOf(principal),
+      );
       record(principal, "replayed", webhook);
       wiring.wake(id);
       return replayed;

@@ -98,11 +98,12 @@ export function openDatabase(
 
 /**
  * The database of a directory that a server has used before, as it is, also while one uses it. Throws `not_found`
- * when there is none, `conflict` when it is not of this version.
+ * when there is none, `conflict` when it is of a newer version, or of a schema before `oldest`.
  */
 export function openExisting(
   directory: string,
   look: (db: Database) => void = () => {},
+  oldest: number = migrations.length,
 ): Database {
   const file = databaseFile(directory);
   if (!existsSync(file)) {
@@ -119,10 +120,10 @@ export function openExisting(
   }
   try {
     const version = inspect(db, file);
-    if (version < migrations.length) {
+    if (version < oldest) {
       throw new GatewayError(
         "conflict",
-        `${file} is of an older version. Start the server, or run: membrane-mcp migrate`,
+        `${file} was written by an older version of membrane-mcp (schema ${version}, this one reads ${migrations.length}). Start the server, or run: membrane-mcp migrate. Both keep a copy of what was before.`,
       );
     }
     look(db);

@@ -1,6 +1,11 @@
 import type { Database } from "bun:sqlite";
-import { webhookFailure } from "../../core/entries.ts";
+import {
+  deliveryId,
+  webhookFailure,
+  webhookReplay,
+} from "../../core/entries.ts";
 import type { EventType, Journal, JournalEntry } from "../../core/journal.ts";
+import { BY_ITSELF } from "../../core/journal.ts";
 import type {
   Attempt,
   Claimed,
@@ -123,7 +128,7 @@ export function createDeliveryStore(wiring: {
     if (state !== "dead" || row.type === "webhook_failed") return;
     note([
       webhookFailure(webhook, "undelivered", {
-        event: row.event,
+        delivery: deliveryId(row.event),
         type: row.type,
         attempts: row.attempts + 1,
         status: attempt.status,
@@ -292,19 +297,14 @@ export function createDeliveryStore(wiring: {
       const row = byEvent().get(id, event);
       return row ? toDelivery(row) : null;
     },
-    replay: (id, event, now) =>
+    replay: (id, event, now, cause = BY_ITSELF) =>
       writer.write(() => {
-        const { changes } = client.run(
-          `UPDATE deliveries SET state = 'pending', replayed = 1, attempts = 0, due_at = ?1, finished_at = NULL
-           WHERE webhook = ?2 AND due_at IS NULL AND seq IN (SELECT seq FROM journal)
-           AND (event = ?3 OR (?3 IS NULL AND state = 'dead'))`,
-          [now, id, event],
-        );
-        if (changes > 0 || event === null) return changes;
-        return client.run(
-          "UPDATE deliveries SET due_at = ? WHERE webhook = ? AND event = ? AND state = 'pending'",
-          [now, id, event],
-        ).changes;
+        const changes = again(id, event, now);
+        const webhook = webhooks.get(id);
+        if (changes > 0 && webhook) {
+          note([webhookReplay(webhook, event, changes, cause)]);
+        }
+        return changes;
       }),
     prune: (before, most, limit) =>
       writer.write(() => {
@@ -322,6 +322,20 @@ export function createDeliveryStore(wiring: {
         return old + many;
       }),
   };
+
+  function again(id: string, event: string | null, now: number): number {
+    const { changes } = client.run(
+      `UPDATE deliveries SET state = 'pending', replayed = 1, attempts = 0, due_at = ?1, finished_at = NULL
+       WHERE webhook = ?2 AND due_at IS NULL AND seq IN (SELECT seq FROM journal)
+       AND (event = ?3 OR (?3 IS NULL AND state = 'dead'))`,
+      [now, id, event],
+    );
+    if (changes > 0 || event === null) return changes;
+    return client.run(
+      "UPDATE deliveries SET due_at = ? WHERE webhook = ? AND event = ? AND state = 'pending'",
+      [now, id, event],
+    ).changes;
+  }
 
   function noteMissed(webhook: Webhook): void {
     const { missed } = webhook;

@@ -198,9 +198,12 @@ export function openRegistry(directory: string, clock: Clock): Registry {
   };
 }
 
-/** A consistent, checked copy of a data directory's database, also while a server writes. */
-export function backUpDirectory(directory: string, file: string): void {
-  using db = openExisting(directory);
+/**
+ * A consistent, checked copy of a data directory's database, also while a server writes, and before it is migrated.
+ * Returns the version of its schema.
+ */
+export function backUpDirectory(directory: string, file: string): number {
+  using db = openExisting(directory, () => {}, 1);
   const folder = dirname(resolve(file));
   const ours =
     existsSync(folder) && realpathSync(folder) === realpathSync(directory);
@@ -216,6 +219,7 @@ export function backUpDirectory(directory: string, file: string): void {
     );
   }
   backUp(db, file);
+  return inspect(db, file);
 }
 
 /** What the server keeps in its directory. */
