@@ -4,6 +4,8 @@ import { requireScope, sameIdentity } from "../core/principal.ts";
 import type { Refusal, Telemetry } from "../core/telemetry.ts";
 import { noTelemetry } from "../core/telemetry.ts";
 import { isApiKey, readApiKey } from "../gateway/api-key-text.ts";
+import type { Admission } from "../gateway/limits/admission.ts";
+import { isLimit } from "../gateway/limits/admission.ts";
 import { NO_CREDENTIAL, readVia } from "./front.ts";
 import { readProtocols, serverAt } from "./mcp.ts";
 import type { Caller, Ctx } from "./routes.ts";
@@ -22,10 +24,12 @@ export type AuthenticationOptions = {
   };
   /** Accept `?token=` where a connection is opened. */
   tokenInQuery: boolean;
+  /** Counts a request of whoever it is, also one that they may not make. */
+  admission: Pick<Admission, "take">;
   telemetry?: Telemetry;
 };
 
-/** Decides who calls a route. Throws `unauthenticated`, `invalid`, `not_found` or `forbidden`, in this order of looking. */
+/** Decides who calls a route. Throws `unauthenticated`, `invalid`, `rate_limited`, `not_found` or `forbidden`, in this order of looking. */
 export type Authenticate = (
   c: Ctx,
   access: "token" | "token or ticket" | Scope,
@@ -74,6 +78,7 @@ export function createAuthentication(
     const principal = withRequest(verified);
     log["workspace"] = principal.workspace;
     log["user"] = principal.subject;
+    options.admission.take(principal);
     const workspace = c.req.param("workspace");
     if (workspace !== undefined && workspace !== principal.workspace) {
       throw new GatewayError("not_found", "There is no such workspace.");
@@ -106,7 +111,9 @@ export function createAuthentication(
 
 /** Null when it was not for the credential. */
 function refusalOf(thrown: unknown): Refusal | null {
-  const { code, message } = asGatewayError(thrown);
+  const error = asGatewayError(thrown);
+  if (isLimit(error)) return null;
+  const { code, message } = error;
   if (code === "unauthenticated") {
     return message === NO_CREDENTIAL ? "missing" : "refused";
   }

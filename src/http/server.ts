@@ -3,7 +3,7 @@ import { describeError } from "../core/errors.ts";
 import type { Scope } from "../core/principal.ts";
 import type { Store } from "../core/store.ts";
 import type { Admission } from "../gateway/limits/admission.ts";
-import type { Authenticate, AuthenticationOptions } from "./authenticate.ts";
+import type { AuthenticationOptions } from "./authenticate.ts";
 import { createAuthentication } from "./authenticate.ts";
 import type { EventRouteOptions } from "./events.ts";
 import { eventRoutes } from "./events.ts";
@@ -71,12 +71,6 @@ export function createHttp(options: HttpOptions): HttpHandler {
         : {}),
     });
   const authenticate = createAuthentication(options);
-  /** Whoever calls is counted before anything is done. */
-  const admit: Authenticate = async (c, access) => {
-    const caller = await authenticate(c, access);
-    options.admission.take(caller.principal);
-    return caller;
-  };
   const managing = { ...options, base };
   const handlers: Handlers<Route> = {
     ...mcpRoutes(options),
@@ -146,10 +140,10 @@ export function createHttp(options: HttpOptions): HttpHandler {
       if (byLink(access)) {
         const linked = c.req.query("ticket") !== undefined;
         const scope = access.slice(0, -" or link".length) as Scope;
-        const caller = linked ? null : await admit(c, scope);
+        const caller = linked ? null : await authenticate(c, scope);
         return (handler as LinkHandler)(c, caller?.principal ?? null);
       }
-      const caller = await admit(c, access);
+      const caller = await authenticate(c, access);
       return handler(c, caller.principal, caller);
     });
   }

@@ -157,6 +157,24 @@ describe("requests of one user", () => {
     expect((await town.post(null, ping)).status).toBe(401);
   });
 
+  test("are counted also when they are refused for their scope or workspace", async () => {
+    await using town = await openTown({
+      RATE_LIMIT: "1",
+      RATE_LIMIT_BURST: "2",
+      TOKEN_SCOPES: "apps:read",
+    });
+    const rest = createRest(town.url);
+    const token = await town.tokenFor("ada");
+    const own = `POST /api/v2/w/${WORKSPACE_KEY}/mcp-servers`;
+    expect((await rest(token, own, {})).status).toBe(403);
+    const other = "GET /api/v2/w/another/mcp-servers";
+    expect((await rest(token, other)).status).toBe(404);
+    for (const route of [own, other]) {
+      const body = route === own ? {} : undefined;
+      expect((await rest(token, route, body)).status).toBe(429);
+    }
+  });
+
   test("are counted one by one when they come in a batch", async () => {
     await using town = await openTown({
       RATE_LIMIT: "1",
