@@ -15,6 +15,9 @@ import type {
   UpstreamEdit,
   UpstreamStore,
 } from "../../core/upstream.ts";
+import { sealContexts } from "../../core/sealed.ts";
+import type { Addresses } from "./addresses.ts";
+import { UNREADABLE_URL } from "./addresses.ts";
 import type { WriteEntries } from "./journal.ts";
 import { later } from "./later.ts";
 import {
@@ -29,14 +32,18 @@ import type { Writer } from "./writer.ts";
 
 type Row = typeof servers.$inferSelect;
 
-function toUpstream(row: Row): Upstream {
+function openRow(row: Row, addresses: Addresses): Upstream {
+  const { uuid, url, command } = row;
   return {
     ...row,
+    url: addresses.open(url, sealContexts.serverUrl(uuid)) ?? UNREADABLE_URL,
     transport: row.transport as Upstream["transport"],
     authType: row.authType as Upstream["authType"],
     state: row.state as Upstream["state"],
     setupStep: row.setupStep as Upstream["setupStep"],
-    command: parse(row.command),
+    command: parse(
+      command && addresses.open(command, sealContexts.serverCommand(uuid)),
+    ),
     oauth: parse(row.oauth),
     about: parse(row.about),
     lastError: parse(row.lastError),
@@ -47,13 +54,25 @@ function parse<T>(json: string | null): T | null {
   return json === null ? null : (JSON.parse(json) as T);
 }
 
-function fromEdit(edit: UpstreamEdit) {
-  const { command, oauth, about, lastError, ...plain } = edit;
+function toRow(edit: UpstreamEdit, uuid: string, addresses: Addresses) {
+  const { url, command, oauth, about, lastError, ...plain } = edit;
   const json = <K extends string>(key: K, value: unknown) =>
     value === undefined ? {} : { [key]: value && JSON.stringify(value) };
   return {
     ...plain,
-    ...json("command", command),
+    ...(url === undefined
+      ? {}
+      : { url: addresses.seal(url, sealContexts.serverUrl(uuid)) }),
+    ...(command === undefined
+      ? {}
+      : {
+          command:
+            command &&
+            addresses.seal(
+              JSON.stringify(command),
+              sealContexts.serverCommand(uuid),
+            ),
+        }),
     ...json("oauth", oauth),
     ...json("about", about),
     ...json("lastError", lastError),
@@ -88,10 +107,12 @@ export function createUpstreamStore(wiring: {
   db: BunSQLiteDatabase;
   writer: Writer;
   note: WriteEntries;
+  addresses: Addresses;
   /** Changes with every commit of another process. */
   othersVersion: () => number;
 }): UpstreamStore {
-  const { db, writer, note, othersVersion } = wiring;
+  const { db, writer, note, addresses, othersVersion } = wiring;
+  const toUpstream = (row: Row) => openRow(row, addresses);
   const listeners: Parameters<UpstreamStore["onChange"]>[0][] = [];
   const tell = (upstream: Upstream, subject: string | null = null) => {
     for (const listener of listeners) listener({ upstream, subject });
@@ -299,16 +320,10 @@ export function createUpstreamStore(wiring: {
             { data: { code: "too_many_servers", most } },
           );
         }
-        const { command, oauth, about, lastError, ...plain } = upstream;
-        const json = (value: unknown) => value && JSON.stringify(value);
         const row = db
           .insert(servers)
           .values({
-            ...plain,
-            command: json(command),
-            oauth: json(oauth),
-            about: json(about),
-            lastError: json(lastError),
+            ...toRow(upstream, upstream.uuid, addresses),
             version: 1,
             updatedAt: upstream.createdAt,
           } as typeof servers.$inferInsert)
@@ -336,7 +351,7 @@ export function createUpstreamStore(wiring: {
         const version = current.version + 1;
         db.update(servers)
           .set({
-            ...fromEdit(edit),
+            ...toRow(edit, current.uuid, addresses),
             ...(changed ? { version, updatedAt: at } : { id }),
           })
           .where(eq(servers.id, id))
