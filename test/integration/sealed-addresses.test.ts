@@ -99,7 +99,7 @@ describe("addresses that an earlier version has stored", () => {
     });
     expect(filesWith(rig.directory, SENTINEL)).toEqual([]);
     const now = databaseFile(rig.directory);
-    const others = ({ url: _, command: __, ...rest }: any) => rest;
+    const others = ({ url: _url, command: _command, ...rest }: any) => rest;
     expect(rows(now, "SELECT * FROM servers").map(others)).toEqual(
       before.map(others),
     );
