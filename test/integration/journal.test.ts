@@ -19,6 +19,7 @@ beforeAll(async () => {
   upstream = await openLegacyServer();
   gateway = await openGateway({
     upstreams: [{ slug: "notes", at: upstream.url }],
+    env: { OTEL_EXPORTER_OTLP_ENDPOINT: "" },
   });
 });
 afterAll(async () => {

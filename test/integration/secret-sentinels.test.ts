@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "bun:test";
 import { mintToken } from "../../src/demo/token.ts";
+import { readApiKey } from "../../src/gateway/api-key-text.ts";
 import { databaseFile } from "../../src/store/sqlite/database.ts";
 import { SECRET, WORKSPACE_KEY } from "../support/app.ts";
 import { call, listTools } from "../support/caller.ts";
@@ -224,7 +225,8 @@ async function openWays(town: Town): Promise<Record<string, Way>> {
     protocols: ["mcp", `bearer.${await tokenOf("dan")}`],
   });
   let id = 0;
-  const key = secrets.keep("an API key", await gateway.mintKey("gus"));
+  const key = await gateway.mintKey("gus");
+  secrets.keep("an API key", readApiKey(key)!.secret);
   const plain = { accept: "application/json" };
   return {
     ann: await official("ann", "/mcp", { kind: "v1" }),
@@ -522,7 +524,7 @@ test("no secret of anybody is in the log, the files, metrics, spans, events, the
   await connectMembers(town);
   const ways = await openWays(town);
   const reader = await gateway.mintKey("reader");
-  secrets.keep("the key of a reader", reader);
+  secrets.keep("the key of a reader", readApiKey(reader)!.secret);
   const events = await gateway.listen(reader, {}, "/mcp/stream");
   await useWebhooks(town);
 

@@ -20,6 +20,8 @@ import {
   searchFiles,
   searchMetrics,
   searchText,
+  searchTraces,
+  tracesFor,
   watchSecrets,
 } from "./suite-secrets.ts";
 import { oddWorld } from "./odd-world.ts";
@@ -95,6 +97,7 @@ export async function openRig(
       MEMBRANE_WORKSPACE_KEY: WORKSPACE_KEY,
       ...(options.introspect ? {} : { MEMBRANE_WORKSPACE_SECRET: SECRET }),
       ...metricsFor(options.env),
+      ...tracesFor(options.env),
       DRAIN_TIMEOUT: "200ms",
       // Tests wait by asking again, as fast as they can.
       RATE_LIMIT: "0",
@@ -145,14 +148,24 @@ export async function openRig(
     },
     async [Symbol.asyncDispose]() {
       await caller.close();
-      await searchMetrics(url);
-      // While there is a log of the database.
-      searchFiles(directory.path);
-      await app.close();
-      await workspace.close();
-      await searchText("the log", JSON.stringify(lines));
-      directory[Symbol.dispose]();
-      await asDocumented();
+      for (const { headers } of workspace.requests) {
+        keepToken("a request to Membrane", headers["authorization"] ?? "");
+      }
+      try {
+        await searchMetrics(url);
+        // While there is a log of the database.
+        searchFiles(directory.path);
+      } finally {
+        await app.close();
+        await workspace.close();
+        try {
+          await searchTraces();
+          await searchText("the log", JSON.stringify(lines));
+        } finally {
+          directory[Symbol.dispose]();
+          await asDocumented();
+        }
+      }
     },
   };
 }

@@ -186,9 +186,12 @@ export async function openServer(
         await mintToken({ workspaceKey: WORKSPACE_KEY, secret: SECRET, user }),
       ),
     async [Symbol.asyncDispose]() {
-      await searchMetrics(url);
-      await kill9();
-      directory[Symbol.dispose]();
+      try {
+        await searchMetrics(url);
+        await kill9();
+      } finally {
+        directory[Symbol.dispose]();
+      }
     },
   };
 }

@@ -1,8 +1,10 @@
 import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { once } from "../../src/core/once.ts";
+import { readApiKey } from "../../src/gateway/api-key-text.ts";
 import { keyFile } from "../../src/runtime/encryption-key.ts";
 import { databaseFile } from "../../src/store/sqlite/database.ts";
+import { openCollector } from "./collector.ts";
 import { createSentinels } from "./sentinels.ts";
 import { watchFetch } from "./watched-fetch.ts";
 
@@ -42,7 +44,7 @@ const settings: Record<string, (value: string) => (string | Uint8Array)[]> = {
   MEMBRANE_WORKSPACE_SECRET: (value) => [value],
   MEMBRANE_TOKEN: (value) => [tokenPart(value)],
   METRICS_TOKEN: (value) => [value],
-  ENCRYPTION_KEY: (value) => value.split(",").map((key) => key.trim()),
+  ENCRYPTION_KEY: (value) => value.split(",").map((key) => readKey(key.trim())),
   WEBHOOK_SECRET: webhookSecrets,
   WEBHOOK_RECEIVE_SECRET: webhookSecrets,
   WEBHOOK_URL: addressParts,
@@ -57,9 +59,9 @@ export function keepSettings(env: Record<string, string | undefined>): void {
   }
 }
 
-/** Of a token only its signature is nobody else's: the rest says who somebody is. */
+/** What nobody else may know of a token or an API key: the rest of it says whose it is. */
 function tokenPart(token: string): string {
-  return token.split(".")[2] ?? token;
+  return readApiKey(token)?.secret ?? token.split(".")[2] ?? token;
 }
 
 /** Remembers a token of a member, and returns it. */
@@ -68,8 +70,14 @@ export function keepToken(place: string, token: string): string {
   return token;
 }
 
-function webhookSecrets(value: string): string[] {
-  return value.split(/[\s,]+/).map((one) => one.replace("whsec_", ""));
+function readKey(text: string): Uint8Array {
+  return Buffer.from(text, /^[0-9a-f]{64}$/i.test(text) ? "hex" : "base64");
+}
+
+function webhookSecrets(value: string): Uint8Array[] {
+  return value
+    .split(/[\s,]+/)
+    .map((one) => Buffer.from(one.replace("whsec_", ""), "base64"));
 }
 
 function addressParts(address: string): string[] {
@@ -119,7 +127,9 @@ function keepFields(of: string, text: string): void {
     for (const [name, field] of Object.entries(value)) {
       const secret = inside || FIELDS.test(name);
       if (typeof field === "string") {
-        if (secret) keepSecret(of + name, field.replace("whsec_", ""));
+        if (secret) {
+          keepSecret(of + name, tokenPart(field.replace("whsec_", "")));
+        }
         if (name === "url") {
           for (const part of addressParts(field)) keepSecret(of + name, part);
         }
@@ -155,6 +165,18 @@ export async function searchMetrics(url: string): Promise<void> {
   await searchText("the metrics", scraped);
 }
 
+/** Where the spans of all servers go that have no collector of their own. */
+const collector = once(() => openCollector());
+export const tracesFor = (env: Record<string, string> = {}) =>
+  "OTEL_EXPORTER_OTLP_ENDPOINT" in env
+    ? {}
+    : { OTEL_EXPORTER_OTLP_ENDPOINT: collector().url };
+
+/** Throws when a secret is in the spans that came since this was last asked. */
+export function searchTraces(): Promise<void> {
+  return searchText("the spans", collector().take());
+}
+
 /** Throws when a secret is in what servers have stored in data directories in there. */
 export function searchFiles(directory: string): void {
   for (const name of readdirSync(directory, { recursive: true })) {
@@ -163,8 +185,7 @@ export function searchFiles(directory: string): void {
     const data = dirname(file);
     if (existsSync(keyFile(data)) && statSync(keyFile(data)).isFile()) {
       for (const key of readFileSync(keyFile(data), "utf8").split(/[\s,]+/)) {
-        keepSecret("the key file", key);
-        keepSecret("the key file", Buffer.from(key, "base64"));
+        keepSecret("the key file", readKey(key));
       }
     }
     for (const stored of readdirSync(data)) {
