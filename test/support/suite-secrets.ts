@@ -25,11 +25,8 @@ const MIN_LENGTH = 16;
 const MIN_CHARACTERS = 8;
 
 export function keepSecret(place: string, secret: string | Uint8Array): void {
-  if (
-    secret.length < MIN_LENGTH ||
-    new Set<unknown>(secret as string).size < MIN_CHARACTERS
-  )
-    return;
+  const characters = new Set<unknown>(secret as string);
+  if (secret.length < MIN_LENGTH || characters.size < MIN_CHARACTERS) return;
   (answers.has(secret) ? answered : secrets).keep(place, secret);
 }
 
@@ -47,9 +44,10 @@ const settings: Record<string, (value: string) => (string | Uint8Array)[]> = {
   ENCRYPTION_KEY: (value) => value.split(",").map((key) => readKey(key.trim())),
   WEBHOOK_SECRET: webhookSecrets,
   WEBHOOK_RECEIVE_SECRET: webhookSecrets,
-  WEBHOOK_URL: addressParts,
-  OTEL_EXPORTER_OTLP_HEADERS: (value) =>
-    value.split(",").map((pair) => decodeURIComponent(pair.split("=")[1]!)),
+  WEBHOOK_URL: webhookParts,
+  OTEL_EXPORTER_OTLP_HEADERS: (value) => [
+    ...new URLSearchParams(value.replaceAll(",", "&")).values(),
+  ],
 };
 
 export function keepSettings(env: Record<string, string | undefined>): void {
@@ -80,9 +78,14 @@ function webhookSecrets(value: string): Uint8Array[] {
     .map((one) => Buffer.from(one.replace("whsec_", ""), "base64"));
 }
 
-function addressParts(address: string): string[] {
-  const url = URL.parse(address);
-  return url ? [...url.searchParams.values()] : [];
+function queryParts(address: string): string[] {
+  return [...(URL.parse(address)?.searchParams.values() ?? [])];
+}
+
+/** Its path may be a credential, too, and is shown to nobody. */
+function webhookParts(address: string): string[] {
+  const path = URL.parse(address)?.pathname.slice(1) ?? "";
+  return [decodeURIComponent(path), ...queryParts(address)];
 }
 
 /** Remembers every credential that `fetch` in this process brings or gets. */
@@ -130,9 +133,9 @@ function keepFields(of: string, text: string): void {
         if (secret) {
           keepSecret(of + name, tokenPart(field.replace("whsec_", "")));
         }
-        if (name === "url") {
-          for (const part of addressParts(field)) keepSecret(of + name, part);
-        }
+        if (name !== "url") continue;
+        const parts = of.includes("webhooks") ? webhookParts : queryParts;
+        for (const part of parts(field)) keepSecret(of + name, part);
       } else walk(field, name === "headers" || name === "env");
     }
   };

@@ -15,9 +15,7 @@ import type {
   UpstreamEdit,
   UpstreamStore,
 } from "../../core/upstream.ts";
-import { sealContexts } from "../../core/sealed.ts";
 import type { Addresses } from "./addresses.ts";
-import { UNREADABLE_URL } from "./addresses.ts";
 import type { WriteEntries } from "./journal.ts";
 import { later } from "./later.ts";
 import {
@@ -28,56 +26,9 @@ import {
   oauthFlows,
   servers,
 } from "./schema.ts";
+import type { UpstreamRow } from "./upstream-row.ts";
+import { toRow, toUpstream } from "./upstream-row.ts";
 import type { Writer } from "./writer.ts";
-
-type Row = typeof servers.$inferSelect;
-
-function openRow(row: Row, addresses: Addresses): Upstream {
-  const { uuid, url, command } = row;
-  return {
-    ...row,
-    url: addresses.open(url, sealContexts.serverUrl(uuid)) ?? UNREADABLE_URL,
-    transport: row.transport as Upstream["transport"],
-    authType: row.authType as Upstream["authType"],
-    state: row.state as Upstream["state"],
-    setupStep: row.setupStep as Upstream["setupStep"],
-    command: parse(
-      command && addresses.open(command, sealContexts.serverCommand(uuid)),
-    ),
-    oauth: parse(row.oauth),
-    about: parse(row.about),
-    lastError: parse(row.lastError),
-  };
-}
-
-function parse<T>(json: string | null): T | null {
-  return json === null ? null : (JSON.parse(json) as T);
-}
-
-function toRow(edit: UpstreamEdit, uuid: string, addresses: Addresses) {
-  const { url, command, oauth, about, lastError, ...plain } = edit;
-  const json = <K extends string>(key: K, value: unknown) =>
-    value === undefined ? {} : { [key]: value && JSON.stringify(value) };
-  return {
-    ...plain,
-    ...(url === undefined
-      ? {}
-      : { url: addresses.seal(url, sealContexts.serverUrl(uuid)) }),
-    ...(command === undefined
-      ? {}
-      : {
-          command:
-            command &&
-            addresses.seal(
-              JSON.stringify(command),
-              sealContexts.serverCommand(uuid),
-            ),
-        }),
-    ...json("oauth", oauth),
-    ...json("about", about),
-    ...json("lastError", lastError),
-  };
-}
 
 /** What only says how the last look at a server went, and changes it for nobody. */
 const looks: ReadonlySet<string> = new Set([
@@ -112,7 +63,7 @@ export function createUpstreamStore(wiring: {
   othersVersion: () => number;
 }): UpstreamStore {
   const { db, writer, note, addresses, othersVersion } = wiring;
-  const toUpstream = (row: Row) => openRow(row, addresses);
+  const fromRow = (row: UpstreamRow) => toUpstream(row, addresses);
   const listeners: Parameters<UpstreamStore["onChange"]>[0][] = [];
   const tell = (upstream: Upstream, subject: string | null = null) => {
     for (const listener of listeners) listener({ upstream, subject });
@@ -218,7 +169,7 @@ export function createUpstreamStore(wiring: {
   );
 
   function read(workspace: string): Upstream[] {
-    return inWorkspace().all({ workspace }).map(toUpstream);
+    return inWorkspace().all({ workspace }).map(fromRow);
   }
 
   function list(workspace: string): readonly Upstream[] {
@@ -235,7 +186,7 @@ export function createUpstreamStore(wiring: {
   /** Inside a transaction. */
   function get(id: number): Upstream | null {
     const row = byId().get({ id });
-    return row ? toUpstream(row) : null;
+    return row ? fromRow(row) : null;
   }
 
   function credential(serverId: number, subject: string): Credential | null {
@@ -329,7 +280,7 @@ export function createUpstreamStore(wiring: {
           } as typeof servers.$inferInsert)
           .returning()
           .get();
-        const created = toUpstream(row);
+        const created = fromRow(row);
         note(upstreamEntries(null, created, cause));
         return created;
       });

@@ -5,13 +5,13 @@ import { webhookEntries } from "../../core/entries.ts";
 import { GatewayError } from "../../core/errors.ts";
 import type { EventType } from "../../core/journal.ts";
 import { BY_ITSELF } from "../../core/journal.ts";
+import { sealContexts } from "../../core/sealed.ts";
 import type {
   Settlement,
   Webhook,
   WebhookEdit,
   WebhookStore,
 } from "../../core/webhook.ts";
-import { sealContexts } from "../../core/sealed.ts";
 import type { Addresses } from "./addresses.ts";
 import { UNREADABLE_URL } from "./addresses.ts";
 import type { WriteEntries } from "./journal.ts";
