@@ -128,6 +128,12 @@ export function createApp(options: AppOptions): App {
     directory: config.DATA_DIR,
     clock,
     verifyKey: vault.verify,
+    vault,
+    onUnreadable: (context, error) =>
+      log.error("a stored secret cannot be read", {
+        where: JSON.stringify(context),
+        reason: describeError(error),
+      }),
     beside: operator !== null,
     sessionCache: config.SESSION_CACHE,
     caps: {
@@ -139,6 +145,7 @@ export function createApp(options: AppOptions): App {
       options.onStorageFailure?.();
     },
   });
+  store.sealAddresses();
   const way = {
     allow: config.OUTBOUND_ALLOW,
     userAgent: `membrane-mcp/${version}`,

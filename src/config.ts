@@ -71,6 +71,7 @@ const httpUrl = z.string().transform((text, context) => {
     url &&
     /^https?:$/.test(url.protocol) &&
     !url.username &&
+    !url.password &&
     !url.search &&
     !url.hash
   ) {
@@ -143,6 +144,7 @@ const webhookUrl = z.string().transform((text, context) => {
     url &&
     /^https?:$/.test(url.protocol) &&
     !url.username &&
+    !url.password &&
     !url.href.includes("#");
   if (fine) return url.href;
   context.addIssue("must be an http(s) URL without credentials and fragment");

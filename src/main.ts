@@ -96,13 +96,16 @@ function mcpUrl(given: string | undefined, config: Config): string {
   }
   const url = URL.parse(base);
   if (!url || !/^https?:$/.test(url.protocol)) {
-    throw new GatewayError("invalid", `${base} is not an http(s) URL.`);
+    throw new GatewayError(
+      "invalid",
+      "What --url or PUBLIC_URL says is not an http(s) URL.",
+    );
   }
   url.pathname = url.pathname.replace(/\/+$/, "");
   if (url.pathname.endsWith("/sse")) {
     throw new GatewayError(
       "invalid",
-      `${base} is of the older transport. Name the server's /mcp.`,
+      `${url.origin}${url.pathname} is of the older transport. Name the server's /mcp.`,
     );
   }
   if (!url.pathname.endsWith("/mcp")) {

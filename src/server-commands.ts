@@ -185,12 +185,13 @@ function baseOf(given: string): string {
     url &&
     /^https?:$/.test(url.protocol) &&
     !url.username &&
+    !url.password &&
     !url.search &&
     !url.hash;
   if (!plain) {
     throw new GatewayError(
       "invalid",
-      `${given} is not the http(s) URL of a server, without credentials and query.`,
+      "What --url says is not the http(s) URL of a server, without credentials and query.",
     );
   }
   return url.href.replace(/\/+$/, "").replace(/\/mcp$/, "");

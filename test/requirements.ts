@@ -611,7 +611,7 @@ export const requirements: Record<string, { text: string; source: string }> = {
     source: "README.md#registered-servers",
   },
   "secrets-nowhere": {
-    text: "No secret is in logs, metrics, traces, the database, events, webhooks, or what others are answered",
+    text: "No secret is in logs, metrics, traces, the database, events, webhooks, or what others are answered; every test looks for those that it uses",
     source: "README.md#operating-it",
   },
   "journal-with-cause": {

@@ -4,9 +4,12 @@
 export const sealContexts = {
   /** What everybody's requests to a server carry. */
   serverSecret: (uuid: string) => ["servers", uuid, "secret"] as const,
+  serverUrl: (uuid: string) => ["servers", uuid, "url"] as const,
+  serverCommand: (uuid: string) => ["servers", uuid, "command"] as const,
   serverOauth: (uuid: string) => ["servers", uuid, "oauth"] as const,
   credential: (serverUuid: string, subject: string) =>
     ["credentials", serverUuid, subject] as const,
+  webhookUrl: (id: string) => ["webhooks", id, "url"] as const,
   webhookSecret: (id: string) => ["webhooks", id, "secret"] as const,
   /** The one before, while it is still good. */
   webhookPrevious: (id: string) => ["webhooks", id, "previous"] as const,

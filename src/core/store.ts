@@ -23,6 +23,11 @@ export type Store = AsyncDisposable & {
   readBy(streamsRead: (sessionPk: number) => readonly number[]): void;
   /** A random secret that this database keeps under `name`; made at first use. 32 bytes. */
   secret(name: string): Uint8Array;
+  /**
+   * Seals what a version before this one has stored as it was, so that nothing of that is left in the file. To be
+   * called before anything else; beside another process it does nothing. Throws what opening the store throws.
+   */
+  sealAddresses(): void;
   /** Throws when the database does not answer or cannot be written. For health checks. */
   check(): void;
   /** In bytes; `wal`: what the next checkpoint takes over. */

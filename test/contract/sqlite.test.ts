@@ -1,6 +1,7 @@
 import { Database } from "bun:sqlite";
 import { databaseFile } from "../../src/store/sqlite/database.ts";
 import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
+import { fakeVault } from "../support/absent-servers.ts";
 import { fakeClock } from "../support/clock.ts";
 import { temporaryDirectory } from "../support/directory.ts";
 import { apiKeyStoreContract } from "./api-key-store.ts";
@@ -16,6 +17,7 @@ function openRig() {
   const clock = fakeClock();
   const open = () =>
     openSqlite({
+      vault: fakeVault,
       directory: directory.path,
       clock,
       sessionCache: 10,

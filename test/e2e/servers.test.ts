@@ -562,7 +562,7 @@ describe("what makes no sense", () => {
       "without --url",
     ],
     [["list", "--key-file", "x"], 64, "--url"],
-    [["list", "--url", "ftp://x/"], 64, "ftp://x/"],
+    [["list", "--url", "ftp://x/"], 64, "http(s) URL"],
     [["list", "--url", "http://x/?token=y"], 64, "without credentials"],
     [["list", "--url", "http://127.0.0.1:9/", "--member", "x"], 64, "--member"],
     [["show", "nobody"], 66, "servers list"],

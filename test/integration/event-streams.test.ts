@@ -10,6 +10,7 @@ import { createPlaces } from "../../src/gateway/events/journal-places.ts";
 import { createEventStreams } from "../../src/http/event-streams.ts";
 import { databaseFile } from "../../src/store/sqlite/database.ts";
 import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
+import { fakeVault } from "../support/absent-servers.ts";
 import { messages, parseEvents } from "../support/caller.ts";
 import { fakeClock, silentLog } from "../support/clock.ts";
 import { temporaryDirectory } from "../support/directory.ts";
@@ -32,6 +33,7 @@ function openJournal() {
   const directory = temporaryDirectory();
   const clock = fakeClock();
   const store = openSqlite({
+    vault: fakeVault,
     directory: directory.path,
     clock,
     sessionCache: 10,

@@ -254,8 +254,6 @@ describe("routes", () => {
       // An icon has a token; a link is good for what it says, and there is none here.
       if (route.endsWith("/icon")) return 404;
       if (routes[route] === "link") return 400;
-      // There are none unless they are asked for.
-      if (routes[route] === "metrics token") return 404;
       // Signed, or refused.
       if (route === "POST /webhook/mcp") return 401;
       return isPublic(route) ? 200 : 401;

@@ -4,6 +4,7 @@ import type { JournalEntry } from "../../src/core/journal.ts";
 import { systemClock } from "../../src/runtime/machine.ts";
 import { DEFAULT_VIEW } from "../../src/core/session.ts";
 import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
+import { fakeVault } from "../support/absent-servers.ts";
 import { temporaryDirectory } from "../support/directory.ts";
 import { openGateway } from "../support/gateway.ts";
 import type { Gateway } from "../support/gateway.ts";
@@ -18,6 +19,7 @@ beforeAll(async () => {
   upstream = await openLegacyServer();
   gateway = await openGateway({
     upstreams: [{ slug: "notes", at: upstream.url }],
+    env: { OTEL_EXPORTER_OTLP_ENDPOINT: "" },
   });
 });
 afterAll(async () => {
@@ -27,6 +29,7 @@ afterAll(async () => {
 
 async function entriesOf(of: Gateway): Promise<JournalEntry[]> {
   await using store = openSqlite({
+    vault: fakeVault,
     directory: of.directory,
     clock: systemClock,
     sessionCache: 1,
@@ -207,6 +210,7 @@ test("a call that the last stop has cut off is in the journal", async () => {
 test("a call that a crash has cut off is in the journal after the next start", async () => {
   using directory = temporaryDirectory();
   await using store = openSqlite({
+    vault: fakeVault,
     directory: directory.path,
     clock: systemClock,
     sessionCache: 1,

@@ -5,11 +5,13 @@ import {
   openLegacyServer,
   openLegacySseServer,
 } from "../support/servers/legacy-v1.ts";
+import { answeredSecret } from "../support/suite-secrets.ts";
 
 /** Two members with credentials of their own on one server: never swapped, and one's end is none of the other's. */
 
 const USERS = ["ann", "bob"] as const;
-const tokenOf = (user: string) => `the-token-of-${user}`;
+/** The server tells its caller what it was sent. */
+const tokenOf = (user: string) => answeredSecret(`the-token-of-${user}`);
 
 const kinds = [
   {

@@ -65,7 +65,7 @@ describe("metrics after traffic over every door", () => {
     });
     await rig.post(null, listTools);
     await rig.post("a.b.c", listTools);
-    await get(`${rig.url}/${ARGUMENT}?token=${ARGUMENT}`);
+    await get(`${rig.url}/${ARGUMENT}?token=sentinel-token`);
     await get(`${rig.url}/health`);
     const old = await rig.connect(USER, { sse: true });
     await old.client.listTools();
@@ -308,6 +308,11 @@ describe("metrics on the main listener", () => {
     expect(JSON.stringify(rig.lines)).not.toContain(TOKEN);
     const asCaller = await rig.post(TOKEN, listTools);
     expect(asCaller.status).toBe(401);
+  });
+
+  test("are not there unless they are asked for", async () => {
+    await using rig = await openRig({ env: { METRICS_TOKEN: "" } });
+    expect((await get(`${rig.url}/metrics`)).status).toBe(404);
   });
 
   test("with a listener and a token both are asked for", async () => {

@@ -7,6 +7,7 @@ import { parseKeys } from "../../src/runtime/encryption-key.ts";
 import { createVault } from "../../src/runtime/vault.ts";
 import { databaseFile } from "../../src/store/sqlite/database.ts";
 import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
+import { fakeVault } from "../support/absent-servers.ts";
 import { openRig, WORKSPACE_KEY } from "../support/app.ts";
 import { fakeClock } from "../support/clock.ts";
 import { temporaryDirectory } from "../support/directory.ts";
@@ -97,6 +98,7 @@ test("beside a server no number of a stream is taken, and no session opened", as
   await open(rig.directory).close();
   expect(nextStream(rig.directory)).toEqual(before);
   await using store = openSqlite({
+    vault: fakeVault,
     directory: rig.directory,
     clock: fakeClock(),
     sessionCache: 1,
@@ -128,6 +130,7 @@ test("beside a server nothing is opened with another key than the server's", asy
   const [mine, another] = [newKey(), newKey()];
   await using rig = await openRig({ env: { ENCRYPTION_KEY: mine } });
   await using store = openSqlite({
+    vault: fakeVault,
     directory: rig.directory,
     clock: fakeClock(),
     sessionCache: 1,

@@ -1,3 +1,4 @@
+import { fakeVault } from "../support/absent-servers.ts";
 import { unlimited } from "../support/admission.ts";
 import { describe, expect, test } from "bun:test";
 import { systemClock } from "../../src/runtime/machine.ts";
@@ -27,6 +28,7 @@ async function openStreams() {
   const directory = temporaryDirectory();
   const clock = fakeClock();
   const store = openSqlite({
+    vault: fakeVault,
     directory: directory.path,
     clock,
     sessionCache: 10,

@@ -24,6 +24,7 @@ const open = (env: Record<string, string> = {}) =>
     env: {
       OUTBOUND_ALLOW: "127.0.0.0/8",
       TOKEN_SCOPES: "apps:admin",
+      OTEL_EXPORTER_OTLP_ENDPOINT: "",
       ...env,
     },
   });

@@ -1,7 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Webhook } from "standardwebhooks";
 import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
-import { createRest, fakeAuthenticator } from "../support/absent-servers.ts";
+import {
+  createRest,
+  fakeAuthenticator,
+  fakeVault,
+} from "../support/absent-servers.ts";
 import { WORKSPACE_KEY, openRig } from "../support/app.ts";
 import type { Rig } from "../support/app.ts";
 import { systemClock } from "../../src/runtime/machine.ts";
@@ -299,6 +303,7 @@ describe("webhooks over REST", () => {
       void response.writeHead(json.tool === "t0" ? 410 : 200).end();
     {
       const beside = openSqlite({
+        vault: fakeVault,
         directory: rig.directory,
         clock: systemClock,
         sessionCache: 1,

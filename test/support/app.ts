@@ -13,6 +13,17 @@ import { createCaller } from "./caller.ts";
 import { holdToDocument } from "./documented.ts";
 import { temporaryDirectory } from "./directory.ts";
 import { openWorkspace } from "./demo-client.ts";
+import {
+  metricsFor,
+  keepToken,
+  keepSettings,
+  searchFiles,
+  searchMetrics,
+  searchText,
+  searchTraces,
+  tracesFor,
+  watchSecrets,
+} from "./suite-secrets.ts";
 import { oddWorld } from "./odd-world.ts";
 
 /** The whole server in this process, over a demo workspace, on real sockets. */
@@ -78,19 +89,23 @@ export async function openRig(
     error: at("error"),
   };
   let port = "0";
-  const make = () =>
-    createApp({
-      config: readConfig({
-        PORT: port,
-        DATA_DIR: directory.path,
-        MEMBRANE_API_URI: workspace.url,
-        MEMBRANE_WORKSPACE_KEY: WORKSPACE_KEY,
-        ...(options.introspect ? {} : { MEMBRANE_WORKSPACE_SECRET: SECRET }),
-        DRAIN_TIMEOUT: "200ms",
-        // Tests wait by asking again, as fast as they can.
-        RATE_LIMIT: "0",
-        ...options.env,
-      }),
+  const make = () => {
+    const env = {
+      PORT: port,
+      DATA_DIR: directory.path,
+      MEMBRANE_API_URI: workspace.url,
+      MEMBRANE_WORKSPACE_KEY: WORKSPACE_KEY,
+      ...(options.introspect ? {} : { MEMBRANE_WORKSPACE_SECRET: SECRET }),
+      ...metricsFor(options.env),
+      ...tracesFor(options.env),
+      DRAIN_TIMEOUT: "200ms",
+      // Tests wait by asking again, as fast as they can.
+      RATE_LIMIT: "0",
+      ...options.env,
+    };
+    keepSettings(env);
+    return createApp({
+      config: readConfig(env),
       log,
       ...(options.clock ? { clock: options.clock } : {}),
       ...(options.sources ? { sources: options.sources } : {}),
@@ -100,13 +115,22 @@ export async function openRig(
         : {}),
       ...(options.times ? { times: options.times } : {}),
     });
+  };
+  watchSecrets();
   let app: App = make();
   const url = await app.start();
   port = new URL(url).port;
   const asDocumented = holdToDocument(url);
 
-  const tokenFor: Rig["tokenFor"] = (user, claims = {}) =>
-    mintToken({ workspaceKey: WORKSPACE_KEY, secret: SECRET, user, ...claims });
+  const tokenFor: Rig["tokenFor"] = async (user, claims = {}) => {
+    const all = {
+      workspaceKey: WORKSPACE_KEY,
+      secret: SECRET,
+      user,
+      ...claims,
+    };
+    return keepToken(`the token of ${user}`, await mintToken(all));
+  };
   const caller = createCaller(url, tokenFor);
   return {
     ...caller,
@@ -124,10 +148,24 @@ export async function openRig(
     },
     async [Symbol.asyncDispose]() {
       await caller.close();
-      await app.close();
-      await workspace.close();
-      directory[Symbol.dispose]();
-      await asDocumented();
+      for (const { headers } of workspace.requests) {
+        keepToken("a request to Membrane", headers["authorization"] ?? "");
+      }
+      try {
+        await searchMetrics(url);
+        // While there is a log of the database.
+        searchFiles(directory.path);
+      } finally {
+        await app.close();
+        await workspace.close();
+        try {
+          await searchTraces();
+          await searchText("the log", JSON.stringify(lines));
+        } finally {
+          directory[Symbol.dispose]();
+          await asDocumented();
+        }
+      }
     },
   };
 }

@@ -1,3 +1,5 @@
+import { keepSecret } from "./suite-secrets.ts";
+
 /**
  * An authorization server that does what it should, with rotation and detection of reuse, and that can be told to
  * misbehave in any step.
@@ -121,6 +123,8 @@ export function openAuthorizationServer(name = "as"): TestAuthorizationServer {
   function give(grant: Grant): Record<string, unknown> {
     const token = `access-${++n}-${name}-of-${grant.user}`;
     const renewal = `refresh-${++n}-${name}-of-${grant.user}`;
+    keepSecret("an access token", token);
+    keepSecret("a refresh token", renewal);
     access.set(token, { grant, live: true });
     refresh.set(renewal, { grant, used: false });
     return {

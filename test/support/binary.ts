@@ -3,6 +3,14 @@ import { join } from "node:path";
 import { Glob } from "bun";
 import { mintToken } from "../../src/demo/token.ts";
 import { temporaryDirectory } from "./directory.ts";
+import {
+  metricsFor,
+  keepSettings,
+  keepToken,
+  searchMetrics,
+  searchText,
+  watchSecrets,
+} from "./suite-secrets.ts";
 
 const root = join(import.meta.dir, "../..");
 export const executable = join(root, "dist/membrane-mcp");
@@ -59,11 +67,14 @@ export function succeeds(...command: string[]): boolean {
   }
 }
 
+/** What it says of itself is searched for secrets when it has ended: all that a server says, and of others the errors. */
 export function launch(
   command: string[],
   env: Record<string, string>,
   cwd: string,
 ): Run {
+  watchSecrets();
+  keepSettings(env);
   const child = Bun.spawn(command, {
     cwd,
     env,
@@ -76,7 +87,11 @@ export function launch(
   return {
     pid: child.pid,
     exited: Promise.all([child.exited, out.done, err.done]).then(
-      ([code]) => code,
+      async ([code]) => {
+        const said = command.includes("serve") ? out.text() : "";
+        await searchText(command.join(" "), said + err.text());
+        return code;
+      },
     ),
     stdout: out.text,
     stderr: err.text,
@@ -144,6 +159,7 @@ export async function openServer(
     MEMBRANE_API_URI: apiUri,
     MEMBRANE_WORKSPACE_KEY: WORKSPACE_KEY,
     MEMBRANE_WORKSPACE_SECRET: SECRET,
+    ...metricsFor(env),
     NO_PROXY: "127.0.0.1",
     ...env,
     ...more,
@@ -164,11 +180,18 @@ export async function openServer(
     run: () => current,
     start,
     kill9,
-    tokenFor: (user) =>
-      mintToken({ workspaceKey: WORKSPACE_KEY, secret: SECRET, user }),
+    tokenFor: async (user) =>
+      keepToken(
+        `the token of ${user}`,
+        await mintToken({ workspaceKey: WORKSPACE_KEY, secret: SECRET, user }),
+      ),
     async [Symbol.asyncDispose]() {
-      await kill9();
-      directory[Symbol.dispose]();
+      try {
+        await searchMetrics(url);
+        await kill9();
+      } finally {
+        directory[Symbol.dispose]();
+      }
     },
   };
 }

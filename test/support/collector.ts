@@ -6,6 +6,8 @@ export type Collector = AsyncDisposable & {
   headers: Headers[];
   /** All bytes that came, as text. */
   text(): string;
+  /** The same, and forgets everything. */
+  take(): string;
   /** Resolves when there are spans of which this is true. */
   until(found: (span: CollectedSpan) => boolean): Promise<CollectedSpan>;
 };
@@ -29,6 +31,7 @@ export function openCollector(answer?: () => Response): Collector {
   const spans: CollectedSpan[] = [];
   const headers: Headers[] = [];
   const bodies: Buffer[] = [];
+  const text = () => Buffer.concat(bodies).toString("latin1");
   const waiting = new Set<() => void>();
   const server = Bun.serve({
     hostname: "127.0.0.1",
@@ -57,7 +60,12 @@ export function openCollector(answer?: () => Response): Collector {
     url: `http://127.0.0.1:${server.port}`,
     spans,
     headers,
-    text: () => Buffer.concat(bodies).toString("latin1"),
+    text,
+    take() {
+      const all = text();
+      for (const kept of [bodies, spans, headers]) kept.length = 0;
+      return all;
+    },
     until: (found) =>
       new Promise((resolve) => {
         const look = () => {

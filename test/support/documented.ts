@@ -3,6 +3,8 @@ import type { ValidateFunction } from "ajv/dist/2020.js";
 import { once } from "../../src/core/once.ts";
 import { buildDocument } from "../../src/http/api/document.ts";
 import { methodsOf, routes } from "../../src/http/routes.ts";
+import type { Exchange } from "./watched-fetch.ts";
+import { watchFetch } from "./watched-fetch.ts";
 
 /** The document of the API, held against what servers answer. */
 
@@ -127,7 +129,14 @@ type Seen = Parameters<typeof disagreement>[0];
 
 /** What was answered, by origin. */
 const seen = new Map<string, Promise<Seen | null>[]>();
-const real = globalThis.fetch;
+const watch = once(() =>
+  watchFetch((exchange) => {
+    const { url, response } = exchange;
+    // What Bun answers by itself has no request id; what was followed may have led anywhere.
+    const ours = response.headers.has("x-request-id") && !response.redirected;
+    if (ours) seen.get(url.origin)?.push(see(exchange));
+  }),
+);
 
 /**
  * From now on, what `fetch` gets from this origin is kept. What is returned compares it with the document, and throws
@@ -136,9 +145,7 @@ const real = globalThis.fetch;
 export function holdToDocument(url: string): () => Promise<void> {
   const { origin } = new URL(url);
   seen.set(origin, []);
-  if (globalThis.fetch === real) {
-    globalThis.fetch = Object.assign(watched, { preconnect: real.preconnect });
-  }
+  watch();
   return async () => {
     const all = await Promise.all(seen.get(origin) ?? []);
     seen.delete(origin);
@@ -149,31 +156,19 @@ export function holdToDocument(url: string): () => Promise<void> {
   };
 }
 
-async function watched(
-  input: string | URL | Request,
-  init?: RequestInit,
-): Promise<Response> {
-  const response = await real(input, init);
-  const url = new URL(input instanceof Request ? input.url : input);
-  // What Bun answers by itself has no request id; what was followed may have led anywhere.
-  const ours = response.headers.has("x-request-id") && !response.redirected;
-  if (ours) seen.get(url.origin)?.push(see(response, url, input, init));
-  return response;
-}
-
-async function see(
-  response: Response,
-  url: URL,
-  input: string | URL | Request,
-  init: RequestInit = {},
-): Promise<Seen | null> {
+async function see({
+  method,
+  url,
+  sent,
+  response,
+}: Exchange): Promise<Seen | null> {
   const type = response.headers.get("content-type");
   const streams = type?.startsWith("text/event-stream") === true;
   try {
     return {
-      method: init.method ?? (input instanceof Request ? input.method : "GET"),
+      method,
       path: url.pathname.replace(/&.*/, ""),
-      sent: typeof init.body === "string" ? init.body : null,
+      sent,
       status: response.status,
       type,
       text: streams ? null : await response.clone().text(),

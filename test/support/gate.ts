@@ -17,6 +17,7 @@ import { randomIds, systemClock } from "../../src/runtime/machine.ts";
 import { createOutbound } from "../../src/runtime/outbound.ts";
 import { createVault } from "../../src/runtime/vault.ts";
 import { createOAuthClient } from "../../src/sources/mcp/oauth.ts";
+import { createAddresses } from "../../src/store/sqlite/addresses.ts";
 import { databaseFile, openDatabase } from "../../src/store/sqlite/database.ts";
 import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
 import type { Browser, Page } from "./member-browser.ts";
@@ -124,6 +125,7 @@ export async function openGate(
       sealed: () => store.sealed,
     });
     const store: Store = openSqlite({
+      vault,
       directory: directory.path,
       clock,
       sessionCache: 10,
@@ -284,16 +286,17 @@ export async function openGate(
       const version = client.prepare<{ data_version: number }, []>(
         "PRAGMA data_version",
       );
-      const upstreams = createUpstreamStore({
-        db,
-        note: () => {},
-        writer: createWriter(client, () => {}),
-        othersVersion: () => version.get()!.data_version,
-      });
       const vault = createVault({
         keys: [key],
         directory: directory.path,
         sealed: () => whole.store.sealed,
+      });
+      const upstreams = createUpstreamStore({
+        db,
+        note: () => {},
+        addresses: createAddresses(vault),
+        writer: createWriter(client, () => {}),
+        othersVersion: () => version.get()!.data_version,
       });
       return {
         accounts: accountsOver(upstreams, vault),

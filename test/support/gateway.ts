@@ -1,6 +1,7 @@
 import { drizzle } from "drizzle-orm/bun-sqlite";
 import { createSeals } from "../../src/gateway/accounts/grant.ts";
 import { createVault } from "../../src/runtime/vault.ts";
+import { createAddresses } from "../../src/store/sqlite/addresses.ts";
 import { openDatabase } from "../../src/store/sqlite/database.ts";
 import { createSealedStore } from "../../src/store/sqlite/sealed.ts";
 import { createUpstreamStore } from "../../src/store/sqlite/upstreams.ts";
@@ -159,6 +160,7 @@ async function addPrograms(
     note: () => {},
     db: drizzle(client, { casing: "snake_case" }),
     writer,
+    addresses: createAddresses(vault),
     othersVersion: () => 0,
   });
   for (const { slug, at } of programs) {

@@ -5,6 +5,7 @@ import type { IncomingHttpHeaders, ServerResponse } from "node:http";
 /** What a receiver of webhooks was sent. */
 export type Received = {
   headers: IncomingHttpHeaders;
+  path: string;
   /** As it came. */
   body: string;
   json: any;
@@ -32,7 +33,12 @@ export async function openReceiver(port = 0): Promise<Receiver> {
       .on("data", (chunk: Buffer) => chunks.push(chunk))
       .on("end", () => {
         const body = Buffer.concat(chunks).toString();
-        const one = { headers: request.headers, body, json: JSON.parse(body) };
+        const one = {
+          headers: request.headers,
+          path: request.url!,
+          body,
+          json: JSON.parse(body),
+        };
         receiver.received.push(one);
         receiver.answer(response, one, receiver.received.length);
         more.resolve();

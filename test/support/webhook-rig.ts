@@ -56,6 +56,7 @@ export async function openWebhookRig(env: Record<string, string> = {}) {
       sealed: () => store.sealed,
     });
     const store: Store = openSqlite({
+      vault,
       directory: directory.path,
       clock,
       sessionCache: 10,

@@ -213,6 +213,8 @@ describe("what is told to who operates it", () => {
     ["METRICS_TOKEN", "hunter2 hunter2 hunter2"],
     ["OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"],
     ["OTEL_EXPORTER_OTLP_ENDPOINT", "http://me:hunter2@collector"],
+    ["OTEL_EXPORTER_OTLP_ENDPOINT", "http://:hunter2@collector"],
+    ["WEBHOOK_URL", "https://:hunter2@hooks.example"],
     ["OTEL_EXPORTER_OTLP_HEADERS", "hunter2"],
     ["OTEL_EXPORTER_OTLP_HEADERS", "a=%hunter2"],
     ["OTEL_EXPORTER_OTLP_HEADERS", "a b=hunter2"],

@@ -26,7 +26,13 @@ export function createStdioTransport(
   /** Told why the process has ended by itself. */
   fault: (error: GatewayError) => void,
 ): Transport {
-  const { command, args, cwd } = upstream.command!;
+  if (!upstream.command) {
+    throw new GatewayError(
+      "internal",
+      `What runs ${upstream.name} cannot be read in the database. Remove the server, and register it again.`,
+    );
+  }
+  const { command, args, cwd } = upstream.command;
   let child: ChildProcess | null = null;
   let ended = false;
   let leaving = false;

@@ -45,6 +45,18 @@ const places: readonly Place[] = [
   },
   {
     select:
+      "SELECT id AS a, '' AS b, uuid, url AS sealed FROM servers WHERE id > ?1 AND ?2 IS NOT NULL ORDER BY id LIMIT ?3",
+    update: "UPDATE servers SET url = ?3 WHERE id = ?1 AND ?2 = ''",
+    context: ({ uuid }) => sealContexts.serverUrl(uuid),
+  },
+  {
+    select:
+      "SELECT id AS a, '' AS b, uuid, command AS sealed FROM servers WHERE id > ?1 AND ?2 IS NOT NULL AND command IS NOT NULL ORDER BY id LIMIT ?3",
+    update: "UPDATE servers SET command = ?3 WHERE id = ?1 AND ?2 = ''",
+    context: ({ uuid }) => sealContexts.serverCommand(uuid),
+  },
+  {
+    select:
       "SELECT server_id AS a, subject AS b, uuid, sealed FROM credentials JOIN servers ON id = server_id WHERE (server_id, subject) > (?1, ?2) AND sealed IS NOT NULL ORDER BY server_id, subject LIMIT ?3",
     update:
       "UPDATE credentials SET sealed = ?3 WHERE server_id = ?1 AND subject = ?2",
@@ -56,6 +68,12 @@ const places: readonly Place[] = [
     update:
       "UPDATE oauth_flows SET sealed = ?3 WHERE ?1 = 0 AND state_hash = ?2",
     context: ({ b }) => sealContexts.oauthFlow(b),
+  },
+  {
+    select:
+      "SELECT 0 AS a, id AS b, '' AS uuid, url AS sealed FROM webhooks WHERE ?1 IS NOT NULL AND id > ?2 ORDER BY id LIMIT ?3",
+    update: "UPDATE webhooks SET url = ?3 WHERE ?1 = 0 AND id = ?2",
+    context: ({ b }) => sealContexts.webhookUrl(b),
   },
   {
     select:
@@ -71,7 +89,7 @@ const places: readonly Place[] = [
   },
 ];
 
-/** {@link SealedStore} over the columns that are called `sealed`. */
+/** {@link SealedStore} over everything that is sealed. */
 export function createSealedStore(wiring: {
   client: Database;
   writer: Writer;

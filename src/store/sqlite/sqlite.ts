@@ -2,8 +2,10 @@ import { statSync } from "node:fs";
 import type { Database } from "bun:sqlite";
 import { drizzle } from "drizzle-orm/bun-sqlite";
 import { GatewayError } from "../../core/errors.ts";
-import type { Clock } from "../../core/runtime.ts";
+import type { Clock, Vault } from "../../core/runtime.ts";
+import type { SealContext } from "../../core/sealed.ts";
 import type { Store } from "../../core/store.ts";
+import { createAddresses, sealAddresses } from "./addresses.ts";
 import {
   databaseFile,
   makeDirectory,
@@ -38,6 +40,10 @@ export type SqliteOptions = {
    * throws keeps the store closed.
    */
   verifyKey?: (check: string) => void;
+  /** Seals addresses; not asked before the first of them is stored or read. */
+  vault: Pick<Vault, "seal" | "open">;
+  /** Called once for an address that cannot be read; its server or webhook then leads nowhere. */
+  onUnreadable?: (context: SealContext, error: unknown) => void;
   /** Called once when the disk or the file fails; nothing is written after that. */
   onFailure?: (error: unknown) => void;
   /**
@@ -51,6 +57,9 @@ export type SqliteOptions = {
 
 /** Stream numbers are reserved in blocks of this many, so that a crash skips some and repeats none. */
 const STREAM_BLOCK = 1_000_000;
+
+/** Kept in the database once no address is in it as it was given. */
+const ADDRESSES = "addresses";
 
 /**
  * Opens the store, alone unless `beside`: throws `conflict` when another process holds the directory, when the
@@ -105,9 +114,15 @@ function openStore(options: SqliteOptions, lock: Disposable | null): Store {
   const read = (key: string) => readMeta.get(key)?.value ?? null;
   const put = (key: string, value: string) => putMeta.run(key, value);
 
+  const isNew = read("next_stream") === null;
   let nextStream = Number(read("next_stream") ?? 1);
   let reserved = nextStream + STREAM_BLOCK;
-  if (lock) put("next_stream", String(reserved));
+  if (lock) {
+    client.transaction(() => {
+      put("next_stream", String(reserved));
+      if (isNew) put(ADDRESSES, "sealed");
+    })();
+  }
   const reserve = () => {
     put("next_stream", String(reserved + STREAM_BLOCK));
     reserved += STREAM_BLOCK;
@@ -136,11 +151,13 @@ function openStore(options: SqliteOptions, lock: Disposable | null): Store {
     clock,
     beforePrune: (upTo) => deliveries.passOver(upTo),
   });
+  const addresses = createAddresses(options.vault, options.onUnreadable);
   const webhooks = createWebhookStore({
     client,
     db,
     writer,
     note,
+    addresses,
     last: journal.last,
   });
   const deliveries = createDeliveryStore({
@@ -190,7 +207,13 @@ function openStore(options: SqliteOptions, lock: Disposable | null): Store {
     names: createNameStore({ db, writer }),
     apiKeys: createApiKeyStore({ db, writer, note }),
     sealed: createSealedStore({ client, writer }),
-    upstreams: createUpstreamStore({ db, writer, note, othersVersion }),
+    upstreams: createUpstreamStore({
+      db,
+      writer,
+      note,
+      addresses,
+      othersVersion,
+    }),
     webhooks: webhooks.store,
     deliveries: deliveries.store,
     received: createReceivedStore({ client, writer }),
@@ -206,6 +229,14 @@ function openStore(options: SqliteOptions, lock: Disposable | null): Store {
         }
       }
       return Uint8Array.fromHex(value);
+    },
+    sealAddresses() {
+      if (!lock || read(ADDRESSES) !== null) return;
+      try {
+        if (sealAddresses(client, addresses.seal)) put(ADDRESSES, "sealed");
+      } catch (error) {
+        throw unusable(options.directory, error);
+      }
     },
     check: writer.check,
     size() {

@@ -15,6 +15,7 @@ import type {
   UpstreamEdit,
   UpstreamStore,
 } from "../../core/upstream.ts";
+import type { Addresses } from "./addresses.ts";
 import type { WriteEntries } from "./journal.ts";
 import { later } from "./later.ts";
 import {
@@ -25,40 +26,9 @@ import {
   oauthFlows,
   servers,
 } from "./schema.ts";
+import type { UpstreamRow } from "./upstream-row.ts";
+import { toRow, toUpstream } from "./upstream-row.ts";
 import type { Writer } from "./writer.ts";
-
-type Row = typeof servers.$inferSelect;
-
-function toUpstream(row: Row): Upstream {
-  return {
-    ...row,
-    transport: row.transport as Upstream["transport"],
-    authType: row.authType as Upstream["authType"],
-    state: row.state as Upstream["state"],
-    setupStep: row.setupStep as Upstream["setupStep"],
-    command: parse(row.command),
-    oauth: parse(row.oauth),
-    about: parse(row.about),
-    lastError: parse(row.lastError),
-  };
-}
-
-function parse<T>(json: string | null): T | null {
-  return json === null ? null : (JSON.parse(json) as T);
-}
-
-function fromEdit(edit: UpstreamEdit) {
-  const { command, oauth, about, lastError, ...plain } = edit;
-  const json = <K extends string>(key: K, value: unknown) =>
-    value === undefined ? {} : { [key]: value && JSON.stringify(value) };
-  return {
-    ...plain,
-    ...json("command", command),
-    ...json("oauth", oauth),
-    ...json("about", about),
-    ...json("lastError", lastError),
-  };
-}
 
 /** What only says how the last look at a server went, and changes it for nobody. */
 const looks: ReadonlySet<string> = new Set([
@@ -88,10 +58,12 @@ export function createUpstreamStore(wiring: {
   db: BunSQLiteDatabase;
   writer: Writer;
   note: WriteEntries;
+  addresses: Addresses;
   /** Changes with every commit of another process. */
   othersVersion: () => number;
 }): UpstreamStore {
-  const { db, writer, note, othersVersion } = wiring;
+  const { db, writer, note, addresses, othersVersion } = wiring;
+  const fromRow = (row: UpstreamRow) => toUpstream(row, addresses);
   const listeners: Parameters<UpstreamStore["onChange"]>[0][] = [];
   const tell = (upstream: Upstream, subject: string | null = null) => {
     for (const listener of listeners) listener({ upstream, subject });
@@ -197,7 +169,7 @@ export function createUpstreamStore(wiring: {
   );
 
   function read(workspace: string): Upstream[] {
-    return inWorkspace().all({ workspace }).map(toUpstream);
+    return inWorkspace().all({ workspace }).map(fromRow);
   }
 
   function list(workspace: string): readonly Upstream[] {
@@ -214,7 +186,7 @@ export function createUpstreamStore(wiring: {
   /** Inside a transaction. */
   function get(id: number): Upstream | null {
     const row = byId().get({ id });
-    return row ? toUpstream(row) : null;
+    return row ? fromRow(row) : null;
   }
 
   function credential(serverId: number, subject: string): Credential | null {
@@ -299,22 +271,16 @@ export function createUpstreamStore(wiring: {
             { data: { code: "too_many_servers", most } },
           );
         }
-        const { command, oauth, about, lastError, ...plain } = upstream;
-        const json = (value: unknown) => value && JSON.stringify(value);
         const row = db
           .insert(servers)
           .values({
-            ...plain,
-            command: json(command),
-            oauth: json(oauth),
-            about: json(about),
-            lastError: json(lastError),
+            ...toRow(upstream, upstream.uuid, addresses),
             version: 1,
             updatedAt: upstream.createdAt,
           } as typeof servers.$inferInsert)
           .returning()
           .get();
-        const created = toUpstream(row);
+        const created = fromRow(row);
         note(upstreamEntries(null, created, cause));
         return created;
       });
@@ -336,7 +302,7 @@ export function createUpstreamStore(wiring: {
         const version = current.version + 1;
         db.update(servers)
           .set({
-            ...fromEdit(edit),
+            ...toRow(edit, current.uuid, addresses),
             ...(changed ? { version, updatedAt: at } : { id }),
           })
           .where(eq(servers.id, id))

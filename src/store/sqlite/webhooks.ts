@@ -5,12 +5,15 @@ import { webhookEntries } from "../../core/entries.ts";
 import { GatewayError } from "../../core/errors.ts";
 import type { EventType } from "../../core/journal.ts";
 import { BY_ITSELF } from "../../core/journal.ts";
+import { sealContexts } from "../../core/sealed.ts";
 import type {
   Settlement,
   Webhook,
   WebhookEdit,
   WebhookStore,
 } from "../../core/webhook.ts";
+import type { Addresses } from "./addresses.ts";
+import { UNREADABLE_URL } from "./addresses.ts";
 import type { WriteEntries } from "./journal.ts";
 import { later } from "./later.ts";
 import { deliveries, webhooks } from "./schema.ts";
@@ -31,19 +34,30 @@ export type WebhookRows = {
 
 type Row = typeof webhooks.$inferSelect;
 
-function toWebhook(row: Row): Webhook {
+function openRow(row: Row, addresses: Addresses): Webhook {
   return {
     ...row,
+    url:
+      addresses.open(row.url, sealContexts.webhookUrl(row.id)) ??
+      UNREADABLE_URL,
     types: row.types === null ? null : (JSON.parse(row.types) as EventType[]),
     form: row.form as Webhook["form"],
     disabledReason: row.disabledReason as Webhook["disabledReason"],
   };
 }
 
-function fromEdit({ types, ...plain }: WebhookEdit) {
-  return types === undefined
-    ? plain
-    : { ...plain, types: types && JSON.stringify(types) };
+function toRow<Edit extends WebhookEdit>(
+  { types, url, ...plain }: Edit,
+  id: string,
+  addresses: Addresses,
+) {
+  return {
+    ...plain,
+    ...(types === undefined ? {} : { types: types && JSON.stringify(types) }),
+    ...(url === undefined
+      ? {}
+      : { url: addresses.seal(url, sealContexts.webhookUrl(id)) }),
+  };
 }
 
 /** {@link WebhookStore} over the table of that name. */
@@ -52,10 +66,12 @@ export function createWebhookStore(wiring: {
   db: BunSQLiteDatabase;
   writer: Writer;
   note: WriteEntries;
+  addresses: Addresses;
   /** The number of the newest entry of the journal. */
   last: () => number;
 }): { store: WebhookStore; rows: WebhookRows } {
-  const { client, db, writer, note } = wiring;
+  const { client, db, writer, note, addresses } = wiring;
+  const toWebhook = (row: Row) => openRow(row, addresses);
   const listeners: (() => void)[] = [];
   let changed = false;
   writer.onCommit(() => {
@@ -128,9 +144,10 @@ export function createWebhookStore(wiring: {
         note(webhookEntries(null, made, cause));
         // After that: nobody needs to be told that they are told.
         made.cursor = wiring.last();
-        const { types } = made;
         db.insert(webhooks)
-          .values({ ...made, types: types && JSON.stringify(types) })
+          .values(
+            toRow(made, made.id, addresses) as typeof webhooks.$inferInsert,
+          )
           .run();
         changed = true;
         return made;
@@ -143,7 +160,7 @@ export function createWebhookStore(wiring: {
         const on = edit.enabled === true && !before.enabled;
         const moved = edit.url !== undefined && edit.url !== before.url;
         update(id, {
-          ...fromEdit(edit),
+          ...toRow(edit, id, addresses),
           ...(on || moved ? { failingSince: null } : {}),
           ...(edit.enabled === undefined || edit.enabled === before.enabled
             ? {}

@@ -11,6 +11,7 @@ import { keepTokens } from "./oauth-store.ts";
 import { openProtected } from "./protected.ts";
 import type { Protected } from "./protected.ts";
 import type { RecordedRequest } from "./recording.ts";
+import { keepSecret } from "../suite-secrets.ts";
 
 export const users = ["alice", "bob"] as const;
 export type User = (typeof users)[number];
@@ -111,9 +112,19 @@ export async function openOAuthServer(
     issuer,
     configure(options, guarded.url, tokens.adapter),
   );
-  provider.on("access_token.saved", () => void issued.access++);
-  provider.on("refresh_token.saved", () => void issued.refresh++);
+  provider.on("access_token.saved", ({ jti }) => {
+    issued.access++;
+    keepSecret("an access token", jti);
+  });
+  provider.on("refresh_token.saved", ({ jti }) => {
+    issued.refresh++;
+    keepSecret("a refresh token", jti);
+  });
+  provider.on("authorization_code.saved", ({ jti }) =>
+    keepSecret("a code", jti),
+  );
   provider.on("registration_create.success", (_ctx, client) => {
+    keepSecret("a client's secret", client.clientSecret ?? "");
     registrations.push({ ...client.metadata() });
   });
   const isRefresh = (ctx: { oidc: { params?: object | undefined } }) =>
