@@ -131,7 +131,7 @@ const commands: Commands = {
   /** The server, and beside it on loopback a small Membrane of our own. */
   async demo() {
     const config = readConfig(env);
-    const { isLoopback } = await import("./doctor-reach.ts");
+    const { isLoopback } = await import("./commands/doctor-reach.ts");
     if (!isLoopback(config.HOST)) {
       throw new GatewayError(
         "invalid",
@@ -212,7 +212,7 @@ const commands: Commands = {
   },
 
   async doctor({ json }) {
-    const { examineAll } = await import("./doctor.ts");
+    const { examineAll } = await import("./commands/doctor.ts");
     const { formatTable } = await import("./cli/table.ts");
     const token = env["MEMBRANE_ACCESS_TOKEN"] ?? null;
     const findings = await examineAll(readConfig(env), token);
@@ -297,7 +297,7 @@ const commands: Commands = {
 
   async tokenInspect(options) {
     const { readToken } = await import("./cli/token.ts");
-    const { inspectToken } = await import("./inspect-token.ts");
+    const { inspectToken } = await import("./commands/inspect-token.ts");
     const { lines, accepted } = await inspectToken(
       readToken(options, env),
       readConfig(env),
@@ -307,7 +307,7 @@ const commands: Commands = {
   },
 
   async sessionsList({ json, ...of }) {
-    const { sessionTable } = await import("./session-commands.ts");
+    const { sessionTable } = await import("./commands/sessions.ts");
     using open = await registry();
     const sessions = open.sessions(of);
     if (json) printJson(sessions);
@@ -316,7 +316,7 @@ const commands: Commands = {
   },
 
   async sessionsShow(id, { json }) {
-    const { getSession, sessionLines } = await import("./session-commands.ts");
+    const { getSession, sessionLines } = await import("./commands/sessions.ts");
     using open = await registry();
     const session = getSession(open, id);
     if (json) printJson(session);
@@ -325,7 +325,7 @@ const commands: Commands = {
   },
 
   async sessionsEnd(id) {
-    const { endSession } = await import("./session-commands.ts");
+    const { endSession } = await import("./commands/sessions.ts");
     using open = await registry();
     await endSession(open, id);
     print(`Session ${id} has ended.`);
@@ -333,7 +333,7 @@ const commands: Commands = {
   },
 
   async chatsList({ json, ...of }) {
-    const { chatTable } = await import("./session-commands.ts");
+    const { chatTable } = await import("./commands/sessions.ts");
     using open = await registry();
     const chats = open.chats(of);
     if (json) printJson(chats);
@@ -342,7 +342,7 @@ const commands: Commands = {
   },
 
   async audit(options) {
-    const { auditPages, auditTable } = await import("./audit-command.ts");
+    const { auditPages, auditTable } = await import("./commands/audit.ts");
     using open = await registry();
     const entries = [];
     for await (const page of auditPages(options, readConfig(env), open)) {
@@ -354,7 +354,7 @@ const commands: Commands = {
   },
 
   async keysCreate(options) {
-    const { createKey } = await import("./key-commands.ts");
+    const { createKey } = await import("./commands/api-keys.ts");
     using open = await registry();
     const { key, apiKey, words } = await createKey(
       options,
@@ -371,7 +371,7 @@ const commands: Commands = {
   },
 
   async keysList({ workspace, json }) {
-    const { listKeys, keyTable } = await import("./key-commands.ts");
+    const { listKeys, keyTable } = await import("./commands/api-keys.ts");
     using open = await registry();
     const keys = listKeys(open, workspace);
     if (json) printJson(keys);
@@ -380,7 +380,7 @@ const commands: Commands = {
   },
 
   async keysRevoke(id) {
-    const { revokeKey } = await import("./key-commands.ts");
+    const { revokeKey } = await import("./commands/api-keys.ts");
     using open = await registry();
     const revoked = await revokeKey(open, id);
     print(`API key ${revoked.id} (${revoked.name}) is good no more.`);
@@ -388,7 +388,7 @@ const commands: Commands = {
   },
 
   async servers(at, command) {
-    const { runServerCommand } = await import("./server-commands.ts");
+    const { runServerCommand } = await import("./commands/servers.ts");
     const config = readConfig({ LOG_LEVEL: "warn", ...env });
     const log = await openLog(config);
     const here = { config, log, env, self: self(), print };

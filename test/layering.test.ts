@@ -20,6 +20,9 @@ const mayImport: Record<string, string[]> = {
   console: ["core", "type:http"],
 };
 
+/** What wires the others sees all of them. */
+const seesAll = new Set([".", "commands"]);
+
 /** The folders that a package belongs to. A package that is not named here may not be imported at all. */
 const owners: Record<string, string[]> = {
   zod: ["core", "sources", "mcp", "http", "demo", "."],
@@ -28,7 +31,7 @@ const owners: Record<string, string[]> = {
   "@membranehq/sdk": ["sources"],
   "@modelcontextprotocol/client": ["sources"],
   "lru-cache": ["gateway", "store", "sources"],
-  jose: ["sources", "demo", "."],
+  jose: ["sources", "demo", "commands"],
   "pino-pretty": ["runtime"],
   "ipaddr.js": ["runtime"],
   "prom-client": ["runtime"],
@@ -91,7 +94,7 @@ describe("layering", () => {
   test("every import is of a folder that the importing folder may know", () => {
     const wrong = local.filter(({ from, to, typeOnly }) => {
       const [own, other] = [folder(from), folder(to)];
-      if (own === other || own === ".") return false;
+      if (own === other || seesAll.has(own)) return false;
       const allowed = mayImport[own] ?? [];
       return !(
         allowed.includes(other) ||

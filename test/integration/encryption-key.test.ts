@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { systemClock } from "../../src/runtime/machine.ts";
 import { sealContexts } from "../../src/core/sealed.ts";
 import { GatewayError } from "../../src/core/errors.ts";
-import { examineAll } from "../../src/doctor.ts";
+import { examineAll } from "../../src/commands/doctor.ts";
 import { readConfig } from "../../src/config.ts";
 import { createResealing } from "../../src/gateway/accounts/resealing.ts";
 import { keyFile, makeKeyFile } from "../../src/runtime/encryption-key.ts";

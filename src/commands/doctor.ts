@@ -7,7 +7,7 @@ import {
   statSync,
 } from "node:fs";
 import { dirname, resolve } from "node:path";
-import type { Config } from "./config.ts";
+import type { Config } from "../config.ts";
 import type { Finding } from "./doctor-reach.ts";
 import {
   examineCollector,
@@ -17,11 +17,11 @@ import {
   fault,
   isLoopback,
 } from "./doctor-reach.ts";
-import { keyFile, readKeyFile } from "./runtime/encryption-key.ts";
-import { localUrl, probe } from "./runtime/probe.ts";
-import { createVault } from "./runtime/vault.ts";
-import { databaseFile } from "./store/sqlite/database.ts";
-import { examine } from "./store/sqlite/operate.ts";
+import { keyFile, readKeyFile } from "../runtime/encryption-key.ts";
+import { localUrl, probe } from "../runtime/probe.ts";
+import { createVault } from "../runtime/vault.ts";
+import { databaseFile } from "../store/sqlite/database.ts";
+import { examine } from "../store/sqlite/operate.ts";
 
 const MB = 1024 * 1024;
 const LOW_DISK = 512 * MB;

@@ -1,14 +1,14 @@
-import { formatTable, formatTime, printable } from "./cli/table.ts";
-import type { AuditOptions } from "./cli/program.ts";
-import type { Config } from "./config.ts";
-import { readTypes, tell, viewFor } from "./core/told.ts";
-import type { Told } from "./core/told.ts";
-import { createAudit } from "./gateway/events/audit.ts";
-import { createLooks } from "./gateway/events/looks.ts";
-import { createPlaces } from "./gateway/events/journal-places.ts";
+import { formatTable, formatTime, printable } from "../cli/table.ts";
+import type { AuditOptions } from "../cli/program.ts";
+import type { Config } from "../config.ts";
+import { readTypes, tell, viewFor } from "../core/told.ts";
+import type { Told } from "../core/told.ts";
+import { createAudit } from "../gateway/events/audit.ts";
+import { createLooks } from "../gateway/events/looks.ts";
+import { createPlaces } from "../gateway/events/journal-places.ts";
 import { operator } from "./operator.ts";
-import { systemClock } from "./runtime/machine.ts";
-import type { Registry } from "./store/sqlite/operate.ts";
+import { systemClock } from "../runtime/machine.ts";
+import type { Registry } from "../store/sqlite/operate.ts";
 
 /**
  * What has happened in a workspace, the newest first, as the operator sees it. Throws `invalid` for a type that there is

@@ -1,14 +1,14 @@
-import { createAuthenticator } from "./app.ts";
-import type { Config } from "./config.ts";
-import { GatewayError, asGatewayError } from "./core/errors.ts";
-import type { Authenticator } from "./core/principal.ts";
-import { originOf } from "./core/webhook.ts";
-import { requireReachable } from "./gateway/events/webhooks.ts";
-import { systemClock } from "./runtime/machine.ts";
-import { createOutboundCheck } from "./runtime/outbound.ts";
-import { probe } from "./runtime/probe.ts";
-import { version } from "./version.ts";
-import { NO_WEBHOOK_WORKSPACE } from "./webhooks.ts";
+import { createAuthenticator } from "../app.ts";
+import type { Config } from "../config.ts";
+import { GatewayError, asGatewayError } from "../core/errors.ts";
+import type { Authenticator } from "../core/principal.ts";
+import { originOf } from "../core/webhook.ts";
+import { requireReachable } from "../gateway/events/webhooks.ts";
+import { systemClock } from "../runtime/machine.ts";
+import { createOutboundCheck } from "../runtime/outbound.ts";
+import { probe } from "../runtime/probe.ts";
+import { version } from "../version.ts";
+import { NO_WEBHOOK_WORKSPACE } from "../webhooks.ts";
 
 /** Whether all those answer whom a server needs: Membrane, the proxy before us, receivers of webhooks, the collector. */
 

@@ -1,8 +1,8 @@
 import { decodeJwt, decodeProtectedHeader } from "jose";
-import { createAuthenticator } from "./app.ts";
-import type { Config } from "./config.ts";
-import { asGatewayError } from "./core/errors.ts";
-import { systemClock } from "./runtime/machine.ts";
+import { createAuthenticator } from "../app.ts";
+import type { Config } from "../config.ts";
+import { asGatewayError } from "../core/errors.ts";
+import { systemClock } from "../runtime/machine.ts";
 
 /** What a token says, and whether this configuration accepts it, as lines for a person. The token itself is in none. */
 export async function inspectToken(

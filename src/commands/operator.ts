@@ -1,9 +1,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { Config } from "./config.ts";
-import { GatewayError } from "./core/errors.ts";
-import type { Principal } from "./core/principal.ts";
-import { DEMO_DATABASE, demoUser } from "./demo/identity.ts";
+import type { Config } from "../config.ts";
+import { GatewayError } from "../core/errors.ts";
+import type { Principal } from "../core/principal.ts";
+import { DEMO_DATABASE, demoUser } from "../demo/identity.ts";
 
 /**
  * Who runs commands on this machine, as a caller who may do everything in one workspace: the one that is named, that

@@ -1,14 +1,14 @@
-import { formatTable, formatTime, printable } from "./cli/table.ts";
-import type { KeyOptions } from "./cli/program.ts";
-import type { Config } from "./config.ts";
-import type { ApiKey } from "./core/api-key.ts";
-import { GatewayError } from "./core/errors.ts";
-import { BY_OPERATOR } from "./core/journal.ts";
-import { readApiKey } from "./gateway/api-key-text.ts";
-import { createApiKeys } from "./gateway/keys.ts";
+import { formatTable, formatTime, printable } from "../cli/table.ts";
+import type { KeyOptions } from "../cli/program.ts";
+import type { Config } from "../config.ts";
+import type { ApiKey } from "../core/api-key.ts";
+import { GatewayError } from "../core/errors.ts";
+import { BY_OPERATOR } from "../core/journal.ts";
+import { readApiKey } from "../gateway/api-key-text.ts";
+import { createApiKeys } from "../gateway/keys.ts";
 import { operator } from "./operator.ts";
-import { randomIds, systemClock } from "./runtime/machine.ts";
-import type { Registry } from "./store/sqlite/operate.ts";
+import { randomIds, systemClock } from "../runtime/machine.ts";
+import type { Registry } from "../store/sqlite/operate.ts";
 
 /** What the operator does with API keys, by the same rules as callers of the API. */
 

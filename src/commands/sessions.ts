@@ -1,11 +1,11 @@
-import { formatTable, formatTime, printable } from "./cli/table.ts";
-import { GatewayError } from "./core/errors.ts";
+import { formatTable, formatTime, printable } from "../cli/table.ts";
+import { GatewayError } from "../core/errors.ts";
 import type {
   ChatSummary,
   Registry,
   SessionDetail,
   SessionSummary,
-} from "./store/sqlite/operate.ts";
+} from "../store/sqlite/operate.ts";
 
 /** Sessions and chats on the command line. */
 

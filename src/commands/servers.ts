@@ -1,21 +1,21 @@
 import { existsSync } from "node:fs";
 import { homedir } from "node:os";
-import { createApp } from "./app.ts";
-import type { ServersAt } from "./cli/server-program.ts";
-import type { ApiRequest } from "./cli/servers-api.ts";
-import { createServersApi, readAnswer } from "./cli/servers-api.ts";
-import type { ServerCommands } from "./cli/servers.ts";
-import { createServerCommands } from "./cli/servers.ts";
-import { credentialHeaders, readApiKey } from "./cli/token.ts";
-import type { Config } from "./config.ts";
-import { GatewayError } from "./core/errors.ts";
-import type { Log } from "./core/runtime.ts";
+import { createApp } from "../app.ts";
+import type { ServersAt } from "../cli/server-program.ts";
+import type { ApiRequest } from "../cli/servers-api.ts";
+import { createServersApi, readAnswer } from "../cli/servers-api.ts";
+import type { ServerCommands } from "../cli/servers.ts";
+import { createServerCommands } from "../cli/servers.ts";
+import { credentialHeaders, readApiKey } from "../cli/token.ts";
+import type { Config } from "../config.ts";
+import { GatewayError } from "../core/errors.ts";
+import type { Log } from "../core/runtime.ts";
 import { operator } from "./operator.ts";
-import { systemClock } from "./runtime/machine.ts";
-import { ask, localUrl, probe } from "./runtime/probe.ts";
-import { databaseFile } from "./store/sqlite/database.ts";
-import { holderOf } from "./store/sqlite/lock.ts";
-import { openRegistry } from "./store/sqlite/operate.ts";
+import { systemClock } from "../runtime/machine.ts";
+import { ask, localUrl, probe } from "../runtime/probe.ts";
+import { databaseFile } from "../store/sqlite/database.ts";
+import { holderOf } from "../store/sqlite/lock.ts";
+import { openRegistry } from "../store/sqlite/operate.ts";
 
 /** Where a command was given. */
 type Here = {
