@@ -9,6 +9,7 @@ import { isLimit } from "../gateway/limits/admission.ts";
 import { NO_CREDENTIAL, readVia } from "./front.ts";
 import { readProtocols, serverAt } from "./mcp.ts";
 import type { Caller, Ctx } from "./routes.ts";
+import { createSlowDown } from "./slow-down.ts";
 
 /** Who calls, and whether they may. */
 
@@ -40,6 +41,7 @@ export function createAuthentication(
 ): Authenticate {
   const { operator = null, tokens, apiKeys, tickets, tokenInQuery } = options;
   const { telemetry = noTelemetry } = options;
+  const slowDown = createSlowDown();
 
   /** How this request says who it is of, to be asked again for as long as its answer goes on. */
   function readCredential(c: Ctx, byTicket: boolean): () => Promise<Principal> {
@@ -104,6 +106,7 @@ export function createAuthentication(
     } catch (thrown) {
       const reason = refusalOf(thrown);
       if (reason !== null) telemetry.count("authFailures", { reason });
+      if (asGatewayError(thrown).code === "rate_limited") await slowDown();
       throw thrown;
     }
   };
