@@ -270,6 +270,9 @@ export function createApp(options: AppOptions): App {
     eventTtlMs: config.EVENT_TTL,
     journalTtlMs: config.JOURNAL_TTL,
     journalMax: config.JOURNAL_MAX,
+    journalBytes: config.JOURNAL_MAX_BYTES,
+    auditTtlMs: config.AUDIT_TTL,
+    auditMax: config.AUDIT_MAX,
     expired: mcp.expired,
   });
 

@@ -266,6 +266,9 @@ const schema = z
     MAX_SESSIONS: integer(10_000, 0, 10_000_000),
     JOURNAL_TTL: duration("90d", 1000, 3650 * units.d),
     JOURNAL_MAX: integer(1_000_000, 1000, 100_000_000),
+    JOURNAL_MAX_BYTES: integer(1_073_741_824, 1_048_576, 2 ** 40),
+    AUDIT_TTL: duration("365d", 1000, 3650 * units.d),
+    AUDIT_MAX: integer(100_000, 1000, 10_000_000),
     MAX_BODY_BYTES: integer(4_194_304, 1024, 2 ** 30),
     MAX_JSON_DEPTH: integer(64, 8, 1000),
     DRAIN_TIMEOUT: duration("25s"),
@@ -405,6 +408,7 @@ const durationNames: ReadonlySet<string> = new Set([
   "SESSION_TTL",
   "EVENT_TTL",
   "JOURNAL_TTL",
+  "AUDIT_TTL",
   "DRAIN_TIMEOUT",
 ]);
 

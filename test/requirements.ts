@@ -614,4 +614,16 @@ export const requirements: Record<string, { text: string; source: string }> = {
     text: "No secret is in logs, metrics, traces, the database, events, webhooks, or what others are answered",
     source: "README.md#operating-it",
   },
+  "journal-not-washed-out": {
+    text: "What one member fills the journal with costs that member's own old entries, and nothing that administrators did",
+    source: "README.md#events",
+  },
+  "journal-bytes-bounded": {
+    text: "The journal is bounded in bytes as well as in entries",
+    source: "README.md#events",
+  },
+  "journal-truth": {
+    text: "Whoever goes with the journal is told of all that is left of it, in order, and whether anything is not",
+    source: "README.md#events",
+  },
 };

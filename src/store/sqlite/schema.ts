@@ -95,7 +95,13 @@ export const events = sqliteTable(
   },
   (t) => [
     primaryKey({ columns: [t.streamId, t.seq] }),
-    index("events_session").on(t.sessionPk),
+    // What a session's events take is read here alone.
+    index("events_session").on(
+      t.sessionPk,
+      t.streamId,
+      t.seq,
+      sql`octet_length(${t.data})`,
+    ),
   ],
 );
 
@@ -299,7 +305,32 @@ export const journal = sqliteTable(
     /** JSON. */
     data: text().notNull(),
   },
-  (t) => [index("journal_subject").on(t.workspace, t.subject)],
+  (t) => [
+    index("journal_subject").on(t.workspace, t.subject),
+    // By whose doing; few entries are in it.
+    index("journal_kept_by")
+      .on(t.workspace, sql`coalesce(${t.actor}, ${t.subject})`)
+      .where(
+        sql`type NOT IN ('session_opened', 'session_resumed', 'session_ended', 'tool_executed', 'tools_enabled', 'catalog_changed')`,
+      ),
+  ],
+);
+
+/** What the journal's entries take, of whom, as far as they have been counted; and what of them is gone. */
+export const journalShares = sqliteTable(
+  "journal_shares",
+  {
+    /** `["traffic","workspace","member"]` or `["kept",…]`; `["traffic","workspace"]` for all of those, `["traffic"]`. */
+    share: text().primaryKey(),
+    /** The share that this one is a part of. */
+    within: text().notNull(),
+    cost: integer().notNull(),
+    /** Number of the newest entry that was removed; all before it are too. */
+    gone: integer().notNull(),
+    /** The same of parts that have no entry left, and no row here. */
+    unsaid: integer().notNull(),
+  },
+  (t) => [index("journal_shares_cost").on(t.within, t.cost)],
 );
 
 /** Whoever is told of what is in the journal. */

@@ -134,7 +134,7 @@ function openStore(options: SqliteOptions, lock: Disposable | null): Store {
     client,
     writer,
     clock,
-    beforePrune: (upTo) => deliveries.passOver(upTo),
+    beforePrune: (entries) => deliveries.passOver(entries),
   });
   const webhooks = createWebhookStore({
     client,
