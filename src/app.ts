@@ -256,6 +256,7 @@ export function createApp(options: AppOptions): App {
     pollMs: config.CATALOG_POLL,
     sessionTtlMs: config.SESSION_TTL,
     maxSessions: config.MAX_SESSIONS,
+    maxSessionsOfWorkspace: config.MAX_SESSIONS_WORKSPACE,
     basePath: publicUrl ? new URL(publicUrl).pathname.replace(/\/$/, "") : "",
   });
   wireReadings(telemetry, { store, mcp, servers: servers.source });

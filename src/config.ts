@@ -264,6 +264,7 @@ const schema = z
     MAX_QUEUED_CALLS: integer(50, 0, 100_000),
     MAX_STREAMS: integer(500, 0, 1_000_000),
     MAX_SESSIONS: integer(10_000, 0, 10_000_000),
+    MAX_SESSIONS_WORKSPACE: integer(100_000, 0, 100_000_000),
     JOURNAL_TTL: duration("90d", 1000, 3650 * units.d),
     JOURNAL_MAX: integer(1_000_000, 1000, 100_000_000),
     JOURNAL_MAX_BYTES: integer(1_073_741_824, 1_048_576, 2 ** 40),

@@ -626,4 +626,8 @@ export const requirements: Record<string, { text: string; source: string }> = {
     text: "Whoever goes with the journal is told of all that is left of it, in order, and whether anything is not",
     source: "README.md#events",
   },
+  "workspace-sessions": {
+    text: "Beyond the sessions that a workspace may have, those of whoever has most of them end, and nobody else's",
+    source: "README.md#limits",
+  },
 };

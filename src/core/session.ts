@@ -134,6 +134,16 @@ export type SessionStore = {
     keep: readonly number[],
     limit: number,
   ): Promise<{ had: number; ended: number[] }>;
+  /**
+   * The same of a workspace: those who have most of its sessions lose theirs, down to what all can have. `inUse`: to be
+   * kept, asked within the transaction.
+   */
+  trimWorkspace(
+    workspace: string,
+    most: number,
+    inUse: (who: Identity) => readonly number[],
+    limit: number,
+  ): Promise<{ had: number; ended: number[] }>;
   /** Those that are in memory. */
   cached(): number;
   /** Removes up to `limit` sessions, and chats without one, last seen before `before`. Returns the sessions' row numbers. */

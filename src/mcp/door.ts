@@ -85,6 +85,8 @@ export function createMcpDoor(wiring: {
   sessionTtlMs: number;
   /** Of one identity; 0 for no limit. */
   maxSessions: number;
+  /** Of one workspace; the same. */
+  maxSessionsOfWorkspace: number;
   basePath: string;
 }): McpDoor {
   const { store, clock, ids, log, catalogs, server, limits } = wiring;
@@ -171,6 +173,7 @@ export function createMcpDoor(wiring: {
     cap: createSessionCap({
       sessions,
       most: wiring.maxSessions,
+      mostOfWorkspace: wiring.maxSessionsOfWorkspace,
       inUse: (who) => [...streams.sessionsRead(who), ...calls.sessions(who)],
       ended: expired,
       log,

@@ -402,6 +402,40 @@ export function sessionStoreContract(
       expect(sessions.count()).toBe(2 + others.length);
     });
 
+    test("a workspace's sessions beyond what it may have are removed of those who have most, the oldest first, in slices", async () => {
+      await using rig = open();
+      const { sessions } = rig.store;
+      const openFor = async (subject: string, n: number, workspace = "w1") => {
+        const pks: number[] = [];
+        for (let at = 1; at <= n; at++) {
+          const changes = { workspace, subject, at };
+          pks.push((await sessions.open(opening(changes))).session.pk);
+        }
+        return pks;
+      };
+      const trim = (most: number, limit = 100, kept: number[] = []) =>
+        sessions.trimWorkspace("w1", most, () => kept, limit);
+      await openFor("a", 9, "w2");
+      await openFor("a", 2);
+      const b = await openFor("b", 6);
+      const c = await openFor("c", 8);
+      expect(await trim(16)).toEqual({ had: 16, ended: [] });
+      // As they were last seen: of c two, then one of each.
+      const ended = [c[0]!, b[1]!, c[1]!, c[2]!];
+      expect(await trim(12, 3, [b[0]!])).toEqual({
+        had: 16,
+        ended: ended.slice(0, 3),
+      });
+      expect(await trim(12, 3, [b[0]!])).toEqual({
+        had: 13,
+        ended: ended.slice(3),
+      });
+      expect(await trim(12)).toEqual({ had: 12, ended: [] });
+      // Where all have the same, only what is too much goes.
+      expect((await trim(2)).ended).toHaveLength(10);
+      expect(sessions.count()).toBe(9 + 2);
+    });
+
     test("a ticket opens the session it was made for, and only the newest one", async () => {
       await using rig = open();
       const { sessions } = rig.store;

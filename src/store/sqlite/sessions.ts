@@ -1,3 +1,4 @@
+import type { Database } from "bun:sqlite";
 import {
   and,
   asc,
@@ -17,6 +18,7 @@ import type { Cause } from "../../core/journal.ts";
 import { BY_ITSELF } from "../../core/journal.ts";
 import type { Identity } from "../../core/principal.ts";
 import { identityKey, sameIdentity } from "../../core/principal.ts";
+import { fairShare } from "../../core/shares.ts";
 import { MAX_SUBSCRIBED } from "../../core/session.ts";
 import type { SessionEdit, SessionStore } from "../../core/session.ts";
 import type { WriteEntries } from "./journal.ts";
@@ -34,6 +36,7 @@ const LOOK_MS = 100;
 
 /** {@link SessionStore} over the `sessions` and `chats` tables, with the rows last used kept in memory. */
 export function createSessionStore(wiring: {
+  client: Database;
   db: BunSQLiteDatabase;
   writer: Writer;
   takeStream: () => number;
@@ -44,7 +47,7 @@ export function createSessionStore(wiring: {
   /** Monotonic, in ms. */
   now: () => number;
 }): SessionStore {
-  const { db, writer, takeStream, note, now } = wiring;
+  const { client, db, writer, takeStream, note, now } = wiring;
   const max = wiring.cacheSize;
   const cache = later(() => new LRUCache<string, Entry>({ max }));
   // Of sessions that have ended too: nothing is found under their ids.
@@ -485,6 +488,47 @@ export function createSessionStore(wiring: {
           pks,
           ids: pks.map((pk) => remove(pk, BY_ITSELF)),
         };
+      });
+      forget(ids);
+      return { had, ended: pks };
+    },
+
+    async trimWorkspace(workspace, most, inUse, limit) {
+      const { had, pks, ids } = await writer.write(() => {
+        const members = client
+          .query<{ subject: string; n: number }, [string]>(
+            "SELECT subject, count(*) AS n FROM sessions WHERE workspace = ? GROUP BY subject",
+          )
+          .all(workspace);
+        const had = members.reduce((sum, { n }) => sum + n, 0);
+        const share = fairShare(
+          members.map(({ n }) => n),
+          most,
+        );
+        const givers = new Map(
+          members
+            .filter(({ n }) => n > share)
+            .map(({ subject, n }) => [
+              subject,
+              {
+                gives: n - share,
+                kept: new Set(inUse({ workspace, subject })),
+              },
+            ]),
+        );
+        const pks: number[] = [];
+        if (givers.size === 0) return { had, pks, ids: [] };
+        for (const { pk, subject } of client
+          .query<{ pk: number; subject: string }, [string]>(
+            "SELECT pk, subject FROM sessions WHERE workspace = ? ORDER BY last_seen_at, pk",
+          )
+          .iterate(workspace)) {
+          const giver = givers.get(subject);
+          if (!giver || giver.gives === 0 || giver.kept.has(pk)) continue;
+          giver.gives--;
+          if (pks.push(pk) === Math.min(limit, had - most)) break;
+        }
+        return { had, pks, ids: pks.map((pk) => remove(pk, BY_ITSELF)) };
       });
       forget(ids);
       return { had, ended: pks };

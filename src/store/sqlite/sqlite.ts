@@ -166,6 +166,7 @@ function openStore(options: SqliteOptions, lock: Disposable | null): Store {
   return {
     journal,
     sessions: createSessionStore({
+      client,
       db,
       writer,
       note,
