@@ -110,8 +110,10 @@ const BESIDE_MS = 1000;
 /** A socket from which nothing comes for so long, not even the answer to a ping, is closed. */
 const SOCKET_IDLE_SECONDS = 60;
 
-/** How often expired things are looked for. */
+/** How often expired things are looked for … */
 const RETENTION_MS = 30_000;
+/** … or as soon as so much more is stored. */
+const GROWN_BYTES = 67_108_864;
 
 /** Wires the house. Throws `conflict` when the data directory cannot be had, or holds what is not ours. */
 export function createApp(options: AppOptions): App {
@@ -133,6 +135,10 @@ export function createApp(options: AppOptions): App {
     caps: {
       events: config.SESSION_MAX_EVENTS,
       bytes: config.SESSION_MAX_BYTES,
+    },
+    quotas: {
+      user: config.USER_MAX_BYTES,
+      database: config.DATABASE_MAX_BYTES,
     },
     onFailure(error) {
       log.error("storage failed", { reason: describeError(error) });
@@ -259,7 +265,12 @@ export function createApp(options: AppOptions): App {
     maxSessionsOfWorkspace: config.MAX_SESSIONS_WORKSPACE,
     basePath: publicUrl ? new URL(publicUrl).pathname.replace(/\/$/, "") : "",
   });
-  wireReadings(telemetry, { store, mcp, servers: servers.source });
+  wireReadings(telemetry, {
+    store,
+    mcp,
+    servers: servers.source,
+    databaseLimit: config.DATABASE_MAX_BYTES,
+  });
   const retain = createRetention({
     sessions: store.sessions,
     events: store.events,
@@ -289,6 +300,7 @@ export function createApp(options: AppOptions): App {
 
   let draining = false;
   let retaining = false;
+  let retainedBytes: number | null = null;
   const http = createHttp({
     version,
     admission,
@@ -386,6 +398,9 @@ export function createApp(options: AppOptions): App {
     }
     feed.look();
     hooks.deliveries.look(store.othersVersion());
+    const { used } = store.size();
+    retainedBytes ??= used;
+    if (used > retainedBytes + GROWN_BYTES) void retainAll();
   }
 
   async function retainAll(): Promise<void> {
@@ -393,6 +408,7 @@ export function createApp(options: AppOptions): App {
     retaining = true;
     // In slices, so that nobody waits.
     while (!draining && (await retain())) await Bun.sleep(50);
+    if (!draining) retainedBytes = store.size().used;
     retaining = false;
   }
 

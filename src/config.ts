@@ -254,6 +254,8 @@ const schema = z
     SESSION_CACHE: integer(2000, 1, 1_000_000),
     SESSION_MAX_EVENTS: integer(1000, 10, 1_000_000),
     SESSION_MAX_BYTES: integer(8_388_608, 65_536, 2 ** 40),
+    USER_MAX_BYTES: integer(268_435_456, 0, 2 ** 40),
+    DATABASE_MAX_BYTES: integer(8_589_934_592, 0, 2 ** 40),
     RECORD_CONTENTS: toggle(false),
     EVENT_TTL: duration("24h", 1000, 3650 * units.d),
     RATE_LIMIT: integer(200, 0, 1_000_000),
@@ -321,6 +323,13 @@ const schema = z
       fault(
         "MEMBRANE_WORKSPACE_KEY",
         `is needed beside ${set[0]}: tokens of other workspaces are refused`,
+      );
+    }
+    const { DATABASE_MAX_BYTES: room, JOURNAL_MAX_BYTES: journal } = value;
+    if (room > 0 && room < journal * 2) {
+      fault(
+        "DATABASE_MAX_BYTES",
+        `must be at least twice JOURNAL_MAX_BYTES (${journal}), or 0 for no limit`,
       );
     }
     const { WEBHOOK_URL: webhook, WEBHOOK_SECRET: signing } = value;

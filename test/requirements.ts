@@ -630,4 +630,16 @@ export const requirements: Record<string, { text: string; source: string }> = {
     text: "Beyond the sessions that a workspace may have, those of whoever has most of them end, and nobody else's",
     source: "README.md#limits",
   },
+  "replay-quota": {
+    text: "What one user's events take is bounded over all of their sessions, and nobody else's are lost to them",
+    source: "README.md#limits",
+  },
+  "storage-high-water": {
+    text: "In a database that is nearly full, notifications are not stored any more, and answers are",
+    source: "README.md#limits",
+  },
+  "storage-bounded": {
+    text: "What is beyond the room there is is refused with 503, and taken again without a restart",
+    source: "README.md#limits",
+  },
 };

@@ -42,6 +42,8 @@ export function createRetention(
   return async () => {
     const now = clock.now();
     try {
+      // First, as whatever comes after it may need the room.
+      const curbed = await events.curb();
       const ended = await sessions.expire(now - wiring.sessionTtlMs, SLICE);
       for (const pk of ended) wiring.expired(pk);
       const pruned = await events.prune(now - wiring.eventTtlMs, SLICE);
@@ -61,6 +63,11 @@ export function createRetention(
         DELIVERIES,
         SLICE,
       );
+      if (curbed.removed > 0) {
+        log.warn("events of users with too many removed", {
+          bytes: curbed.removed,
+        });
+      }
       if (ended.length + pruned + forgotten > 0) {
         log.info("retention", {
           sessions: ended.length,
@@ -68,7 +75,11 @@ export function createRetention(
           entries: forgotten,
         });
       }
-      return more || [ended.length, pruned, delivered].some((n) => n >= SLICE);
+      return (
+        more ||
+        curbed.more ||
+        [ended.length, pruned, delivered].some((n) => n >= SLICE)
+      );
     } catch (error) {
       log.error("retention failed", { reason: describeError(error) });
       return false;

@@ -11,6 +11,8 @@ import {
   openExisting,
   unusable,
 } from "./database.ts";
+import type { EventQuotas } from "./event-quota.ts";
+import { usedBytes } from "./event-quota.ts";
 import type { EventCaps } from "./events.ts";
 import { createEventLog } from "./events.ts";
 import { lockDirectory } from "./lock.ts";
@@ -33,6 +35,8 @@ export type SqliteOptions = {
   sessionCache: number;
   /** For the events of each session. */
   caps: EventCaps;
+  /** For those of each user, and for all that is stored; no limits unless given. */
+  quotas?: EventQuotas;
   /**
    * Called before anything is written, when secrets have been sealed here: with the check of their key. What it
    * throws keeps the store closed.
@@ -49,6 +53,8 @@ export type SqliteOptions = {
   migrations?: readonly string[];
 };
 
+/** As SQLite makes databases. */
+const PAGE_SIZE = 4096;
 /** Stream numbers are reserved in blocks of this many, so that a crash skips some and repeats none. */
 const STREAM_BLOCK = 1_000_000;
 
@@ -92,6 +98,12 @@ function openStore(options: SqliteOptions, lock: Disposable | null): Store {
   const client = lock
     ? openDatabase(options.directory, options.migrations, look)
     : openExisting(options.directory, look);
+  const { quotas = { user: 0, database: 0 } } = options;
+  if (quotas.database > 0) {
+    // What goes beyond it is refused as if the disk were full.
+    const pages = Math.ceil(quotas.database / PAGE_SIZE);
+    client.run(`PRAGMA max_page_count = ${pages}`);
+  }
   const db = drizzle(client, { casing: "snake_case" });
   const writer = createWriter(client, options.onFailure ?? (() => {}));
 
@@ -183,6 +195,7 @@ function openStore(options: SqliteOptions, lock: Disposable | null): Store {
       note,
       clock,
       caps: options.caps,
+      quotas,
       streamsRead: (sessionPk) => readers(sessionPk),
     }),
     readBy(streamsRead) {
@@ -213,7 +226,11 @@ function openStore(options: SqliteOptions, lock: Disposable | null): Store {
       const file = databaseFile(options.directory);
       const sizeOf = (path: string) =>
         statSync(path, { throwIfNoEntry: false })?.size ?? 0;
-      return { database: sizeOf(file), wal: sizeOf(`${file}-wal`) };
+      return {
+        database: sizeOf(file),
+        wal: sizeOf(`${file}-wal`),
+        used: usedBytes(client),
+      };
     },
     othersVersion,
     close,
