@@ -141,6 +141,14 @@ export function createMcpDoor(wiring: {
     clock,
     log,
   });
+  const cap = createSessionCap({
+    sessions,
+    most: wiring.maxSessions,
+    mostOfWorkspace: wiring.maxSessionsOfWorkspace,
+    inUse: (who) => [...streams.sessionsRead(who), ...calls.sessions(who)],
+    ended: expired,
+    log,
+  });
   const stateless = createStateless({
     about,
     methods,
@@ -151,6 +159,7 @@ export function createMcpDoor(wiring: {
     sessions,
     catalogs,
     clock,
+    began: cap.opened,
     listening: (principal) => watches.tell(principal),
     streamAfterMs: wiring.progressMs * 2,
     pollMs: wiring.pollMs,
@@ -170,14 +179,7 @@ export function createMcpDoor(wiring: {
     catalogs,
     notices,
     watches,
-    cap: createSessionCap({
-      sessions,
-      most: wiring.maxSessions,
-      mostOfWorkspace: wiring.maxSessionsOfWorkspace,
-      inUse: (who) => [...streams.sessionsRead(who), ...calls.sessions(who)],
-      ended: expired,
-      log,
-    }),
+    cap,
     clock,
     ids,
     log,

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { DEFAULT_VIEW } from "../../src/core/session.ts";
 import type { SessionOpening } from "../../src/core/session.ts";
 import type { Store } from "../../src/core/store.ts";
 
@@ -434,6 +435,41 @@ export function sessionStoreContract(
       // Where all have the same, only what is too much goes.
       expect((await trim(2)).ended).toHaveLength(10);
       expect(sessions.count()).toBe(9 + 2);
+    });
+
+    test("chats without a session are bounded as sessions are, of a user and of a workspace", async () => {
+      await using rig = open();
+      const { sessions } = rig.store;
+      const begin = (subject: string, n: number, workspace = "w1") =>
+        Promise.all(
+          Array.from({ length: n }, (_, i) =>
+            sessions.editChat(
+              { workspace, subject },
+              `chat ${i}`,
+              null,
+              () => DEFAULT_VIEW,
+              i,
+            ),
+          ),
+        );
+      const left = (subject: string, workspace = "w1") =>
+        Array.from({ length: 9 }, (_, i) => i).filter((i) =>
+          sessions.findChat({ workspace, subject }, `chat ${i}`, null),
+        );
+      await begin("a", 9, "w2");
+      await begin("a", 2);
+      await begin("b", 8);
+      // With a session it is one of those.
+      const b = { workspace: "w1", subject: "b" };
+      await sessions.open(opening({ ...b, chat: "chat 0" }));
+      expect(await sessions.trim(b, 5, [], 100)).toEqual({ had: 7, ended: [] });
+      expect(left("b")).toEqual([0, 3, 4, 5, 6, 7]);
+      const trim = () => sessions.trimWorkspace("w1", 4, () => [], 100);
+      expect(await trim()).toEqual({ had: 7, ended: [] });
+      expect(await trim()).toEqual({ had: 4, ended: [] });
+      expect(left("a")).toEqual([0, 1]);
+      expect(left("b")).toEqual([0, 6, 7]);
+      expect(left("a", "w2")).toHaveLength(9);
     });
 
     test("a ticket opens the session it was made for, and only the newest one", async () => {

@@ -1,6 +1,8 @@
+import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import type { Source } from "../../src/core/source.ts";
 import type { Offer } from "../../src/core/tool.ts";
+import { databaseFile } from "../../src/store/sqlite/database.ts";
 import { createRest } from "../support/absent-servers.ts";
 import type { Rig } from "../support/app.ts";
 import { WORKSPACE_KEY, openRig } from "../support/app.ts";
@@ -556,4 +558,32 @@ describe("sessions of one workspace", () => {
     ]);
     stream.close();
   });
+});
+
+// Demanded: workspace-sessions
+test("chats that somebody begins without a session are no way around it", async () => {
+  await using town = await openTown({ MAX_SESSIONS_WORKSPACE: "5" });
+  const begin = (user: string, chat: string) =>
+    town.post(
+      user,
+      request("tools/list"),
+      { ...headersFor("tools/list"), "x-chat-id": chat },
+      "/mcp?mode=dynamic",
+    );
+  await begin("ann", "hers");
+  for (let i = 0; i < 20; i++) {
+    town.clock.advance(1000);
+    expect((await begin("mallory", `chat ${i}`)).status).toBe(200);
+  }
+  await town.retain();
+  using db = new Database(databaseFile(town.directory));
+  expect(
+    db
+      .query("SELECT subject, chat FROM chats ORDER BY last_seen_at")
+      .values()
+      .map(([subject, chat]) => `${subject}: ${chat}`),
+  ).toEqual([
+    "ann: hers",
+    ...[16, 17, 18, 19].map((i) => `mallory: chat ${i}`),
+  ]);
 });

@@ -11,7 +11,7 @@ import type { SessionStore } from "../../core/session.ts";
  * theirs, so refusing new ones would lock their users out.
  */
 export type SessionCap = {
-  /** A session was opened. In the background, and never throws. */
+  /** A session was opened, or a chat begun without one. In the background, and never throws. */
   opened(who: Identity): void;
 };
 

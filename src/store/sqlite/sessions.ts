@@ -18,7 +18,6 @@ import type { Cause } from "../../core/journal.ts";
 import { BY_ITSELF } from "../../core/journal.ts";
 import type { Identity } from "../../core/principal.ts";
 import { identityKey, sameIdentity } from "../../core/principal.ts";
-import { fairShare } from "../../core/shares.ts";
 import { MAX_SUBSCRIBED } from "../../core/session.ts";
 import type { SessionEdit, SessionStore } from "../../core/session.ts";
 import type { WriteEntries } from "./journal.ts";
@@ -26,6 +25,8 @@ import { later } from "./later.ts";
 import { calls, chats, events, sessions } from "./schema.ts";
 import type { Entry, Row, StoredView } from "./session-row.ts";
 import { fromView, row, toEntry, toView } from "./session-row.ts";
+import type { Stored, Surplus } from "./session-surplus.ts";
+import { surplusOfMember, surplusOfWorkspace } from "./session-surplus.ts";
 import type { Writer } from "./writer.ts";
 
 /** In place of an identity. */
@@ -271,6 +272,20 @@ export function createSessionStore(wiring: {
     for (const id of ids) if (id !== null) cache().delete(id);
   }
 
+  async function removeSurplus(surplusOf: (what: Stored) => Surplus) {
+    const { had, pks, ids } = await writer.write(() => {
+      const alone = surplusOf("chats");
+      if (alone.pks.length > 0) {
+        db.delete(chats).where(inArray(chats.pk, alone.pks)).run();
+      }
+      const { had, pks } = surplusOf("sessions");
+      const ids = pks.map((pk) => remove(pk, BY_ITSELF));
+      return { had: Math.max(had, alone.had), pks, ids };
+    });
+    forget(ids);
+    return { had, ended: pks };
+  }
+
   return {
     async open(opening) {
       const { chat, view, viewChanges, at, ticketHash, renegotiated, ...rest } =
@@ -464,75 +479,17 @@ export function createSessionStore(wiring: {
     count: () => db.select({ n: count() }).from(sessions).get()?.n ?? 0,
     cached: () => cache().size,
 
-    async trim({ workspace, subject }, most, keep, limit) {
-      const { had, pks, ids } = await writer.write(() => {
-        const all = db
-          .select({ pk: sessions.pk })
-          .from(sessions)
-          .where(
-            and(
-              eq(sessions.workspace, workspace),
-              eq(sessions.subject, subject),
-            ),
-          )
-          .orderBy(desc(sessions.lastSeenAt), desc(sessions.pk))
-          .all()
-          .map(({ pk }) => pk);
-        const kept = new Set(keep);
-        const pks = all
-          .slice(most)
-          .filter((pk) => !kept.has(pk))
-          .slice(-limit);
-        return {
-          had: all.length,
-          pks,
-          ids: pks.map((pk) => remove(pk, BY_ITSELF)),
-        };
-      });
-      forget(ids);
-      return { had, ended: pks };
+    trim(who, most, keep, limit) {
+      const kept = new Set(keep);
+      return removeSurplus((what) =>
+        surplusOfMember(client, what, who, most, kept, limit),
+      );
     },
 
-    async trimWorkspace(workspace, most, inUse, limit) {
-      const { had, pks, ids } = await writer.write(() => {
-        const members = client
-          .query<{ subject: string; n: number }, [string]>(
-            "SELECT subject, count(*) AS n FROM sessions WHERE workspace = ? GROUP BY subject",
-          )
-          .all(workspace);
-        const had = members.reduce((sum, { n }) => sum + n, 0);
-        const share = fairShare(
-          members.map(({ n }) => n),
-          most,
-        );
-        const givers = new Map(
-          members
-            .filter(({ n }) => n > share)
-            .map(({ subject, n }) => [
-              subject,
-              {
-                gives: n - share,
-                kept: new Set(inUse({ workspace, subject })),
-              },
-            ]),
-        );
-        const pks: number[] = [];
-        if (givers.size === 0) return { had, pks, ids: [] };
-        for (const { pk, subject } of client
-          .query<{ pk: number; subject: string }, [string]>(
-            "SELECT pk, subject FROM sessions WHERE workspace = ? ORDER BY last_seen_at, pk",
-          )
-          .iterate(workspace)) {
-          const giver = givers.get(subject);
-          if (!giver || giver.gives === 0 || giver.kept.has(pk)) continue;
-          giver.gives--;
-          if (pks.push(pk) === Math.min(limit, had - most)) break;
-        }
-        return { had, pks, ids: pks.map((pk) => remove(pk, BY_ITSELF)) };
-      });
-      forget(ids);
-      return { had, ended: pks };
-    },
+    trimWorkspace: (workspace, most, inUse, limit) =>
+      removeSurplus((what) =>
+        surplusOfWorkspace(client, what, workspace, most, inUse, limit),
+      ),
 
     async expire(before, limit) {
       const { pks, ids } = await writer.write(() => {
