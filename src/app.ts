@@ -112,8 +112,9 @@ const SOCKET_IDLE_SECONDS = 60;
 
 /** How often expired things are looked for … */
 const RETENTION_MS = 30_000;
-/** … or as soon as so much more is stored. */
+/** … or as soon as so much more is stored, or this part of what may be. */
 const GROWN_BYTES = 67_108_864;
+const GROWN_PART = 1 / 32;
 
 /** Wires the house. Throws `conflict` when the data directory cannot be had, or holds what is not ours. */
 export function createApp(options: AppOptions): App {
@@ -400,7 +401,9 @@ export function createApp(options: AppOptions): App {
     hooks.deliveries.look(store.othersVersion());
     const { used } = store.size();
     retainedBytes ??= used;
-    if (used > retainedBytes + GROWN_BYTES) void retainAll();
+    const part = config.DATABASE_MAX_BYTES * GROWN_PART || Infinity;
+    const grown = Math.min(GROWN_BYTES, part);
+    if (used > retainedBytes + grown) void retainAll();
   }
 
   async function retainAll(): Promise<void> {

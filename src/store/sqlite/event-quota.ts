@@ -20,7 +20,7 @@ const LOW = 0.85;
 const RESERVED = 0.25;
 /** Beyond so many times what a user may have, nothing is too young to go. */
 const HARD = 4;
-/** Looked at anew after so much has been written. */
+/** Looked at anew after so much has been written, or half of what one user may have. */
 const LOOK_BYTES = 67_108_864;
 /** How often it is looked whether the database is full, by what is written. */
 const CHECK_BYTES = 1_048_576;
@@ -74,6 +74,7 @@ export function createEventQuota(wiring: {
     ),
   );
 
+  const lookBytes = Math.min(LOOK_BYTES, quotas.user / 2 || Infinity);
   let unlooked = Infinity;
   let unchecked = Infinity;
   let isFull = false;
@@ -161,7 +162,7 @@ export function createEventQuota(wiring: {
       }
       unchecked = Infinity;
       if (users === null) {
-        if (unlooked < LOOK_BYTES && !full()) {
+        if (unlooked < lookBytes && !full()) {
           return { removed: 0, more: false };
         }
         unlooked = 0;
