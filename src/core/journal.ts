@@ -35,10 +35,10 @@ export type EventType = (typeof eventTypes)[number];
 
 /** What members make by using the server. All else is what is done to it, is kept apart, and is never in its way. */
 export const trafficTypes = [
+  "tool_executed",
   "session_opened",
   "session_resumed",
   "session_ended",
-  "tool_executed",
   "tools_enabled",
   "catalog_changed",
 ] as const satisfies readonly EventType[];

@@ -24,8 +24,6 @@ const HARD = 4;
 const LOOK_BYTES = 67_108_864;
 /** How often it is looked whether the database is full, by what is written. */
 const CHECK_BYTES = 1_048_576;
-/** Sessions that are counted at once. */
-const PAGE = 50;
 /** How long one part of the work may take. */
 const PART_MS = 5;
 
@@ -43,7 +41,7 @@ type Job = { pk: number; bytes: number; hard: boolean };
 
 /**
  * Bounds what the events of one user take, of all their sessions, and shares out what there is when the database is
- * full: of those who take most, the oldest go. What everybody takes is counted by an index, now and then.
+ * full: of those who take most, the oldest go. What everybody takes is added up now and then.
  */
 export type EventQuota = {
   /** So many bytes were written. */
@@ -61,6 +59,8 @@ export function createEventQuota(wiring: {
   quotas: EventQuotas;
   /** Whose session it is, in whatever form; null for nobody's. */
   ownerOf: (sessionPk: number) => string | null;
+  /** What its events take. */
+  bytesOf: (sessionPk: number) => number;
   /**
    * Within a transaction: removes the oldest events of a session, down to so many bytes; but for those that may not
    * have been read yet, unless `hard`. Returns how many bytes went.
@@ -68,9 +68,9 @@ export function createEventQuota(wiring: {
   shrink: (sessionPk: number, bytes: number, hard: boolean) => number;
 }): EventQuota {
   const { client, writer, clock, quotas } = wiring;
-  const counted = later(() =>
-    client.prepare<{ pk: number; bytes: number }, [number, number]>(
-      "SELECT session_pk AS pk, sum(octet_length(data)) AS bytes FROM events WHERE session_pk > ? GROUP BY session_pk ORDER BY session_pk LIMIT ?",
+  const nextSession = later(() =>
+    client.prepare<{ pk: number | null }, [number]>(
+      "SELECT min(session_pk) AS pk FROM events WHERE session_pk > ?",
     ),
   );
 
@@ -96,17 +96,16 @@ export function createEventQuota(wiring: {
   /** True when all are counted. */
   function count(into: Map<string, User>, until: number): boolean {
     do {
-      const page = counted().all(upTo, PAGE);
-      for (const { pk, bytes } of page) {
-        upTo = pk;
-        const owner = wiring.ownerOf(pk);
-        if (owner === null) continue;
-        const user = into.get(owner) ?? { bytes: 0, sessions: [] };
-        user.bytes += bytes;
-        user.sessions.push({ pk, bytes });
-        into.set(owner, user);
-      }
-      if (page.length < PAGE) return true;
+      const { pk } = nextSession().get(upTo)!;
+      if (pk === null) return true;
+      upTo = pk;
+      const owner = wiring.ownerOf(pk);
+      if (owner === null) continue;
+      const bytes = wiring.bytesOf(pk);
+      const user = into.get(owner) ?? { bytes: 0, sessions: [] };
+      user.bytes += bytes;
+      user.sessions.push({ pk, bytes });
+      into.set(owner, user);
     } while (clock.monotonic() < until);
     return false;
   }

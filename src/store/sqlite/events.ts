@@ -163,6 +163,8 @@ export function createEventLog(wiring: {
       const owner = ownerOf().get(sessionPk);
       return owner && identityKey(owner);
     },
+    bytesOf: (sessionPk) =>
+      (usage().peek(sessionPk) ?? countUsage(sessionPk)).bytes,
     shrink(sessionPk, bytes, hard) {
       const used = usage().get(sessionPk) ?? readUsage(sessionPk);
       const { bytes: had, events: many } = used;
@@ -196,14 +198,13 @@ export function createEventLog(wiring: {
   // What the events of sessions take, for those that were written to lately. Forgotten when it may be wrong.
   const usage = later(() => new LRUCache<number, Usage>({ max: 10_000 }));
   function readUsage(sessionPk: number): Usage {
-    const stored = usageOf().get({ sessionPk });
-    const used = {
-      events: stored?.events ?? 0,
-      bytes: Number(stored?.bytes ?? 0),
-      trimAt: caps,
-    };
+    const used = { ...countUsage(sessionPk), trimAt: caps };
     usage().set(sessionPk, used);
     return used;
+  }
+  function countUsage(sessionPk: number): EventCaps {
+    const stored = usageOf().get({ sessionPk });
+    return { events: stored?.events ?? 0, bytes: Number(stored?.bytes ?? 0) };
   }
 
   /** Inside a transaction, after an event was written: keeps its session near the caps. */

@@ -23,11 +23,11 @@ const traffic: ReadonlySet<EventType> = new Set(trafficTypes);
 const kindOf = (type: EventType): Kind =>
   traffic.has(type) ? "traffic" : "kept";
 
-const TRAFFIC = `(${trafficTypes.map((type) => `'${type}'`).join(", ")})`;
 /** As the indexes have them, and the trigger that keeps entries from going unsaid. */
+const KEPT = trafficTypes.map((type) => `type <> '${type}'`).join(" AND ");
 const IS: { [K in Kind]: string } = {
-  traffic: `type IN ${TRAFFIC}`,
-  kept: `type NOT IN ${TRAFFIC}`,
+  traffic: `NOT (${KEPT})`,
+  kept: KEPT,
 };
 const OWNER: { [K in Kind]: string } = {
   traffic: "subject",
