@@ -104,7 +104,7 @@ export function journalQuotaContract(
         await rig.store.journal.append(who.map((subject) => called(subject)));
       }
       await rig.store.journal.append([...times(3, called("e")), last]);
-      await pruneAll(rig.store, { most: 204 }, 7);
+      await pruneAll(rig.store, { most: 204 }, 1000);
       const counts = left(rig.store);
       expect(counts["w e tool_executed"]).toBe(3);
       const shares = who.map(

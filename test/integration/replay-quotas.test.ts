@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import type { StreamRef } from "../../src/core/event.ts";
 import type { Store } from "../../src/core/store.ts";
 import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
+import type { Rig } from "../support/app.ts";
 import { openRig } from "../support/app.ts";
 import { call, messages } from "../support/caller.ts";
 import { fakeClock } from "../support/clock.ts";
@@ -75,6 +76,15 @@ const bytesOf = (store: Store, sessions: StreamRef[]) =>
   sessions
     .flatMap((session) => store.events.read(session, 0, 1_000_000))
     .reduce((sum, { data }) => sum + Buffer.byteLength(data), 0);
+
+const TOKEN = "a-token.for-scrapers";
+async function dropped({ url }: Rig, what: string): Promise<number> {
+  const headers = { authorization: `Bearer ${TOKEN}` };
+  const text = await (await fetch(`${url}/metrics`, { headers })).text();
+  expect(text).toContain("mcp_database_limit_bytes ");
+  const line = `mcp_events_dropped_total{what="${what}"} `;
+  return parseInt(text.slice(text.indexOf(line) + line.length));
+}
 
 describe("what a user's events take", () => {
   // Demanded: replay-quota
@@ -217,7 +227,7 @@ test("over HTTP, one who floods loses what others' sessions replay to the letter
   const clock = fakeClock(Date.now());
   const env = {
     USER_MAX_BYTES: String(2 * MB),
-    METRICS_TOKEN: "of-16-letters-or-more",
+    METRICS_TOKEN: TOKEN,
   };
   await using rig = await openRig({ env, clock });
   const echo = async (user: string, session: string, words: string) => {
@@ -253,13 +263,35 @@ test("over HTTP, one who floods loses what others' sessions replay to the letter
   const [oldest, newest] = [floods[0]!, floods.at(-1)!];
   expect((await replay("mallory", oldest.session, oldest.id)).status).toBe(400);
   expect((await replay("mallory", newest.session, newest.id)).status).toBe(200);
-  const scraped = await fetch(`${rig.url}/metrics`, {
-    headers: { authorization: `Bearer ${env.METRICS_TOKEN}` },
-  });
-  const text = await scraped.text();
-  const [, removed] = /mcp_events_dropped_total\{what="removed"\} (\d+)/.exec(
-    text,
-  )!;
-  expect(Number(removed)).toBeGreaterThan(20);
-  expect(text).toContain("mcp_database_limit_bytes 8589934592");
+  expect(await dropped(rig, "removed")).toBeGreaterThan(20);
+});
+
+// Demanded: storage-high-water
+test("over HTTP, a call in a database that is nearly full is told of no progress, and answered", async () => {
+  const env = {
+    DATABASE_MAX_BYTES: String(4 * MB),
+    JOURNAL_MAX_BYTES: String(MB),
+    PROGRESS_INTERVAL: "10ms",
+    METRICS_TOKEN: TOKEN,
+  };
+  await using rig = await openRig({ env });
+  const [adas, mallorys] = [await rig.open("ada"), await rig.open("mallory")];
+  const held = call("lab_hold", { gate: "g" }, 7);
+  const params = { ...held.params, _meta: { progressToken: "p" } };
+  // Nearly: what is left is for the answer.
+  const flood = call("lab_echo", { words: aTenth });
+  expect(await dropped(rig, "not_stored")).toBe(0);
+  for (let i = 0; i < 36; i++) {
+    const headers = { "mcp-session-id": mallorys };
+    expect((await rig.post("mallory", flood, headers)).status).toBe(200);
+  }
+  const stream = await rig.start(
+    "ada",
+    { ...held, params },
+    { "mcp-session-id": adas },
+  );
+  while ((await dropped(rig, "not_stored")) === 0);
+  rig.workspace.openGate("g");
+  await stream.ended;
+  expect(messages(stream.events).map(({ id }) => id)).toEqual([7]);
 });
