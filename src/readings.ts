@@ -41,6 +41,9 @@ export function wireReadings(
       { value: removed, labels: { what: "removed" } },
     ];
   });
+  telemetry.read("databaseUsed", () => [
+    { value: store.size().used, labels: {} },
+  ]);
   telemetry.read("databaseLimit", () => [{ value: databaseLimit, labels: {} }]);
   telemetry.read("servers", () =>
     store.upstreams.counts().map(({ state, enabled, count }) => ({

@@ -110,6 +110,8 @@ export type Readings = {
   /** `not_stored`: when the database was nearly full; `removed`: before their time, as a user had too many. */
   eventsDropped: { what: "not_stored" | "removed" };
   databaseBytes: { file: "database" | "wal" };
+  /** Without what is free in it. */
+  databaseUsed: Record<never, string>;
   /** Beyond which nothing is stored; 0 for no limit. */
   databaseLimit: Record<never, string>;
 };

@@ -42,10 +42,7 @@ export function createRetention(
   return async () => {
     const now = clock.now();
     try {
-      // First, as whatever comes after it may need the room.
       const curbed = await events.curb();
-      const ended = await sessions.expire(now - wiring.sessionTtlMs, SLICE);
-      for (const pk of ended) wiring.expired(pk);
       const pruned = await events.prune(now - wiring.eventTtlMs, SLICE);
       const { forgotten, more } = await journal.prune(
         {
@@ -63,6 +60,9 @@ export function createRetention(
         DELIVERIES,
         SLICE,
       );
+      // Last, as it writes down what ends: where there was no room there is some by now.
+      const ended = await sessions.expire(now - wiring.sessionTtlMs, SLICE);
+      for (const pk of ended) wiring.expired(pk);
       if (curbed.removed > 0) {
         log.warn("events of users with too many removed", {
           bytes: curbed.removed,

@@ -169,6 +169,12 @@ const readings: {
     help: "Size of the database and its write-ahead log.",
     labels: ["file"],
   },
+  databaseUsed: {
+    kind: "gauge",
+    name: "mcp_database_used_bytes",
+    help: "Of the database, what is in use.",
+    labels: [],
+  },
   databaseLimit: {
     kind: "gauge",
     name: "mcp_database_limit_bytes",

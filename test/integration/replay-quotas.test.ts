@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { StreamRef } from "../../src/core/event.ts";
+import { entryOf, BY_ITSELF } from "../../src/core/journal.ts";
 import type { Store } from "../../src/core/store.ts";
 import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
 import type { Rig } from "../support/app.ts";
@@ -220,6 +221,30 @@ describe("a database that is nearly as large as it may be", () => {
     for (const ref of [kept, next]) {
       expect(rig.events.read(ref, 0, 1)).toHaveLength(1);
     }
+  });
+
+  test("is full of entries of the journal, and has room again once they may be forgotten", async () => {
+    await using rig = await openStore({ database: 4 * MB });
+    const { journal } = rig.store;
+    const entry = entryOf(
+      { workspace: "w", subject: "mallory" },
+      "tool_executed",
+      { result: "x".repeat(3000) },
+      BY_ITSELF,
+    );
+    const flood = async () => {
+      for (let i = 0; ; i++) {
+        await journal.append([
+          { ...entry, subject: `member ${i} ${"x".repeat(200)}` },
+        ]);
+      }
+    };
+    expect(flood()).rejects.toMatchObject({ code: "internal" });
+    await flood().catch(() => {});
+    const few = bounds({ most: 100 });
+    while ((await journal.prune(few, 100)).more);
+    await journal.append([entry]);
+    expect(rig.store.size().used).toBeLessThan(3 * MB);
   });
 });
 

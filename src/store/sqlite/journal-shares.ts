@@ -64,6 +64,8 @@ export function createJournalShares(wiring: {
   last: () => number;
   /** Called, within the transaction, before these entries go. */
   beforePrune: (entries: readonly Leaving[]) => void;
+  /** Does what makes room, where there may be none. */
+  withRoom: <T>(work: () => T) => T;
 }): Pick<Journal, "prune" | "lost"> {
   const { client, writer, last } = wiring;
 
@@ -254,26 +256,28 @@ export function createJournalShares(wiring: {
     }
   }
 
+  function prune(bounds: JournalBounds, limit: number) {
+    const floor = Math.ceil(bounds.bytes / bounds.traffic.most);
+    const counted = count(floor, limit * COUNTED);
+    const newest = last();
+    // The newest stays, or numbers would begin anew.
+    const end = Math.min(counted, newest - 1);
+    let forgotten = 0;
+    let more = counted < newest;
+    for (const kind of KINDS) {
+      const { before, most } = bounds[kind];
+      const old = removeOld(kind, before, floor, end, limit);
+      const left = Math.max(limit - old.removed, 0);
+      const beyond = removeBeyond(kind, most * floor, floor, end, left);
+      forgotten += old.removed + beyond;
+      more ||= old.more || (beyond > 0 && beyond === left);
+    }
+    return { forgotten, more };
+  }
+
   return {
-    prune: (bounds: JournalBounds, limit) =>
-      writer.write(() => {
-        const floor = Math.ceil(bounds.bytes / bounds.traffic.most);
-        const counted = count(floor, limit * COUNTED);
-        const newest = last();
-        // The newest stays, or numbers would begin anew.
-        const end = Math.min(counted, newest - 1);
-        let forgotten = 0;
-        let more = counted < newest;
-        for (const kind of KINDS) {
-          const { before, most } = bounds[kind];
-          const old = removeOld(kind, before, floor, end, limit);
-          const left = Math.max(limit - old.removed, 0);
-          const beyond = removeBeyond(kind, most * floor, floor, end, left);
-          forgotten += old.removed + beyond;
-          more ||= old.more || (beyond > 0 && beyond === left);
-        }
-        return { forgotten, more };
-      }),
+    prune: (bounds, limit) =>
+      writer.write(() => wiring.withRoom(() => prune(bounds, limit))),
 
     lost({ workspace, subject }: JournalView, types) {
       const at = (...path: string[]) =>

@@ -41,6 +41,8 @@ export function createJournal(wiring: {
   clock: Clock;
   /** Called, within the transaction, before these entries go. */
   beforePrune?: (entries: readonly Leaving[]) => void;
+  /** Does what makes room, where there may be none. */
+  withRoom?: <T>(work: () => T) => T;
 }): { journal: Journal; write: WriteEntries } {
   const { client, writer, clock } = wiring;
   const listeners: (() => void)[] = [];
@@ -174,6 +176,7 @@ export function createJournal(wiring: {
       writer,
       last,
       beforePrune: (entries) => wiring.beforePrune?.(entries),
+      withRoom: wiring.withRoom ?? ((work) => work()),
     }),
   };
   return { journal, write };

@@ -55,6 +55,8 @@ export type SqliteOptions = {
 
 /** As SQLite makes databases. */
 const PAGE_SIZE = 4096;
+/** To be able to make room there has to be some: by this much the database may be larger meanwhile. */
+const MAKING_ROOM = 16_777_216;
 /** Stream numbers are reserved in blocks of this many, so that a crash skips some and repeats none. */
 const STREAM_BLOCK = 1_000_000;
 
@@ -99,11 +101,12 @@ function openStore(options: SqliteOptions, lock: Disposable | null): Store {
     ? openDatabase(options.directory, options.migrations, look)
     : openExisting(options.directory, look);
   const { quotas = { user: 0, database: 0 } } = options;
-  if (quotas.database > 0) {
+  const bound = (bytes: number) => {
+    const pages = Math.ceil(bytes / PAGE_SIZE);
     // What goes beyond it is refused as if the disk were full.
-    const pages = Math.ceil(quotas.database / PAGE_SIZE);
-    client.run(`PRAGMA max_page_count = ${pages}`);
-  }
+    if (pages > 0) client.run(`PRAGMA max_page_count = ${pages}`);
+  };
+  bound(quotas.database);
   const db = drizzle(client, { casing: "snake_case" });
   const writer = createWriter(client, options.onFailure ?? (() => {}));
 
@@ -147,6 +150,14 @@ function openStore(options: SqliteOptions, lock: Disposable | null): Store {
     writer,
     clock,
     beforePrune: (entries) => deliveries.passOver(entries),
+    withRoom(work) {
+      bound(quotas.database && quotas.database + MAKING_ROOM);
+      try {
+        return work();
+      } finally {
+        bound(quotas.database);
+      }
+    },
   });
   const webhooks = createWebhookStore({
     client,
