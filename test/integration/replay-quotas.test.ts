@@ -299,7 +299,9 @@ test("over HTTP, a call in a database that is nearly full is told of no progress
     PROGRESS_INTERVAL: "10ms",
     METRICS_TOKEN: TOKEN,
   };
-  await using rig = await openRig({ env });
+  // Nothing grows old meanwhile.
+  const clock = fakeClock(Date.now());
+  await using rig = await openRig({ env, clock });
   const [adas, mallorys] = [await rig.open("ada"), await rig.open("mallory")];
   const held = call("lab_hold", { gate: "g" }, 7);
   const params = { ...held.params, _meta: { progressToken: "p" } };
@@ -315,7 +317,7 @@ test("over HTTP, a call in a database that is nearly full is told of no progress
     { ...held, params },
     { "mcp-session-id": adas },
   );
-  while ((await dropped(rig, "not_stored")) === 0);
+  while ((await dropped(rig, "not_stored")) === 0) clock.advance(20);
   rig.workspace.openGate("g");
   await stream.ended;
   expect(messages(stream.events).map(({ id }) => id)).toEqual([7]);
