@@ -220,6 +220,29 @@ export function createJournalShares(wiring: {
     return { removed: leaving.length, more: passed.n >= limit };
   }
 
+  /** As many of the oldest entries of a member as take `wanted`. */
+  function oldestOf(
+    kind: Kind,
+    { share, gone }: Share,
+    wanted: number,
+    floor: number,
+    end: number,
+    limit: number,
+  ): Row[] {
+    const [, workspace, owner] = JSON.parse(share) as string[];
+    const found: Row[] = [];
+    let cost = 0;
+    for (const row of rows(
+      kind,
+      `workspace = ?2 AND ${OWNER[kind]} IS ?3 AND seq > ?4 AND seq <= ?5`,
+    ).iterate(floor, workspace!, owner!, gone, end)) {
+      found.push(row);
+      cost += row.cost;
+      if (cost >= wanted || found.length === limit) break;
+    }
+    return found;
+  }
+
   /** Removes up to `limit` of what is beyond `most`; returns how many. */
   function removeBeyond(
     kind: Kind,
@@ -235,20 +258,20 @@ export function createJournalShares(wiring: {
       if (excess <= 0 || left <= 0) return removed;
       const [workspace, nextWorkspace] = largest().all(JSON.stringify([kind]));
       const [member, nextMember] = largest().all(workspace!.share);
-      let wanted = Math.min(
+      const wanted = Math.min(
         excess,
         above(workspace!, nextWorkspace),
         above(member!, nextMember),
       );
-      const [, ofWorkspace, owner] = JSON.parse(member!.share) as string[];
-      const leaving: Row[] = [];
-      for (const row of rows(
-        kind,
-        `workspace = ?2 AND ${OWNER[kind]} IS ?3 AND seq > ?4 AND seq <= ?5`,
-      ).iterate(floor, ofWorkspace!, owner!, member!.gone, end)) {
-        leaving.push(row);
-        wanted -= row.cost;
-        if (wanted <= 0 || leaving.length === left) break;
+      let leaving = oldestOf(kind, member!, wanted, floor, end, left);
+      if (leaving.length === 0) {
+        // Of that one nothing is left but the newest of all entries, which stays: the next gives.
+        const others = [
+          ...(nextMember ? [nextMember] : []),
+          ...(nextWorkspace ? largest().all(nextWorkspace.share) : []),
+        ];
+        const [next] = others;
+        if (next) leaving = oldestOf(kind, next, 1, floor, end, left);
       }
       if (leaving.length === 0) return removed;
       remove(leaving);
