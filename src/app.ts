@@ -110,8 +110,11 @@ const BESIDE_MS = 1000;
 /** A socket from which nothing comes for so long, not even the answer to a ping, is closed. */
 const SOCKET_IDLE_SECONDS = 60;
 
-/** How often expired things are looked for. */
+/** How often expired things are looked for … */
 const RETENTION_MS = 30_000;
+/** … or as soon as so much more is stored, or this part of what may be. */
+const GROWN_BYTES = 67_108_864;
+const GROWN_PART = 1 / 32;
 
 /** Wires the house. Throws `conflict` when the data directory cannot be had, or holds what is not ours. */
 export function createApp(options: AppOptions): App {
@@ -139,6 +142,10 @@ export function createApp(options: AppOptions): App {
     caps: {
       events: config.SESSION_MAX_EVENTS,
       bytes: config.SESSION_MAX_BYTES,
+    },
+    quotas: {
+      user: config.USER_MAX_BYTES,
+      database: config.DATABASE_MAX_BYTES,
     },
     onFailure(error) {
       log.error("storage failed", { reason: describeError(error) });
@@ -263,9 +270,15 @@ export function createApp(options: AppOptions): App {
     pollMs: config.CATALOG_POLL,
     sessionTtlMs: config.SESSION_TTL,
     maxSessions: config.MAX_SESSIONS,
+    maxSessionsOfWorkspace: config.MAX_SESSIONS_WORKSPACE,
     basePath: publicUrl ? new URL(publicUrl).pathname.replace(/\/$/, "") : "",
   });
-  wireReadings(telemetry, { store, mcp, servers: servers.source });
+  wireReadings(telemetry, {
+    store,
+    mcp,
+    servers: servers.source,
+    databaseLimit: config.DATABASE_MAX_BYTES,
+  });
   const retain = createRetention({
     sessions: store.sessions,
     events: store.events,
@@ -277,6 +290,9 @@ export function createApp(options: AppOptions): App {
     eventTtlMs: config.EVENT_TTL,
     journalTtlMs: config.JOURNAL_TTL,
     journalMax: config.JOURNAL_MAX,
+    journalBytes: config.JOURNAL_MAX_BYTES,
+    auditTtlMs: config.AUDIT_TTL,
+    auditMax: config.AUDIT_MAX,
     expired: mcp.expired,
   });
 
@@ -292,6 +308,7 @@ export function createApp(options: AppOptions): App {
 
   let draining = false;
   let retaining = false;
+  let retainedBytes: number | null = null;
   const http = createHttp({
     version,
     admission,
@@ -389,6 +406,11 @@ export function createApp(options: AppOptions): App {
     }
     feed.look();
     hooks.deliveries.look(store.othersVersion());
+    const { used } = store.size();
+    retainedBytes ??= used;
+    const part = config.DATABASE_MAX_BYTES * GROWN_PART || Infinity;
+    const grown = Math.min(GROWN_BYTES, part);
+    if (used > retainedBytes + grown) void retainAll();
   }
 
   async function retainAll(): Promise<void> {
@@ -396,6 +418,7 @@ export function createApp(options: AppOptions): App {
     retaining = true;
     // In slices, so that nobody waits.
     while (!draining && (await retain())) await Bun.sleep(50);
+    if (!draining) retainedBytes = store.size().used;
     retaining = false;
   }
 

@@ -267,6 +267,8 @@ const schema = z
     SESSION_CACHE: integer(2000, 1, 1_000_000),
     SESSION_MAX_EVENTS: integer(1000, 10, 1_000_000),
     SESSION_MAX_BYTES: integer(8_388_608, 65_536, 2 ** 40),
+    USER_MAX_BYTES: integer(268_435_456, 0, 2 ** 40),
+    DATABASE_MAX_BYTES: integer(8_589_934_592, 0, 2 ** 40),
     RECORD_CONTENTS: toggle(false),
     EVENT_TTL: duration("24h", 1000, 3650 * units.d),
     RATE_LIMIT: integer(200, 0, 1_000_000),
@@ -277,8 +279,12 @@ const schema = z
     MAX_QUEUED_CALLS: integer(50, 0, 100_000),
     MAX_STREAMS: integer(500, 0, 1_000_000),
     MAX_SESSIONS: integer(10_000, 0, 10_000_000),
+    MAX_SESSIONS_WORKSPACE: integer(100_000, 0, 100_000_000),
     JOURNAL_TTL: duration("90d", 1000, 3650 * units.d),
     JOURNAL_MAX: integer(1_000_000, 1000, 100_000_000),
+    JOURNAL_MAX_BYTES: integer(1_073_741_824, 1_048_576, 2 ** 40),
+    AUDIT_TTL: duration("365d", 1000, 3650 * units.d),
+    AUDIT_MAX: integer(100_000, 1000, 10_000_000),
     MAX_BODY_BYTES: integer(4_194_304, 1024, 2 ** 30),
     MAX_JSON_DEPTH: integer(64, 8, 1000),
     DRAIN_TIMEOUT: duration("25s"),
@@ -337,6 +343,13 @@ const schema = z
       fault(
         "METRICS_PORT",
         "is that of the server itself (PORT); set another one, or METRICS_TOKEN alone to have /metrics there",
+      );
+    }
+    const { DATABASE_MAX_BYTES: room, JOURNAL_MAX_BYTES: journal } = value;
+    if (room > 0 && room < journal * 2) {
+      fault(
+        "DATABASE_MAX_BYTES",
+        `must be at least twice JOURNAL_MAX_BYTES (${journal}), or 0 for no limit`,
       );
     }
     const { WEBHOOK_URL: webhook, WEBHOOK_SECRET: signing } = value;
@@ -425,6 +438,7 @@ const durationNames: ReadonlySet<string> = new Set([
   "SESSION_TTL",
   "EVENT_TTL",
   "JOURNAL_TTL",
+  "AUDIT_TTL",
   "DRAIN_TIMEOUT",
 ]);
 

@@ -6,7 +6,17 @@ import type { McpSource } from "./sources/mcp/source.ts";
 /** What is read when metrics are scraped, and where it is read. */
 export function wireReadings(
   telemetry: Pick<Telemetry, "read">,
-  { store, mcp, servers }: { store: Store; mcp: McpDoor; servers: McpSource },
+  {
+    store,
+    mcp,
+    servers,
+    databaseLimit,
+  }: {
+    store: Store;
+    mcp: McpDoor;
+    servers: McpSource;
+    databaseLimit: number;
+  },
 ): void {
   telemetry.read("connections", () =>
     Object.entries(mcp.activity().of).map(([kind, value]) => ({
@@ -24,6 +34,17 @@ export function wireReadings(
   telemetry.read("events", () => [
     { value: store.events.written(), labels: {} },
   ]);
+  telemetry.read("eventsDropped", () => {
+    const { notStored, removed } = store.events.dropped();
+    return [
+      { value: notStored, labels: { what: "not_stored" } },
+      { value: removed, labels: { what: "removed" } },
+    ];
+  });
+  telemetry.read("databaseUsed", () => [
+    { value: store.size().used, labels: {} },
+  ]);
+  telemetry.read("databaseLimit", () => [{ value: databaseLimit, labels: {} }]);
   telemetry.read("servers", () =>
     store.upstreams.counts().map(({ state, enabled, count }) => ({
       value: count,

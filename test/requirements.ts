@@ -794,4 +794,32 @@ export const requirements: Record<string, { text: string; source: string }> = {
     text: "The clients of the README work as they stand there",
     source: "README.md#recipes",
   },
+  "journal-not-washed-out": {
+    text: "What one member fills the journal with costs that member's own old entries, and nothing that administrators did",
+    source: "README.md#events",
+  },
+  "journal-bytes-bounded": {
+    text: "The journal is bounded in bytes as well as in entries",
+    source: "README.md#events",
+  },
+  "journal-truth": {
+    text: "Whoever goes with the journal is told of all that is left of it, in order, and whether anything is not",
+    source: "README.md#events",
+  },
+  "workspace-sessions": {
+    text: "Beyond the sessions that a workspace may have, those of whoever has most of them end, and nobody else's",
+    source: "README.md#limits",
+  },
+  "replay-quota": {
+    text: "What one user's events take is bounded over all of their sessions, and nobody else's are lost to them",
+    source: "README.md#limits",
+  },
+  "storage-high-water": {
+    text: "In a database that is nearly full, notifications are not stored any more, and answers are",
+    source: "README.md#limits",
+  },
+  "storage-bounded": {
+    text: "What is beyond the room there is is refused with 503, and taken again without a restart",
+    source: "README.md#limits",
+  },
 };

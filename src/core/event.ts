@@ -50,8 +50,15 @@ export type EventLog = {
    * what was written. Throws `not_found` when the session has ended.
    */
   record(call: RunningCall, outcome: () => Outcome): Promise<Recorded>;
-  /** Appends to a stream. Resolves with the event's number, or null when the session has ended. */
-  append(ref: StreamRef, data: string): Promise<number | null>;
+  /**
+   * Appends to a stream. Resolves with the event's number, or null when the session has ended, or when `mayBeLost` and
+   * there is hardly any room left.
+   */
+  append(
+    ref: StreamRef,
+    data: string,
+    mayBeLost?: boolean,
+  ): Promise<number | null>;
   /**
    * Ends a running call: its answer (null: it was cancelled), the end of its record and what the journal says of it
    * by then, in one transaction.
@@ -80,6 +87,13 @@ export type EventLog = {
   interrupt(message: (requestId: string) => string): Promise<number>;
   /** Removes up to `limit` events written before `before`, oldest first. */
   prune(before: number, limit: number): Promise<number>;
+  /**
+   * Removes, in parts, the oldest events of users that take more than one may have, or more than others when there is
+   * hardly any room left. How many bytes went; `more`: it has not come to an end.
+   */
+  curb(): Promise<{ removed: number; more: boolean }>;
   /** Events that were written since the start. */
   written(): number;
+  /** Of those that were to be written since the start: never written, and removed before their time, for want of room. */
+  dropped(): { notStored: number; removed: number };
 };

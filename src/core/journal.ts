@@ -34,6 +34,16 @@ export const eventTypes = [
 ] as const;
 export type EventType = (typeof eventTypes)[number];
 
+/** What members make by using the server. All else is what is done to it, is kept apart, and is never in its way. */
+export const trafficTypes = [
+  "tool_executed",
+  "session_opened",
+  "session_resumed",
+  "session_ended",
+  "tools_enabled",
+  "catalog_changed",
+] as const satisfies readonly EventType[];
+
 /** By whose doing, and in which request. What the server does by itself has neither. */
 export type Cause = {
   by: {
@@ -115,10 +125,32 @@ export type Journal = {
   last(): number;
   /** The number of the oldest that is kept; one above the newest when none is. */
   first(): number;
+  /** The same of those after this number: between two entries there may be numbers whose entries are gone. */
+  next(after: number): number;
+  /** The newest before this number; 0 for none. */
+  previous(before: number): number;
+  /** The number of the newest entry that is gone and that may have been shown to who reads this; 0 for none. */
+  lost(view: JournalView, types: Iterable<EventType> | null): number;
   /** Called after a commit that has brought entries, of this process; once for all that it has brought. */
   onAppend(listener: () => void): void;
-  /** Forgets up to `limit` of the oldest: those written before `before`, and what is more than `most`. Returns how many. */
-  prune(before: number, most: number, limit: number): Promise<number>;
+  /**
+   * Forgets up to about `limit` entries: those that are too old, and those beyond what there may be. Of these, the
+   * workspace that takes most gives, and in it whoever takes most, their oldest first: whom an entry of
+   * {@link trafficTypes} concerns, and by whose doing the others are. `more`: it has not come to an end.
+   */
+  prune(
+    bounds: JournalBounds,
+    limit: number,
+  ): Promise<{ forgotten: number; more: boolean }>;
+};
+
+export type JournalBounds = {
+  /** Of {@link trafficTypes}: those written before `before` go, and those beyond `most`. */
+  traffic: { before: number; most: number };
+  /** Of all others. */
+  kept: { before: number; most: number };
+  /** What `traffic.most` entries may take on the disk; one that is larger than the average counts as several. */
+  bytes: number;
 };
 
 /** The cause of what is done for this principal. */

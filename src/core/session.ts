@@ -125,13 +125,24 @@ export type SessionStore = {
   end(pk: number, cause?: Cause): Promise<void>;
   count(): number;
   /**
-   * Removes, of the sessions of this identity beyond the `most` last seen, up to `limit`, but for those to be kept.
-   * Looks through the sessions of everybody, so not often. Returns how many it had, and the row numbers of those removed.
+   * Removes, of the sessions of this identity beyond the `most` last seen, up to `limit`, but for those to be kept; and
+   * the same of chats without a session. Looks through the sessions of everybody, so not often. Returns how many it
+   * had, of either, and the row numbers of the sessions removed.
    */
   trim(
     who: Identity,
     most: number,
     keep: readonly number[],
+    limit: number,
+  ): Promise<{ had: number; ended: number[] }>;
+  /**
+   * The same of a workspace: those who have most of its sessions lose theirs, down to what all can have. `inUse`: to be
+   * kept, asked within the transaction.
+   */
+  trimWorkspace(
+    workspace: string,
+    most: number,
+    inUse: (who: Identity) => readonly number[],
     limit: number,
   ): Promise<{ had: number; ended: number[] }>;
   /** Those that are in memory. */

@@ -30,8 +30,8 @@ export type Store = AsyncDisposable & {
   sealAddresses(): void;
   /** Throws when the database does not answer or cannot be written. For health checks. */
   check(): void;
-  /** In bytes; `wal`: what the next checkpoint takes over. */
-  size(): { database: number; wal: number };
+  /** In bytes; `wal`: what the next checkpoint takes over; `used`: with that, and without pages that are free. */
+  size(): { database: number; wal: number; used: number };
   /** Changes with every commit of another process: the command line works beside a running server. */
   othersVersion(): number;
   /** Waits for what is queued, checkpoints and closes. */

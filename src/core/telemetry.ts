@@ -107,7 +107,13 @@ export type Readings = {
   servers: { state: "ready" | "authorize" | "register"; enabled: string };
   /** Servers that count as down. */
   serversDown: Record<never, string>;
+  /** `not_stored`: when the database was nearly full; `removed`: before their time, as a user had too many. */
+  eventsDropped: { what: "not_stored" | "removed" };
   databaseBytes: { file: "database" | "wal" };
+  /** Without what is free in it. */
+  databaseUsed: Record<never, string>;
+  /** Beyond which nothing is stored; 0 for no limit. */
+  databaseLimit: Record<never, string>;
 };
 
 export type Reading<N extends keyof Readings> = {

@@ -8,9 +8,12 @@ import type { DeliveryStore } from "../core/webhook.ts";
 export type RetentionOptions = {
   sessionTtlMs: number;
   eventTtlMs: number;
+  /** Of the journal: of what members make by using the server, and of all else. */
   journalTtlMs: number;
-  /** Entries of the journal. */
   journalMax: number;
+  journalBytes: number;
+  auditTtlMs: number;
+  auditMax: number;
 };
 
 /** Rows removed in one transaction: a slice that delays nobody. */
@@ -39,12 +42,17 @@ export function createRetention(
   return async () => {
     const now = clock.now();
     try {
-      const ended = await sessions.expire(now - wiring.sessionTtlMs, SLICE);
-      for (const pk of ended) wiring.expired(pk);
+      const curbed = await events.curb();
       const pruned = await events.prune(now - wiring.eventTtlMs, SLICE);
-      const forgotten = await journal.prune(
-        now - wiring.journalTtlMs,
-        wiring.journalMax,
+      const { forgotten, more } = await journal.prune(
+        {
+          traffic: {
+            before: now - wiring.journalTtlMs,
+            most: wiring.journalMax,
+          },
+          kept: { before: now - wiring.auditTtlMs, most: wiring.auditMax },
+          bytes: wiring.journalBytes,
+        },
         SLICE,
       );
       const delivered = await deliveries.prune(
@@ -52,15 +60,26 @@ export function createRetention(
         DELIVERIES,
         SLICE,
       );
-      const removed = [ended.length, pruned, forgotten];
-      if (removed.some((n) => n > 0)) {
+      // Last, as it writes down what ends: where there was no room there is some by now.
+      const ended = await sessions.expire(now - wiring.sessionTtlMs, SLICE);
+      for (const pk of ended) wiring.expired(pk);
+      if (curbed.removed > 0) {
+        log.warn("events of users with too many removed", {
+          bytes: curbed.removed,
+        });
+      }
+      if (ended.length + pruned + forgotten > 0) {
         log.info("retention", {
           sessions: ended.length,
           events: pruned,
           entries: forgotten,
         });
       }
-      return [...removed, delivered].some((n) => n >= SLICE);
+      return (
+        more ||
+        curbed.more ||
+        [ended.length, pruned, delivered].some((n) => n >= SLICE)
+      );
     } catch (error) {
       log.error("retention failed", { reason: describeError(error) });
       return false;

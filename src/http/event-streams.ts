@@ -162,7 +162,7 @@ export function createEventStreams(wiring: {
 
 const missedMessages = {
   forgotten:
-    "Events between the last one that you have had and the next one are kept no longer (JOURNAL_TTL, JOURNAL_MAX).",
+    "Some of the events after the last one that you have had are kept no longer (JOURNAL_TTL, JOURNAL_MAX). Those that are follow.",
   unknown:
     "The last event id is none of this workspace's events. What happened before now was not sent; the audit has it.",
 };

@@ -97,10 +97,10 @@ export function eventRoutes({
         const first = { ...query, limit: MAX_LIMIT };
         return exported(await rest(first, caller, asked.limit ?? Infinity));
       }
-      const { entries, cursor } = await audit.page(query);
+      const { entries, ...page } = await audit.page(query);
       return c.json({
         entries: entries.map((entry) => tell(entry, view)),
-        cursor,
+        ...page,
       });
     },
   };

@@ -22,7 +22,13 @@ import type {
   RpcRequest,
   RpcResponse,
 } from "./jsonrpc.ts";
-import { RpcError, resultText, thrownText, tooMany } from "./jsonrpc.ts";
+import {
+  RpcError,
+  isChatter,
+  resultText,
+  thrownText,
+  tooMany,
+} from "./jsonrpc.ts";
 import type { ListName } from "./lists.ts";
 import { changedText, listedAs } from "./lists.ts";
 import { logText, wantsLog } from "./logs.ts";
@@ -351,7 +357,7 @@ export function createCalls(wiring: {
       let onRecord = false;
       const publish = (text: string) =>
         void events
-          .append(call, text)
+          .append(call, text, isChatter(text))
           .then(() => streams.wake(streamId), storageFailed);
       const storageFailed = (error: unknown) => {
         // Its reader must not wait for what cannot be stored; after a restart the call reads as interrupted.

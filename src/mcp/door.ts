@@ -85,6 +85,8 @@ export function createMcpDoor(wiring: {
   sessionTtlMs: number;
   /** Of one identity; 0 for no limit. */
   maxSessions: number;
+  /** Of one workspace; the same. */
+  maxSessionsOfWorkspace: number;
   basePath: string;
 }): McpDoor {
   const { store, clock, ids, log, catalogs, server, limits } = wiring;
@@ -139,6 +141,14 @@ export function createMcpDoor(wiring: {
     clock,
     log,
   });
+  const cap = createSessionCap({
+    sessions,
+    most: wiring.maxSessions,
+    mostOfWorkspace: wiring.maxSessionsOfWorkspace,
+    inUse: (who) => [...streams.sessionsRead(who), ...calls.sessions(who)],
+    ended: expired,
+    log,
+  });
   const stateless = createStateless({
     about,
     methods,
@@ -149,6 +159,7 @@ export function createMcpDoor(wiring: {
     sessions,
     catalogs,
     clock,
+    began: cap.opened,
     listening: (principal) => watches.tell(principal),
     streamAfterMs: wiring.progressMs * 2,
     pollMs: wiring.pollMs,
@@ -168,13 +179,7 @@ export function createMcpDoor(wiring: {
     catalogs,
     notices,
     watches,
-    cap: createSessionCap({
-      sessions,
-      most: wiring.maxSessions,
-      inUse: (who) => [...streams.sessionsRead(who), ...calls.sessions(who)],
-      ended: expired,
-      log,
-    }),
+    cap,
     clock,
     ids,
     log,

@@ -186,6 +186,13 @@ export function notificationText(
   return JSON.stringify({ jsonrpc: "2.0", method, params });
 }
 
+/** True for what says only how something goes; nothing is waited for, or looked at again, because of it. */
+export function isChatter(text: string): boolean {
+  return CHATTER.test(text);
+}
+const CHATTER =
+  /^\{"jsonrpc":"2\.0","method":"notifications\/(progress|message)"/;
+
 /** What each code is as a JSON-RPC error. Inside `tools/call` most become an `isError` result instead. */
 export const rpcCodes = {
   invalid: INVALID_PARAMS,

@@ -14,7 +14,7 @@ import { createPace } from "../gateway/limits/pace.ts";
 import type { Allowance } from "./allowance.ts";
 import { createAllowance } from "./allowance.ts";
 import { canOpenUrls, completedText } from "./elicitations.ts";
-import { notificationText } from "./jsonrpc.ts";
+import { isChatter, notificationText } from "./jsonrpc.ts";
 import type { ListName } from "./lists.ts";
 import { changedText, digestOf, listNames, listedAs } from "./lists.ts";
 import { logText, wantsLog } from "./logs.ts";
@@ -57,7 +57,9 @@ export function createNotices(wiring: {
 
   function tell(pk: number, text: string): void {
     const own = { sessionPk: pk, streamId: pk };
-    inBackground(events.append(own, text).then(() => streams.wake(pk)));
+    inBackground(
+      events.append(own, text, isChatter(text)).then(() => streams.wake(pk)),
+    );
   }
 
   /** Tells a session that a list is not what it was last told of; `digest`: what it is now, null when not known. */

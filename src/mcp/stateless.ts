@@ -92,6 +92,8 @@ export function createStateless(wiring: {
   /** A call that takes longer is answered on a stream: what is silent for too long gets cut off on its way. */
   streamAfterMs: number;
   library: Pick<Library, "ownerOf">;
+  /** Told when somebody has begun a chat. */
+  began: (who: Identity) => void;
   /** Told when somebody begins to listen. */
   listening: (principal: Principal) => void;
   /** How old a catalogue may be while somebody listens for its changes. */
@@ -149,6 +151,7 @@ export function createStateless(wiring: {
       now,
       causeOf(principal),
     );
+    if (!kept) wiring.began(principal);
     const session = sessions.findByChat(principal, chat, server);
     if (session) calls.tellChange(session);
     subscriptions.chatChanged(principal, chat, server);
@@ -160,6 +163,7 @@ export function createStateless(wiring: {
     const session = sessions.findByChat(principal, chat, server);
     const cause = causeOf(principal);
     if (session) return calls.enable(session, names, null, cause);
+    const kept = sessions.findChat(principal, chat, server);
     await sessions.editChat(
       principal,
       chat,
@@ -168,6 +172,7 @@ export function createStateless(wiring: {
       clock.now(),
       cause,
     );
+    if (!kept) wiring.began(principal);
     subscriptions.chatChanged(principal, chat, server);
   }
 

@@ -157,11 +157,29 @@ const readings: {
     help: "Registered MCP servers that are left alone for a while because they do not answer.",
     labels: [],
   },
+  eventsDropped: {
+    kind: "counter",
+    name: "mcp_events_dropped_total",
+    help: "Events of streams that were not put on record, or removed before their time, for want of room.",
+    labels: ["what"],
+  },
   databaseBytes: {
     kind: "gauge",
     name: "mcp_database_bytes",
     help: "Size of the database and its write-ahead log.",
     labels: ["file"],
+  },
+  databaseUsed: {
+    kind: "gauge",
+    name: "mcp_database_used_bytes",
+    help: "Of the database, what is in use.",
+    labels: [],
+  },
+  databaseLimit: {
+    kind: "gauge",
+    name: "mcp_database_limit_bytes",
+    help: "Size of the database beyond which nothing is stored; 0 for no limit.",
+    labels: [],
   },
 };
 

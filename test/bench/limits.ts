@@ -6,4 +6,5 @@ export const highLimits = {
   RATE_LIMIT_GLOBAL: "1000000",
   MAX_CALLS: "10000",
   MAX_SESSIONS: "1000000",
+  MAX_SESSIONS_WORKSPACE: "1000000",
 };

@@ -3,6 +3,7 @@ import type { JournalQuery, NewEntry } from "../../src/core/journal.ts";
 import { BY_ITSELF, BY_OPERATOR } from "../../src/core/journal.ts";
 import type { Store } from "../../src/core/store.ts";
 import type { FakeClock } from "../support/clock.ts";
+import { bounds } from "../support/journal-bounds.ts";
 
 let made = 0;
 const entry = (changes: Partial<NewEntry> = {}): NewEntry => ({
@@ -147,7 +148,11 @@ export function journalContract(
       ).toThrow(/append-only/);
       expect(all(rig.store)).toEqual(before);
       // What is forgotten is no exception for what is left.
-      expect(await rig.store.journal.prune(0, 1, 10)).toBe(2);
+      const { forgotten } = await rig.store.journal.prune(
+        bounds({ most: 1 }),
+        10,
+      );
+      expect(forgotten).toBe(2);
       expect(() => rig.elsewhere("DELETE FROM journal")).toThrow(/append-only/);
     });
 
@@ -159,26 +164,33 @@ export function journalContract(
         rig.clock.advance(100);
       }
       const start = all(rig.store)[0]!.at;
-      expect(await journal.prune(start, 100, 10)).toBe(0);
-      expect(await journal.prune(start + 250, 100, 2)).toBe(2);
+      const prune = async (before: number, limit: number) =>
+        (await journal.prune(bounds({ before }), limit)).forgotten;
+      expect(await prune(start, 10)).toBe(0);
+      expect(await prune(start + 250, 2)).toBe(2);
       expect(numbers(rig.store)).toEqual([3, 4, 5]);
       expect(journal.first()).toBe(3);
-      expect(await journal.prune(start + 250, 100, 2)).toBe(1);
-      expect(await journal.prune(start + 250, 100, 2)).toBe(0);
+      expect(await prune(start + 250, 2)).toBe(1);
+      expect(await prune(start + 250, 2)).toBe(0);
       expect(numbers(rig.store)).toEqual([4, 5]);
-      expect(await journal.prune(start + 9999, 100, 10)).toBe(1);
-      expect(await journal.prune(start + 9999, 100, 10)).toBe(0);
+      expect(await prune(start + 9999, 10)).toBe(1);
+      expect(await prune(start + 9999, 10)).toBe(0);
       expect(numbers(rig.store)).toEqual([5]);
     });
 
     test("what is more than there may be is forgotten, and a number never comes again", async () => {
       await using rig = open();
       await rig.store.journal.append(Array.from({ length: 10 }, () => entry()));
-      expect(await rig.store.journal.prune(0, 4, 3)).toBe(3);
-      expect(await rig.store.journal.prune(0, 4, 30)).toBe(3);
-      expect(await rig.store.journal.prune(0, 4, 30)).toBe(0);
+      const prune = (limit: number) =>
+        rig.store.journal.prune(bounds({ most: 4 }), limit);
+      expect(await prune(3)).toEqual({ forgotten: 3, more: true });
+      expect(await prune(30)).toEqual({ forgotten: 3, more: false });
+      expect(await prune(30)).toEqual({ forgotten: 0, more: false });
       expect(numbers(rig.store)).toEqual([7, 8, 9, 10]);
-      await rig.store.journal.prune(rig.clock.now() + 1, 1, 30);
+      await rig.store.journal.prune(
+        bounds({ before: rig.clock.now() + 1 }),
+        30,
+      );
       const store = await rig.reopen();
       await store.journal.append([entry()]);
       expect(numbers(store)).toEqual([10, 11]);

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { DEFAULT_VIEW } from "../../src/core/session.ts";
 import type { SessionOpening } from "../../src/core/session.ts";
 import type { Store } from "../../src/core/store.ts";
 
@@ -400,6 +401,75 @@ export function sessionStoreContract(
         expect(sessions.find(ada, id)).not.toBeNull();
       }
       expect(sessions.count()).toBe(2 + others.length);
+    });
+
+    test("a workspace's sessions beyond what it may have are removed of those who have most, the oldest first, in slices", async () => {
+      await using rig = open();
+      const { sessions } = rig.store;
+      const openFor = async (subject: string, n: number, workspace = "w1") => {
+        const pks: number[] = [];
+        for (let at = 1; at <= n; at++) {
+          const changes = { workspace, subject, at };
+          pks.push((await sessions.open(opening(changes))).session.pk);
+        }
+        return pks;
+      };
+      const trim = (most: number, limit = 100, kept: number[] = []) =>
+        sessions.trimWorkspace("w1", most, () => kept, limit);
+      await openFor("a", 9, "w2");
+      await openFor("a", 2);
+      const b = await openFor("b", 6);
+      const c = await openFor("c", 8);
+      expect(await trim(16)).toEqual({ had: 16, ended: [] });
+      // As they were last seen: one of b, and three of c.
+      expect(await trim(12, 100, [b[0]!])).toEqual({
+        had: 16,
+        ended: [c[0]!, b[1]!, c[1]!, c[2]!],
+      });
+      expect(await trim(12)).toEqual({ had: 12, ended: [] });
+      expect(await trim(8, 3)).toMatchObject({
+        had: 12,
+        ended: [b[0], b[2], c[3]],
+      });
+      expect(await trim(8, 3)).toMatchObject({ had: 9, ended: [c[4]] });
+      // Where all have the same, only what is too much goes.
+      expect((await trim(2)).ended).toHaveLength(6);
+      expect(sessions.count()).toBe(9 + 2);
+    });
+
+    test("chats without a session are bounded as sessions are, of a user and of a workspace", async () => {
+      await using rig = open();
+      const { sessions } = rig.store;
+      const begin = (subject: string, n: number, workspace = "w1") =>
+        Promise.all(
+          Array.from({ length: n }, (_, i) =>
+            sessions.editChat(
+              { workspace, subject },
+              `chat ${i}`,
+              null,
+              () => DEFAULT_VIEW,
+              i,
+            ),
+          ),
+        );
+      const left = (subject: string, workspace = "w1") =>
+        Array.from({ length: 9 }, (_, i) => i).filter((i) =>
+          sessions.findChat({ workspace, subject }, `chat ${i}`, null),
+        );
+      await begin("a", 9, "w2");
+      await begin("a", 2);
+      await begin("b", 8);
+      // With a session it is one of those.
+      const b = { workspace: "w1", subject: "b" };
+      await sessions.open(opening({ ...b, chat: "chat 0" }));
+      expect(await sessions.trim(b, 5, [], 100)).toEqual({ had: 7, ended: [] });
+      expect(left("b")).toEqual([0, 3, 4, 5, 6, 7]);
+      const trim = () => sessions.trimWorkspace("w1", 4, () => [], 100);
+      expect(await trim()).toEqual({ had: 7, ended: [] });
+      expect(await trim()).toEqual({ had: 4, ended: [] });
+      expect(left("a")).toEqual([0, 1]);
+      expect(left("b")).toEqual([0, 6, 7]);
+      expect(left("a", "w2")).toHaveLength(9);
     });
 
     test("a ticket opens the session it was made for, and only the newest one", async () => {

@@ -7,6 +7,7 @@ import { temporaryDirectory } from "../support/directory.ts";
 import { apiKeyStoreContract } from "./api-key-store.ts";
 import { eventLogContract } from "./event-log.ts";
 import { journalContract } from "./journal.ts";
+import { journalQuotaContract } from "./journal-quotas.ts";
 import { journalEntriesContract } from "./journal-entries.ts";
 import { sessionStoreContract } from "./session-store.ts";
 import { upstreamStoreContract } from "./upstream-store.ts";
@@ -47,5 +48,7 @@ eventLogContract("SQLite", openRig);
 upstreamStoreContract("SQLite", openRig);
 apiKeyStoreContract("SQLite", openRig);
 journalContract("SQLite", openRig);
+// Demanded: journal-not-washed-out, journal-bytes-bounded
+journalQuotaContract("SQLite", openRig);
 journalEntriesContract("SQLite", openRig);
 webhookStoreContract("SQLite", openRig);

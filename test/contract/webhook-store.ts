@@ -9,6 +9,7 @@ import type {
   Settlement,
 } from "../../src/core/webhook.ts";
 import type { FakeClock } from "../support/clock.ts";
+import { bounds } from "../support/journal-bounds.ts";
 
 let made = 0;
 export function webhook(changes: Partial<NewWebhook> = {}): NewWebhook {
@@ -364,7 +365,7 @@ export function webhookStoreContract(
         called("other", { type: "server_failed" }),
       ]);
       await rig.settle((await rig.claim()).claimed[0]!);
-      await journal.prune(0, 1, 1000);
+      await journal.prune(bounds({ before: Infinity }), 1000);
       expect(webhooks.find("w1", rig.id)).toMatchObject({ missed: 2 });
       await rig.happen("d");
       const { claimed } = await rig.claim();
@@ -381,13 +382,38 @@ export function webhookStoreContract(
       ]);
     });
 
+    test("is told of what is left between what somebody's flood has cost, in order, and counts the rest", async () => {
+      await using rig = await openWith({ types: null });
+      const { journal, webhooks } = rig.store;
+      for (let i = 0; i < 3; i++) {
+        const flood = { subject: "mallory" };
+        await journal.append([
+          ...Array.from({ length: 3000 }, () => called("flood", flood)),
+          called(`${i}`),
+        ]);
+      }
+      for (let more = true; more;) {
+        ({ more } = await journal.prune(bounds({ most: 5 }), 1000));
+      }
+      // Of the flood two are left, the newest.
+      expect(webhooks.find("w1", rig.id)).toMatchObject({ missed: 8998 });
+      const tools: unknown[] = [];
+      while (tools.length < 5) {
+        const [next] = (await rig.claim(1)).claimed;
+        if (!next) continue;
+        tools.push(next.entry.data["tool"] ?? next.entry.data["missed"]);
+        await rig.settle(next);
+      }
+      expect(tools).toEqual(["0", "1", "flood", "flood", "2"]);
+    });
+
     test("a delivery whose entry is gone is given up, and the next one made", async () => {
       await using rig = await openWith();
       await rig.happen("a", "b");
       const { claimed } = await rig.claim();
       const later = settled({ state: "pending", dueAt: 50 });
       await rig.settle(claimed[0]!, later, bad);
-      await rig.store.journal.prune(0, 1, 1000);
+      await rig.store.journal.prune(bounds({ before: Infinity }), 1000);
       const found = await rig.claim(10, 50);
       expect(found).toMatchObject({ claimed: [], more: true });
       expect(rig.list().at(-1)).toMatchObject({ state: "dead" });

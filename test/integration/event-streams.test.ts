@@ -14,6 +14,7 @@ import { fakeVault } from "../support/absent-servers.ts";
 import { messages, parseEvents } from "../support/caller.ts";
 import { fakeClock, silentLog } from "../support/clock.ts";
 import { temporaryDirectory } from "../support/directory.ts";
+import { bounds } from "../support/journal-bounds.ts";
 
 /** The event stream and the audit over a real journal, with time in the hand of the test. */
 
@@ -314,7 +315,7 @@ describe("an event stream", () => {
     await first.until(10);
     const [, one, two, three] = parseEvents(first.text()).map(({ id }) => id!);
     await first.cancel();
-    await rig.journal.prune(0, 7, 100);
+    await rig.journal.prune(bounds({ most: 7 }), 100);
     const cut = rig.open(everybody, { after: two! });
     await cut.until(8);
     expect(cut.messages()[0]).toMatchObject({
@@ -331,6 +332,54 @@ describe("an event stream", () => {
         ...upTo(7).map(() => "tool_executed"),
       ]);
     }
+  });
+
+  // Demanded: journal-truth
+  test("tells all that is left between what somebody's flood has cost them, once that something is missing, and those whom it does not concern nothing", async () => {
+    await using rig = openJournal();
+    const ben = someone({ subject: "ben" });
+    const mallory = someone({ subject: "mallory" });
+    const begun = [everybody, ben, mallory].map((who) => rig.open(who));
+    await rig.write(1, { type: "server_enabled", subject: null });
+    for (const stream of begun) await stream.until(1);
+    for (const stream of begun) await stream.cancel();
+    const after = begun.map((stream) => stream.lastId());
+    for (let i = 0; i < 30; i++) {
+      await rig.write(100, { subject: "mallory" });
+      await rig.write(3, { subject: "ben", data: { n: `ben ${i}` } });
+      await rig.write(1, {
+        type: "server_changed",
+        subject: null,
+        data: { n: `server ${i}` },
+      });
+    }
+    for (let more = true; more;) {
+      const some = bounds({ most: 590, kept: { most: 1000 } });
+      ({ more } = await rig.journal.prune(some, 100));
+    }
+    const kept = upTo(30).flatMap((i) => [
+      ...upTo(3).map(() => `ben ${i - 1}`),
+      `server ${i - 1}`,
+    ]);
+    const told = async (who: Principal, n: number) => {
+      const index = [everybody, ben, mallory].indexOf(who);
+      const stream = rig.open(who, { after: after[index]! });
+      await stream.until(n);
+      return stream.messages();
+    };
+
+    const missed = (messages: { event?: unknown }[]) =>
+      messages.flatMap(({ event }, i) =>
+        event === "events_missed" ? [i] : [],
+      );
+    const all = await told(everybody, 621);
+    expect(missed(all)).toEqual([0]);
+    expect(all.map(({ n }) => n).filter((n) => typeof n === "string")).toEqual(
+      kept,
+    );
+    expect(missed(await told(mallory, 531))).toEqual([0]);
+    const bens = await told(ben, 120);
+    expect(bens.map(({ n }) => n)).toEqual(kept);
   });
 
   test("says so when the last id is none of this workspace's, and goes on from now", async () => {
@@ -520,9 +569,33 @@ describe("the audit", () => {
     await page("eve");
   });
 
+  // Demanded: journal-truth
+  test("says which pages entries are missing from", async () => {
+    await using rig = openJournal();
+    const shared = { type: "server_changed", subject: null } as const;
+    await rig.write(5, shared);
+    await rig.write(25_000);
+    await rig.write(5, { ...shared, data: { n: "new" } });
+    const some = bounds({ before: Infinity, kept: { before: 0 } });
+    for (let more = true; more;) {
+      ({ more } = await rig.journal.prune(some, 5000));
+    }
+    const first = await rig.audit.page({ ...query, limit: 5 });
+    expect(first).toMatchObject({ pruned: false });
+    const next = await rig.audit.page({ ...query, cursor: first.cursor });
+    expect(next).toMatchObject({ pruned: true, cursor: null });
+    expect(next.entries.map(({ data }) => data["n"])).toEqual([5, 4, 3, 2, 1]);
+    const asked = { ...query, types: ["server_changed"] as const };
+    expect(await rig.audit.page(asked)).toMatchObject({ pruned: false });
+  });
+
   test("of nothing is one page without a next", async () => {
     await using rig = openJournal();
-    expect(await rig.audit.page(query)).toEqual({ entries: [], cursor: null });
+    expect(await rig.audit.page(query)).toEqual({
+      entries: [],
+      cursor: null,
+      pruned: false,
+    });
     await rig.write(10);
     const { cursor } = await rig.audit.page(query);
     expect(cursor).toBeNull();

@@ -249,7 +249,11 @@ describe("GET …/audit", () => {
     expect(await members("bob5")).toEqual(["bob5"]);
     expect(await members(key)).toEqual(["bob5", "ada5"]);
     const { body } = await get("ada5", `${AUDIT}?user=bob5`);
-    expect(body).toEqual({ entries: [], cursor: null });
+    expect(body).toEqual({
+      entries: [],
+      cursor: null,
+      pruned: false,
+    });
   });
 
   // Demanded: audit

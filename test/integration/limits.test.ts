@@ -1,6 +1,8 @@
+import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import type { Source } from "../../src/core/source.ts";
 import type { Offer } from "../../src/core/tool.ts";
+import { databaseFile } from "../../src/store/sqlite/database.ts";
 import { createRest } from "../support/absent-servers.ts";
 import type { Rig } from "../support/app.ts";
 import { WORKSPACE_KEY, openRig } from "../support/app.ts";
@@ -504,7 +506,7 @@ describe("sessions of one user", () => {
     }
     expect(await status(town, "bob", bobs)).toBe(200);
     expect(
-      town.lines.find(({ event }) => event === "sessions of one user ended"),
+      town.lines.find(({ event }) => event === "too many sessions"),
     ).toMatchObject({ user: "ada", sessions: 1, limit: 3 });
   });
 
@@ -532,4 +534,84 @@ describe("sessions of one user", () => {
     await running.ended;
     stream.close();
   });
+});
+
+describe("sessions of one workspace", () => {
+  const env = { MAX_SESSIONS_WORKSPACE: "12" };
+  const alive = async (town: Town, user: string, sessions: string[]) => {
+    const found = await Promise.all(
+      sessions.map((session) =>
+        town.post(user, ping, { "mcp-session-id": session, ...PLAIN }),
+      ),
+    );
+    return sessions.filter((_, i) => found[i]!.status === 200);
+  };
+
+  // Demanded: workspace-sessions
+  test("beyond the limit, those of whoever has most end, the oldest first, and nobody else's", async () => {
+    await using town = await openTown(env);
+    const open = async (user: string, n: number) => {
+      const ids: string[] = [];
+      for (let i = 0; i < n; i++) {
+        ids.push(await town.open(user));
+        town.clock.advance(1000);
+      }
+      return ids;
+    };
+    const [anns, bobs] = [await open("ann", 2), await open("bob", 3)];
+    const mallorys = await open("mallory", 40);
+    await town.retain();
+    expect(await alive(town, "ann", anns)).toEqual(anns);
+    expect(await alive(town, "bob", bobs)).toEqual(bobs);
+    expect(await alive(town, "mallory", mallorys)).toEqual(mallorys.slice(-7));
+    expect(
+      town.lines.findLast(({ event }) => event === "too many sessions"),
+    ).toMatchObject({ workspace: WORKSPACE_KEY, limit: 12 });
+  });
+
+  test("one that is listened to stays, and the next oldest of theirs ends", async () => {
+    await using town = await openTown(env);
+    const ids: string[] = [await town.open("mallory")];
+    const stream = await town.listen("mallory", {
+      "mcp-session-id": ids[0]!,
+    });
+    for (let i = 0; i < 20; i++) {
+      town.clock.advance(1000);
+      ids.push(await town.open("mallory"));
+    }
+    await town.retain();
+    expect(await alive(town, "mallory", ids)).toEqual([
+      ids[0]!,
+      ...ids.slice(-11),
+    ]);
+    stream.close();
+  });
+});
+
+// Demanded: workspace-sessions
+test("chats that somebody begins without a session are no way around it", async () => {
+  await using town = await openTown({ MAX_SESSIONS_WORKSPACE: "5" });
+  const begin = (user: string, chat: string) =>
+    town.post(
+      user,
+      request("tools/list"),
+      { ...headersFor("tools/list"), "x-chat-id": chat },
+      "/mcp?mode=dynamic",
+    );
+  await begin("ann", "hers");
+  for (let i = 0; i < 20; i++) {
+    town.clock.advance(1000);
+    expect((await begin("mallory", `chat ${i}`)).status).toBe(200);
+  }
+  await town.retain();
+  using db = new Database(databaseFile(town.directory));
+  expect(
+    db
+      .query("SELECT subject, chat FROM chats ORDER BY last_seen_at")
+      .values()
+      .map(([subject, chat]) => `${subject}: ${chat}`),
+  ).toEqual([
+    "ann: hers",
+    ...[16, 17, 18, 19].map((i) => `mallory: chat ${i}`),
+  ]);
 });

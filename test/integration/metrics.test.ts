@@ -174,6 +174,7 @@ describe("metrics after traffic over every door", () => {
       file: /^(database|wal)$/,
       stat: /^(mean|p99|max)$/,
       version: /^\d+\.\d+\.\d+$/,
+      what: /^(not_stored|removed)$/,
       bun: /^\d+\.\d+\.\d+$/,
       le: /^(\d+(\.\d+)?|\+Inf)$/,
     };

@@ -94,6 +94,16 @@ describe("readConfig", () => {
     ).toContain("cannot be combined");
   });
 
+  test("a database is at least twice its journal, or without a limit", () => {
+    const journal = { JOURNAL_MAX_BYTES: "8000000" };
+    expect(faults({ ...journal, DATABASE_MAX_BYTES: "15999999" })).toContain(
+      "twice JOURNAL_MAX_BYTES",
+    );
+    for (const most of ["0", "16000000"]) {
+      readConfig({ ...journal, DATABASE_MAX_BYTES: most });
+    }
+  });
+
   test("a secret that could be guessed is refused, unless that is asked for", () => {
     const env = {
       MEMBRANE_WORKSPACE_KEY: "w",

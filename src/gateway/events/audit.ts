@@ -28,9 +28,14 @@ export type Audit = {
    * for a cursor that is none of this workspace, and `rate_limited` for who is looking {@link MAX_PAGES} times already.
    * `cursor`: null when there is nothing beyond.
    */
-  page(
-    query: AuditQuery,
-  ): Promise<{ entries: JournalEntry[]; cursor: string | null }>;
+  page(query: AuditQuery): Promise<AuditPage>;
+};
+
+export type AuditPage = {
+  entries: JournalEntry[];
+  cursor: string | null;
+  /** Among what was looked through for it, entries are kept no longer. */
+  pruned: boolean;
 };
 
 /** Pages that are looked for at the same time for one caller. */
@@ -59,9 +64,11 @@ export function createAudit({
     );
   }
 
-  async function find(query: AuditQuery, key: string) {
+  async function find(query: AuditQuery, key: string): Promise<AuditPage> {
     const { view, cursor: _, who: _who, ...filter } = query;
-    const { limit } = filter;
+    const { limit, types, of } = filter;
+    const lost = () =>
+      journal.lost(of === undefined ? view : { ...view, subject: of }, types);
     const entries: JournalEntry[] = [];
     let beyond = begin(query);
     for (;;) {
@@ -82,10 +89,11 @@ export function createAudit({
         const { seq, id } = end;
         const more = seq > journal.first();
         const cursor = more ? places.encode(view.workspace, seq, id) : null;
-        return { entries, cursor };
+        return { entries, cursor, pruned: lost() > seq };
       }
-      if (upTo <= journal.first()) return { entries, cursor: null };
-      beyond = upTo;
+      // Of numbers whose entries are gone there may be many in a row.
+      beyond = journal.previous(upTo) + 1;
+      if (beyond === 1) return { entries, cursor: null, pruned: lost() > 0 };
     }
   }
 

@@ -80,6 +80,8 @@ type Reader = {
   view: JournalView;
   types: ReadonlySet<EventType> | null;
   cursor: number;
+  /** It knows that entries up to this one are gone, as far as it had not read them. */
+  told: number;
   wake: () => void;
 };
 
@@ -192,9 +194,12 @@ export function createFeed(wiring: {
 
   /** From the database, up to where memory begins. */
   function readBack(reader: Reader): Omit<FeedPart, "more"> {
-    const kept = journal.first() - 1;
-    const missed = reader.cursor < kept ? "forgotten" : null;
-    reader.cursor = Math.max(reader.cursor, kept);
+    const lost = journal.lost(reader.view, reader.types);
+    const missed =
+      lost > Math.max(reader.cursor, reader.told) ? "forgotten" : null;
+    reader.told = lost;
+    // Of numbers whose entries are gone there may be many in a row.
+    reader.cursor = Math.min(journal.next(reader.cursor) - 1, start);
     const upTo = Math.min(reader.cursor + SPAN, start);
     const entries = journal.query({
       ...reader.view,
@@ -250,6 +255,7 @@ export function createFeed(wiring: {
         view,
         types: types && new Set(types),
         cursor: found ?? head.seq,
+        told: 0,
         wake,
       };
       readers.add(reader);

@@ -69,7 +69,14 @@ export const eventOperations = {
         description: "A page of it, or all of it as lines of JSON.",
         content: {
           "application/json": z
-            .object({ entries: z.array(event), cursor: z.string().nullable() })
+            .object({
+              entries: z.array(event),
+              cursor: z.string().nullable(),
+              pruned: z.boolean().meta({
+                description:
+                  "Among what was looked through for this page there were entries that are kept no longer.",
+              }),
+            })
             .meta({ id: "Events" }),
           "application/x-ndjson": z.string(),
         },

@@ -16,6 +16,7 @@ import type {
 } from "../../core/webhook.ts";
 import { wants } from "../../core/webhook.ts";
 import type { WriteEntries } from "./journal.ts";
+import type { Leaving } from "./journal-shares.ts";
 import { later } from "./later.ts";
 import type { WebhookRows } from "./webhooks.ts";
 import type { Writer } from "./writer.ts";
@@ -53,7 +54,7 @@ export function createDeliveryStore(wiring: {
   note: WriteEntries;
   journal: Journal;
   webhooks: WebhookRows;
-}): { store: DeliveryStore; passOver: (upTo: number) => void } {
+}): { store: DeliveryStore; passOver: (leaving: readonly Leaving[]) => void } {
   const { client, writer, note, journal, webhooks } = wiring;
 
   const about = later(() =>
@@ -190,7 +191,8 @@ export function createDeliveryStore(wiring: {
     most: number,
   ): { claimed: Claimed[]; more: boolean } {
     const last = journal.last();
-    const upTo = Math.min(last, webhook.cursor + SCAN);
+    const begin = journal.next(webhook.cursor) - 1;
+    const upTo = Math.min(last, begin + SCAN);
     const claimed: Claimed[] = [];
     // One more tells whether there is more.
     const limit = Math.min(PAGE, most + 1);
@@ -342,28 +344,12 @@ export function createDeliveryStore(wiring: {
     note([webhookFailure(webhook, "events_missed", { missed })]);
   }
 
-  /** Inside the transaction that makes the journal forget entries up to this number. */
-  function passOver(upTo: number): void {
+  /** Inside the transaction that makes the journal forget these entries. */
+  function passOver(leaving: readonly Leaving[]): void {
     for (const webhook of webhooks.all()) {
-      if (webhook.cursor >= upTo) continue;
-      let lost = 0;
-      let beyond = webhook.cursor;
-      let page: JournalEntry[];
-      do {
-        page = journal.query({
-          workspace: webhook.workspace,
-          subject: null,
-          shared: true,
-          types: webhook.types,
-          beyond,
-          upTo,
-          order: "oldest first",
-          limit: PAGE,
-        });
-        lost += page.filter((entry) => wants(webhook, entry)).length;
-        beyond = page.at(-1)?.seq ?? upTo;
-      } while (page.length === PAGE);
-      webhooks.move(webhook.id, upTo);
+      const lost = leaving.filter(
+        (entry) => entry.seq > webhook.cursor && wants(webhook, entry),
+      ).length;
       if (lost === 0) continue;
       webhooks.miss(webhook.id, lost);
       // At first, and then how many it came to: once it is told of something again.

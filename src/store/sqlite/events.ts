@@ -6,6 +6,9 @@ import type { EventLog, StreamEvent, StreamRef } from "../../core/event.ts";
 import { GatewayError } from "../../core/errors.ts";
 import { BY_ITSELF, entryOf } from "../../core/journal.ts";
 import type { Clock } from "../../core/runtime.ts";
+import { identityKey } from "../../core/principal.ts";
+import type { EventQuotas } from "./event-quota.ts";
+import { createEventQuota } from "./event-quota.ts";
 import type { WriteEntries } from "./journal.ts";
 import { later } from "./later.ts";
 import { calls, events } from "./schema.ts";
@@ -32,6 +35,7 @@ export function createEventLog(wiring: {
   note: WriteEntries;
   clock: Clock;
   caps: EventCaps;
+  quotas: EventQuotas;
   /** The streams of a session that somebody reads at the moment. */
   streamsRead: (sessionPk: number) => readonly number[];
 }): EventLog {
@@ -148,6 +152,30 @@ export function createEventLog(wiring: {
   const silent = later(() => new LRUCache<number, number>({ max: 10_000 }));
 
   let written = 0;
+  const dropped = { notStored: 0, removed: 0 };
+
+  const quota = createEventQuota({
+    client,
+    writer,
+    clock,
+    quotas: wiring.quotas,
+    ownerOf(sessionPk) {
+      const owner = ownerOf().get(sessionPk);
+      return owner && identityKey(owner);
+    },
+    bytesOf: (sessionPk) =>
+      (usage().peek(sessionPk) ?? countUsage(sessionPk)).bytes,
+    shrink(sessionPk, bytes, hard) {
+      const used = usage().get(sessionPk) ?? readUsage(sessionPk);
+      const { bytes: had, events: many } = used;
+      const none = { sessionPk, streamId: 0, seq: 0 };
+      const limit = { events: Infinity, bytes };
+      const spared = wiring.streamsRead(sessionPk);
+      trim(none, used, limit, hard ? 0 : UNREAD_MS, spared);
+      dropped.removed += many - used.events;
+      return had - used.bytes;
+    },
+  });
 
   const last = (ref: StreamRef) => lastOfStream().get(ref)?.seq ?? 0;
 
@@ -157,6 +185,7 @@ export function createEventLog(wiring: {
     insertEvent.run(streamId, seq, sessionPk, data, clock.now());
     written++;
     account(ref, seq, data);
+    quota.wrote(data.length);
     return seq;
   }
 
@@ -169,14 +198,13 @@ export function createEventLog(wiring: {
   // What the events of sessions take, for those that were written to lately. Forgotten when it may be wrong.
   const usage = later(() => new LRUCache<number, Usage>({ max: 10_000 }));
   function readUsage(sessionPk: number): Usage {
-    const stored = usageOf().get({ sessionPk });
-    const used = {
-      events: stored?.events ?? 0,
-      bytes: Number(stored?.bytes ?? 0),
-      trimAt: caps,
-    };
+    const used = { ...countUsage(sessionPk), trimAt: caps };
     usage().set(sessionPk, used);
     return used;
+  }
+  function countUsage(sessionPk: number): EventCaps {
+    const stored = usageOf().get({ sessionPk });
+    return { events: stored?.events ?? 0, bytes: Number(stored?.bytes ?? 0) };
   }
 
   /** Inside a transaction, after an event was written: keeps its session near the caps. */
@@ -310,6 +338,8 @@ export function createEventLog(wiring: {
   return {
     nextStream: wiring.takeStream,
     written: () => written,
+    dropped: () => dropped,
+    curb: quota.curb,
 
     record: (call, outcome) =>
       writer.write(() => {
@@ -327,7 +357,12 @@ export function createEventLog(wiring: {
         return { events: written, answered };
       }),
 
-    append: (ref, data) => writer.write(() => append(ref, data)),
+    append: (ref, data, mayBeLost = false) =>
+      writer.write(() => {
+        if (!mayBeLost || !quota.full()) return append(ref, data);
+        dropped.notStored++;
+        return null;
+      }),
 
     finish: (call, answer, entries) =>
       writer.write(() => {

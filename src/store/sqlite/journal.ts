@@ -8,6 +8,8 @@ import type {
 } from "../../core/journal.ts";
 import type { Principal } from "../../core/principal.ts";
 import type { Clock } from "../../core/runtime.ts";
+import type { Leaving } from "./journal-shares.ts";
+import { createJournalShares } from "./journal-shares.ts";
 import { later } from "./later.ts";
 import type { Writer } from "./writer.ts";
 
@@ -37,8 +39,10 @@ export function createJournal(wiring: {
   client: Database;
   writer: Writer;
   clock: Clock;
-  /** Called, within the transaction, before entries up to this number go. */
-  beforePrune?: (upTo: number) => void;
+  /** Called, within the transaction, before these entries go. */
+  beforePrune?: (entries: readonly Leaving[]) => void;
+  /** Does what makes room, where there may be none. */
+  withRoom?: <T>(work: () => T) => T;
 }): { journal: Journal; write: WriteEntries } {
   const { client, writer, clock } = wiring;
   const listeners: (() => void)[] = [];
@@ -67,9 +71,14 @@ export function createJournal(wiring: {
       "SELECT coalesce(max(seq), 0) AS seq FROM journal",
     ),
   );
-  const oldest = later(() =>
-    client.prepare<{ seq: number | null }, []>(
-      "SELECT min(seq) AS seq FROM journal",
+  const nextAfter = later(() =>
+    client.prepare<{ seq: number | null }, [number]>(
+      "SELECT min(seq) AS seq FROM journal WHERE seq > ?",
+    ),
+  );
+  const previousBefore = later(() =>
+    client.prepare<{ seq: number }, [number]>(
+      "SELECT coalesce(max(seq), 0) AS seq FROM journal WHERE seq < ?",
     ),
   );
   const onwards = later(() =>
@@ -82,14 +91,8 @@ export function createJournal(wiring: {
       `SELECT ${COLUMNS} FROM journal WHERE seq = ?`,
     ),
   );
-  const lastBefore = later(() =>
-    client.prepare<{ seq: number | null }, [number, number, number]>(
-      "SELECT max(seq) AS seq FROM (SELECT seq, at FROM journal WHERE seq < ? ORDER BY seq LIMIT ?) WHERE at < ?",
-    ),
-  );
-
   const last = () => newest().get()!.seq;
-  const first = () => oldest().get()!.seq ?? last() + 1;
+  const next = (after: number) => nextAfter().get(after)!.seq ?? last() + 1;
 
   // Told once for a commit, whatever it has brought.
   let written = false;
@@ -164,22 +167,17 @@ export function createJournal(wiring: {
       return row ? toEntry(row) : null;
     },
     last,
-    first,
+    first: () => next(-1),
+    next,
+    previous: (before) => previousBefore().get(before)!.seq,
     onAppend: (listener) => void listeners.push(listener),
-    prune: (before, most, limit) =>
-      writer.write(() => {
-        const [oldest, end] = [first(), last()];
-        // The newest stays, or numbers would begin anew.
-        const tooOld = lastBefore().get(end, limit, before)!.seq ?? 0;
-        const upTo = Math.min(Math.max(tooOld, end - most), oldest + limit - 1);
-        if (upTo < oldest || upTo >= end) return 0;
-        wiring.beforePrune?.(upTo);
-        client.run(
-          "INSERT INTO meta VALUES ('journal_pruned', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-          [String(upTo)],
-        );
-        return client.run("DELETE FROM journal WHERE seq <= ?", [upTo]).changes;
-      }),
+    ...createJournalShares({
+      client,
+      writer,
+      last,
+      beforePrune: (entries) => wiring.beforePrune?.(entries),
+      withRoom: wiring.withRoom ?? ((work) => work()),
+    }),
   };
   return { journal, write };
 }

@@ -3,6 +3,7 @@ import init from "../../../drizzle/sqlite/0000_init.sql" with { type: "text" };
 import statelessChats from "../../../drizzle/sqlite/0001_stateless_chats.sql" with { type: "text" };
 import servers from "../../../drizzle/sqlite/0002_servers.sql" with { type: "text" };
 import events from "../../../drizzle/sqlite/0003_events.sql" with { type: "text" };
+import quotas from "../../../drizzle/sqlite/0004_quotas.sql" with { type: "text" };
 import { GatewayError } from "../../core/errors.ts";
 
 /**
@@ -14,6 +15,7 @@ export const migrations: readonly string[] = [
   statelessChats,
   servers,
   events,
+  quotas,
 ];
 
 /** Marks a file as ours: "MCPd" as a big-endian integer. */

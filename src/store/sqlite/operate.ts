@@ -94,6 +94,7 @@ export function openRegistry(directory: string, clock: Clock): Registry {
   const writer = createWriter(client, () => {});
   const { journal, write: note } = createJournal({ client, writer, clock });
   const store = createSessionStore({
+    client,
     db,
     writer,
     note,

@@ -299,7 +299,32 @@ export const journal = sqliteTable(
     /** JSON. */
     data: text().notNull(),
   },
-  (t) => [index("journal_subject").on(t.workspace, t.subject)],
+  (t) => [
+    index("journal_subject").on(t.workspace, t.subject),
+    // By whose doing; few entries are in it. Not `NOT IN`, which makes a table of its values for every entry.
+    index("journal_kept_by")
+      .on(t.workspace, sql`coalesce(${t.actor}, ${t.subject})`)
+      .where(
+        sql`type <> 'tool_executed' AND type <> 'session_opened' AND type <> 'session_resumed' AND type <> 'session_ended' AND type <> 'tools_enabled' AND type <> 'catalog_changed'`,
+      ),
+  ],
+);
+
+/** What the journal's entries take, of whom, as far as they have been counted; and what of them is gone. */
+export const journalShares = sqliteTable(
+  "journal_shares",
+  {
+    /** `["traffic","workspace","member"]` or `["kept",…]`; `["traffic","workspace"]` for all of those, `["traffic"]`. */
+    share: text().primaryKey(),
+    /** The share that this one is a part of. */
+    within: text().notNull(),
+    cost: integer().notNull(),
+    /** Number of the newest entry that was removed; all before it are too. */
+    gone: integer().notNull(),
+    /** The same of parts that have no entry left, and no row here. */
+    unsaid: integer().notNull(),
+  },
+  (t) => [index("journal_shares_cost").on(t.within, t.cost)],
 );
 
 /** Whoever is told of what is in the journal. */

@@ -1,3 +1,4 @@
+import type { Database } from "bun:sqlite";
 import {
   and,
   asc,
@@ -24,6 +25,8 @@ import { later } from "./later.ts";
 import { calls, chats, events, sessions } from "./schema.ts";
 import type { Entry, Row, StoredView } from "./session-row.ts";
 import { fromView, row, toEntry, toView } from "./session-row.ts";
+import type { Stored, Surplus } from "./session-surplus.ts";
+import { surplusOfMember, surplusOfWorkspace } from "./session-surplus.ts";
 import type { Writer } from "./writer.ts";
 
 /** In place of an identity. */
@@ -34,6 +37,7 @@ const LOOK_MS = 100;
 
 /** {@link SessionStore} over the `sessions` and `chats` tables, with the rows last used kept in memory. */
 export function createSessionStore(wiring: {
+  client: Database;
   db: BunSQLiteDatabase;
   writer: Writer;
   takeStream: () => number;
@@ -44,7 +48,7 @@ export function createSessionStore(wiring: {
   /** Monotonic, in ms. */
   now: () => number;
 }): SessionStore {
-  const { db, writer, takeStream, note, now } = wiring;
+  const { client, db, writer, takeStream, note, now } = wiring;
   const max = wiring.cacheSize;
   const cache = later(() => new LRUCache<string, Entry>({ max }));
   // Of sessions that have ended too: nothing is found under their ids.
@@ -268,6 +272,20 @@ export function createSessionStore(wiring: {
     for (const id of ids) if (id !== null) cache().delete(id);
   }
 
+  async function removeSurplus(surplusOf: (what: Stored) => Surplus) {
+    const { had, pks, ids } = await writer.write(() => {
+      const alone = surplusOf("chats");
+      if (alone.pks.length > 0) {
+        db.delete(chats).where(inArray(chats.pk, alone.pks)).run();
+      }
+      const { had, pks } = surplusOf("sessions");
+      const ids = pks.map((pk) => remove(pk, BY_ITSELF));
+      return { had: Math.max(had, alone.had), pks, ids };
+    });
+    forget(ids);
+    return { had, ended: pks };
+  }
+
   return {
     async open(opening) {
       const { chat, view, viewChanges, at, ticketHash, renegotiated, ...rest } =
@@ -461,34 +479,17 @@ export function createSessionStore(wiring: {
     count: () => db.select({ n: count() }).from(sessions).get()?.n ?? 0,
     cached: () => cache().size,
 
-    async trim({ workspace, subject }, most, keep, limit) {
-      const { had, pks, ids } = await writer.write(() => {
-        const all = db
-          .select({ pk: sessions.pk })
-          .from(sessions)
-          .where(
-            and(
-              eq(sessions.workspace, workspace),
-              eq(sessions.subject, subject),
-            ),
-          )
-          .orderBy(desc(sessions.lastSeenAt), desc(sessions.pk))
-          .all()
-          .map(({ pk }) => pk);
-        const kept = new Set(keep);
-        const pks = all
-          .slice(most)
-          .filter((pk) => !kept.has(pk))
-          .slice(-limit);
-        return {
-          had: all.length,
-          pks,
-          ids: pks.map((pk) => remove(pk, BY_ITSELF)),
-        };
-      });
-      forget(ids);
-      return { had, ended: pks };
+    trim(who, most, keep, limit) {
+      const kept = new Set(keep);
+      return removeSurplus((what) =>
+        surplusOfMember(client, what, who, most, kept, limit),
+      );
     },
+
+    trimWorkspace: (workspace, most, inUse, limit) =>
+      removeSurplus((what) =>
+        surplusOfWorkspace(client, what, workspace, most, inUse, limit),
+      ),
 
     async expire(before, limit) {
       const { pks, ids } = await writer.write(() => {

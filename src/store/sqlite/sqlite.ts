@@ -13,6 +13,8 @@ import {
   openExisting,
   unusable,
 } from "./database.ts";
+import type { EventQuotas } from "./event-quota.ts";
+import { usedBytes } from "./event-quota.ts";
 import type { EventCaps } from "./events.ts";
 import { createEventLog } from "./events.ts";
 import { lockDirectory } from "./lock.ts";
@@ -35,6 +37,8 @@ export type SqliteOptions = {
   sessionCache: number;
   /** For the events of each session. */
   caps: EventCaps;
+  /** For those of each user, and for all that is stored; no limits unless given. */
+  quotas?: EventQuotas;
   /**
    * Called before anything is written, when secrets have been sealed here: with the check of their key. What it
    * throws keeps the store closed.
@@ -55,6 +59,10 @@ export type SqliteOptions = {
   migrations?: readonly string[];
 };
 
+/** As SQLite makes databases. */
+const PAGE_SIZE = 4096;
+/** To be able to make room there has to be some: by this much the database may be larger meanwhile. */
+const MAKING_ROOM = 16_777_216;
 /** Stream numbers are reserved in blocks of this many, so that a crash skips some and repeats none. */
 const STREAM_BLOCK = 1_000_000;
 
@@ -101,6 +109,13 @@ function openStore(options: SqliteOptions, lock: Disposable | null): Store {
   const client = lock
     ? openDatabase(options.directory, options.migrations, look)
     : openExisting(options.directory, look);
+  const { quotas = { user: 0, database: 0 } } = options;
+  const bound = (bytes: number) => {
+    const pages = Math.ceil(bytes / PAGE_SIZE);
+    // What goes beyond it is refused as if the disk were full.
+    if (pages > 0) client.run(`PRAGMA max_page_count = ${pages}`);
+  };
+  bound(quotas.database);
   const db = drizzle(client, { casing: "snake_case" });
   const writer = createWriter(client, options.onFailure ?? (() => {}));
 
@@ -149,7 +164,15 @@ function openStore(options: SqliteOptions, lock: Disposable | null): Store {
     client,
     writer,
     clock,
-    beforePrune: (upTo) => deliveries.passOver(upTo),
+    beforePrune: (entries) => deliveries.passOver(entries),
+    withRoom(work) {
+      bound(quotas.database && quotas.database + MAKING_ROOM);
+      try {
+        return work();
+      } finally {
+        bound(quotas.database);
+      }
+    },
   });
   const addresses = createAddresses(options.vault, options.onUnreadable);
   const webhooks = createWebhookStore({
@@ -183,6 +206,7 @@ function openStore(options: SqliteOptions, lock: Disposable | null): Store {
   return {
     journal,
     sessions: createSessionStore({
+      client,
       db,
       writer,
       note,
@@ -199,6 +223,7 @@ function openStore(options: SqliteOptions, lock: Disposable | null): Store {
       note,
       clock,
       caps: options.caps,
+      quotas,
       streamsRead: (sessionPk) => readers(sessionPk),
     }),
     readBy(streamsRead) {
@@ -243,7 +268,11 @@ function openStore(options: SqliteOptions, lock: Disposable | null): Store {
       const file = databaseFile(options.directory);
       const sizeOf = (path: string) =>
         statSync(path, { throwIfNoEntry: false })?.size ?? 0;
-      return { database: sizeOf(file), wal: sizeOf(`${file}-wal`) };
+      return {
+        database: sizeOf(file),
+        wal: sizeOf(`${file}-wal`),
+        used: usedBytes(client),
+      };
     },
     othersVersion,
     close,
