@@ -44,7 +44,16 @@ const COUNTED = 10;
 /** Taken at once of a share that has no more than others: an eighth of it. */
 const EIGHTH = 8;
 
-type Share = { share: string; cost: number; gone: number; unsaid: number };
+/** Numbers whose entries are found by member together, as the index has them. */
+const BLOCK = 1024;
+
+type Share = {
+  share: string;
+  cost: number;
+  gone: number;
+  unsaid: number;
+  since: number;
+};
 type Row = {
   seq: number;
   share: string;
@@ -71,17 +80,17 @@ export function createJournalShares(wiring: {
 
   const read = later(() =>
     client.prepare<Share, [string]>(
-      "SELECT share, cost, gone, unsaid FROM journal_shares WHERE share = ?",
+      "SELECT share, cost, gone, unsaid, since FROM journal_shares WHERE share = ?",
     ),
   );
   const largest = later(() =>
     client.prepare<Share, [string]>(
-      "SELECT share, cost, gone, unsaid FROM journal_shares WHERE within = ? ORDER BY cost DESC LIMIT 2",
+      "SELECT share, cost, gone, unsaid, since FROM journal_shares WHERE within = ? ORDER BY cost DESC LIMIT 2",
     ),
   );
   const add = later(() =>
-    client.prepare<null, [string, string, number, number]>(
-      "INSERT INTO journal_shares VALUES (?, ?, ?, ?, 0) ON CONFLICT (share) DO UPDATE SET cost = cost + excluded.cost, gone = max(gone, excluded.gone)",
+    client.prepare<null, [string, string, number, number, number]>(
+      "INSERT INTO journal_shares VALUES (?, ?, ?, ?, 0, ?) ON CONFLICT (share) DO UPDATE SET cost = cost + excluded.cost, gone = max(gone, excluded.gone)",
     ),
   );
   const drop = later(() =>
@@ -123,40 +132,43 @@ export function createJournalShares(wiring: {
     const from = meta("journal_counted");
     const found = client
       .query<
-        { share: string; cost: number; last: number },
+        { share: string; cost: number; since: number; last: number },
         [number, number, number]
       >(
-        `SELECT share, sum(cost) AS cost, max(seq) AS last FROM (SELECT seq, ${SHARE} AS share, ${COST} AS cost FROM journal WHERE seq > ?2 ORDER BY seq LIMIT ?3) GROUP BY share`,
+        `SELECT share, sum(cost) AS cost, min(seq) AS since, max(seq) AS last FROM (SELECT seq, ${SHARE} AS share, ${COST} AS cost FROM journal WHERE seq > ?2 ORDER BY seq LIMIT ?3) GROUP BY share`,
       )
       .all(floor, from, limit);
     if (found.length === 0) return from;
-    change(found.map(({ share, cost }) => ({ share, cost, gone: 0 })));
+    change(found.map((row) => ({ ...row, gone: 0 })));
     const upTo = Math.max(...found.map((row) => row.last));
     setMeta("journal_counted", upTo);
     return upTo;
   }
 
   /** Changes shares, and what they are parts of. */
-  function change(changes: { share: string; cost: number; gone: number }[]) {
+  function change(
+    changes: { share: string; cost: number; gone: number; since: number }[],
+  ) {
     const sums = new Map<
       string,
-      { within: string; cost: number; gone: number }
+      { within: string; cost: number; gone: number; since: number }
     >();
-    for (const { share, cost, gone } of changes) {
+    for (const { share, cost, gone, since } of changes) {
       let path = JSON.parse(share) as unknown[];
       let name = share;
       while (path.length > 0) {
         path = path.slice(0, -1);
         const within = path.length === 0 ? "" : JSON.stringify(path);
-        const sum = sums.get(name) ?? { within, cost: 0, gone: 0 };
+        const sum = sums.get(name) ?? { within, cost: 0, gone: 0, since };
         sum.cost += cost;
         sum.gone = Math.max(sum.gone, gone);
+        sum.since = Math.min(sum.since, since);
         sums.set(name, sum);
         name = within;
       }
     }
-    for (const [share, { within, cost, gone }] of sums) {
-      add().run(share, within, cost, gone);
+    for (const [share, { within, cost, gone, since }] of sums) {
+      add().run(share, within, cost, gone, since);
     }
     return sums;
   }
@@ -177,6 +189,7 @@ export function createJournalShares(wiring: {
         share,
         cost: -cost,
         gone: seq,
+        since: seq,
       })),
     );
     client.run(
@@ -220,22 +233,39 @@ export function createJournalShares(wiring: {
     return { removed: leaving.length, more: passed.n >= limit };
   }
 
+  /** Of one member, the oldest first. */
+  function* entriesOf(
+    kind: Kind,
+    { share, gone, since }: Share,
+    floor: number,
+    end: number,
+  ): Iterable<Row> {
+    const [, workspace, owner] = JSON.parse(share) as [string, string, string];
+    const after = Math.max(gone, since - 1);
+    const own = `workspace = ?2 AND ${OWNER[kind]} IS ?3 AND seq > ?4 AND seq <= ?5`;
+    if (kind === "kept") {
+      yield* rows(kind, own).iterate(floor, workspace, owner, after, end);
+      return;
+    }
+    const inBlock = rows(kind, `seq / ${BLOCK} = ?6 AND ${own}`);
+    const last = Math.floor(end / BLOCK);
+    for (let block = Math.floor((after + 1) / BLOCK); block <= last; block++) {
+      yield* inBlock.all(floor, workspace, owner, after, end, block);
+    }
+  }
+
   /** As many of the oldest entries of a member as take `wanted`. */
   function oldestOf(
     kind: Kind,
-    { share, gone }: Share,
+    member: Share,
     wanted: number,
     floor: number,
     end: number,
     limit: number,
   ): Row[] {
-    const [, workspace, owner] = JSON.parse(share) as string[];
     const found: Row[] = [];
     let cost = 0;
-    for (const row of rows(
-      kind,
-      `workspace = ?2 AND ${OWNER[kind]} IS ?3 AND seq > ?4 AND seq <= ?5`,
-    ).iterate(floor, workspace!, owner!, gone, end)) {
+    for (const row of entriesOf(kind, member, floor, end)) {
       found.push(row);
       cost += row.cost;
       if (cost >= wanted || found.length === limit) break;
