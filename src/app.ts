@@ -230,6 +230,7 @@ export function createApp(options: AppOptions): App {
   };
   const toolbox = createToolbox({
     ...shelves,
+    requireWritable: store.requireWritable,
     recordContents: config.RECORD_CONTENTS,
     clock,
     log,
@@ -417,8 +418,10 @@ export function createApp(options: AppOptions): App {
     if (retaining) return;
     retaining = true;
     // In slices, so that nobody waits.
-    while (!draining && (await retain())) await Bun.sleep(50);
-    if (!draining) retainedBytes = store.size().used;
+    let more: boolean | null = true;
+    while (!draining && (more = await retain())) await Bun.sleep(50);
+    // What failed for want of room is tried again at the next look.
+    if (!draining) retainedBytes = more === null ? 0 : store.size().used;
     retaining = false;
   }
 

@@ -24,7 +24,7 @@ const DELIVERIES = 1000;
 
 /**
  * One slice of forgetting: sessions idle for too long, events too old, entries of the journal too old or too many.
- * True when there is more to do.
+ * True when there is more to do; null when it failed.
  */
 export function createRetention(
   wiring: {
@@ -37,7 +37,7 @@ export function createRetention(
     /** Told of every session that has expired. */
     expired: (sessionPk: number) => void;
   } & RetentionOptions,
-): () => Promise<boolean> {
+): () => Promise<boolean | null> {
   const { sessions, events, journal, deliveries, clock, log } = wiring;
   return async () => {
     const now = clock.now();
@@ -82,7 +82,7 @@ export function createRetention(
       );
     } catch (error) {
       log.error("retention failed", { reason: describeError(error) });
-      return false;
+      return null;
     }
   };
 }

@@ -314,6 +314,24 @@ export function createCalls(wiring: {
     return { outcome: answered, stop };
   }
 
+  let retrying = false;
+  /** One by one: what does not fit together may fit alone. */
+  async function retryAll(): Promise<void> {
+    if (retrying) return;
+    retrying = true;
+    try {
+      for (const [call, { answer, entries }] of unstored) {
+        await events.finish(call, answer, () => entries);
+        unstored.delete(call);
+        streams.wake(call.streamId);
+      }
+    } catch {
+      // The disk takes nothing yet.
+    } finally {
+      retrying = false;
+    }
+  }
+
   return {
     requireRoom(principal, request) {
       if (!counted.has(request.method)) return;
@@ -445,15 +463,7 @@ export function createCalls(wiring: {
     },
 
     retry() {
-      for (const [call, what] of unstored) {
-        unstored.delete(call);
-        events
-          .finish(call, what.answer, () => what.entries)
-          .then(
-            () => streams.wake(call.streamId),
-            () => unstored.set(call, what),
-          );
-      }
+      void retryAll();
     },
 
     idle: () =>

@@ -59,7 +59,7 @@ export function explained(host: string, thrown: unknown): GatewayError {
     "unreachable",
     code === "ECONNRESET"
       ? "closed the connection."
-      : `cannot be reached${code === "" ? "" : ` (${code})`}.`,
+      : "cannot be reached.",
     thrown,
   );
 }

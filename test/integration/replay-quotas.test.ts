@@ -244,11 +244,69 @@ describe("a database that is nearly as large as it may be", () => {
     expect(await flood().catch((error: unknown) => error)).toMatchObject({
       code: "internal",
     });
+    // Who is about to do something hears it before.
+    expect(() => rig.store.requireWritable()).toThrow("cannot store anything");
+    expect(() => rig.store.check()).toThrow("full");
     const few = bounds({ most: 100 });
+    // What makes room is not refused with what is written beside it.
+    const [pruned, refused] = await Promise.allSettled([
+      journal.prune(few, 100),
+      journal.append(Array.from({ length: 2000 }, () => entry)),
+    ]);
+    expect([pruned.status, refused.status]).toEqual(["fulfilled", "rejected"]);
     while ((await journal.prune(few, 100)).more);
+    expect(() => rig.store.requireWritable()).not.toThrow();
     await journal.append([entry]);
     expect(rig.store.size().used).toBeLessThan(3 * MB);
   });
+
+  test("can be made smaller when it is larger than it may be from the start", async () => {
+    using directory = temporaryDirectory();
+    const open = (database: number) =>
+      openSqlite({
+        directory: directory.path,
+        clock: fakeClock(),
+        sessionCache: 10,
+        caps: { events: 1000, bytes: MB },
+        quotas: { user: 0, database },
+        vault: fakeVault,
+      });
+    const before = open(0);
+    await before.journal.append(
+      Array.from({ length: 30_000 }, (_, n) =>
+        entryOf(
+          { workspace: "w", subject: `member ${n}` },
+          "tool_executed",
+          { result: "x".repeat(700) },
+          BY_ITSELF,
+        ),
+      ),
+    );
+    await before.close();
+    await using store = open(4 * MB);
+    expect(store.size().used).toBeGreaterThan(20 * MB);
+    const few = bounds({ most: 1000 });
+    while ((await store.journal.prune(few, 1000)).more);
+    expect(store.size().used).toBeLessThan(4 * MB);
+  });
+});
+
+test("what was undone with somebody else's refused call takes nothing of what one may keep", async () => {
+  await using rig = await openStore({}, 8 * MB);
+  const [ada, mallory] = [
+    await rig.session("ada"),
+    await rig.session("mallory"),
+  ];
+  await rig.store.sessions.end(mallory.sessionPk);
+  for (let n = 0; n < 50; n++) {
+    rig.clock.advance(1000);
+    const [kept, refused] = await Promise.allSettled([
+      rig.events.append(ada, aTenth),
+      rig.call(mallory, "nothing"),
+    ]);
+    expect([kept.status, refused.status]).toEqual(["fulfilled", "rejected"]);
+  }
+  expect(rig.events.read(ada, 0, 100)).toHaveLength(50);
 });
 
 test("over HTTP, one who floods loses what others' sessions replay to the letter, and metrics say so", async () => {
@@ -324,4 +382,32 @@ test("over HTTP, a call in a database that is nearly full is told of no progress
   rig.workspace.openGate("g");
   await stream.ended;
   expect(messages(stream.events).map(({ id }) => id)).toEqual([7]);
+});
+
+test("over HTTP, what could not be put on record is not done", async () => {
+  const env = {
+    DATABASE_MAX_BYTES: String(4 * MB),
+    JOURNAL_MAX_BYTES: String(MB),
+  };
+  // Nothing grows old meanwhile.
+  await using rig = await openRig({ env, clock: fakeClock(Date.now()) });
+  const session = { "mcp-session-id": await rig.open("mallory") };
+  const flood = call("lab_echo", { words: aTenth });
+  while ((await rig.post("mallory", flood, session)).status === 200);
+  const plain = { accept: "application/json" };
+  const whoami = () => rig.post("ada", call("lab_whoami"), plain);
+  let refused = await whoami();
+  while (refused.status === 200 && refused.body.result) {
+    refused = await whoami();
+  }
+  expect(refused.body.error).toMatchObject({
+    code: -32000,
+    data: { reason: "storage_unavailable", retryAfterMs: 5000 },
+  });
+  expect((await fetch(`${rig.url}/health`)).status).toBe(503);
+  const unwritten = () =>
+    rig.lines.filter(({ event }) => event === "call not in the journal");
+  const before = unwritten().length;
+  for (let n = 0; n < 5; n++) expect((await whoami()).body.error).toBeDefined();
+  expect(unwritten()).toHaveLength(before);
 });

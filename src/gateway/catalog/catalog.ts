@@ -30,6 +30,8 @@ export type Catalogs = {
   peek(who: Identity): Catalog | null;
   /** For how long the catalogue in memory is good, in ms; 0 when it is being replaced, or there is none. */
   freshMs(who: Identity): number;
+  /** The catalogue that is being loaded, or is about to be, because something has changed; null when none is. */
+  coming(principal: Principal): Promise<Catalog> | null;
   /** Loads in the background when there is none or it is older than `maxAgeMs`. */
   warm(principal: Principal, maxAgeMs: number): void;
   /** Loads in the background what is in memory of a workspace, or of one of its members. */
@@ -321,7 +323,7 @@ export function createCatalogs(wiring: {
   const known = () => new Set([...cache.keys(), ...flights.keys()]);
 
   const reloads = createPace(RELOAD_MS);
-  function reload(key: string): void {
+  function reloadKnown(key: string): void {
     const principal = principalOf(key);
     if (!principal) return;
     waiting.set(key, principal);
@@ -337,13 +339,22 @@ export function createCatalogs(wiring: {
       }
       if (who) {
         const key = identityKey(who);
-        return reloads.run(key, () => reload(key));
+        return reloads.run(key, () => reloadKnown(key));
       }
       reloads.run(EVERYBODY, () => {
-        for (const key of known()) reloads.run(key, () => reload(key));
+        for (const key of known()) reloads.run(key, () => reloadKnown(key));
       });
     });
   }
+
+  const reload = async (principal: Principal) =>
+    (
+      await cache.forceFetch(identityKey(principal), {
+        context: principal,
+        forceRefresh: true,
+        allowStale: false,
+      })
+    ).catalog;
 
   return {
     async get(principal) {
@@ -353,14 +364,11 @@ export function createCatalogs(wiring: {
       if (fresh) return fresh.catalog;
       return (await cache.forceFetch(key, { context: principal })).catalog;
     },
-    reload: async (principal) =>
-      (
-        await cache.forceFetch(identityKey(principal), {
-          context: principal,
-          forceRefresh: true,
-          allowStale: false,
-        })
-      ).catalog,
+    reload,
+    coming: (principal) => {
+      const key = identityKey(principal);
+      return waiting.has(key) || flights.has(key) ? reload(principal) : null;
+    },
     peek: (who) =>
       cache.peek(identityKey(who), { allowStale: true })?.catalog ?? null,
     freshMs: (who) =>

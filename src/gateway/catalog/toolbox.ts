@@ -84,6 +84,8 @@ export function createToolbox(wiring: {
   /** Whether the journal keeps arguments and results. */
   recordContents: boolean;
   admission: Pick<Admission, "toward">;
+  /** Throws while nothing can be stored. */
+  requireWritable: () => void;
   log: Log;
   clock: Clock;
   telemetry?: Telemetry;
@@ -226,16 +228,22 @@ export function createToolbox(wiring: {
       if (name === ENABLE_TOOLS && customer.view.mode === "dynamic") {
         return enableTools(customer, args);
       }
-      const catalog = await catalogs.get(customer.principal);
-      let shown = catalog.show(customer.view);
-      if (shown.mode === "search") {
+      let catalog = await catalogs.get(customer.principal);
+      let { view } = customer;
+      if (catalog.show(view).mode === "search") {
         if (name === SEARCH_TOOLS) return searchTools(customer, catalog, args);
         if (name === CALL_TOOL) {
           ({ name, args } = readCall(args));
-          shown = catalog.show(everything(customer.view));
+          view = everything(view);
         }
       }
-      const tool = shown.find(name);
+      let tool = catalog.show(view).find(name);
+      const coming = tool ? null : catalogs.coming(customer.principal);
+      if (coming) {
+        // Of a server that has just been registered, for example.
+        catalog = await coming;
+        tool = catalog.show(view).find(name);
+      }
       const source = tool && sources.get(tool.source);
       if (!tool || !source) {
         requireListed(catalogs, customer, catalog, name);
@@ -268,6 +276,8 @@ export function createToolbox(wiring: {
           ),
         );
       };
+      // What it does would be on no record.
+      wiring.requireWritable();
       wiring.admission.toward(principal, source.id, tool.offer.app);
       try {
         const result = await withDeadline(controller, callTimeoutMs, name, () =>

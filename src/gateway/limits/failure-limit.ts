@@ -29,7 +29,7 @@ export function createFailureLimit(clock: Clock): FailureLimit {
       return new GatewayError(
         "rate_limited",
         "Too many credentials from this address were not accepted. Try again later.",
-        { retryAfterMs: waitMs },
+        { retryAfterMs: Math.ceil(waitMs) },
       );
     },
   };

@@ -54,6 +54,7 @@ export function sealAddresses(
   client: Database,
   seal: Addresses["seal"],
 ): boolean {
+  if (!hadAny(client)) return true;
   const sealed = (value: Value, context: SealContext) =>
     value === null || isSealed(value) ? value : seal(String(value), context);
   client.run("PRAGMA secure_delete = ON");
@@ -80,6 +81,16 @@ export function sealAddresses(
     .query<{ busy: number }, []>("PRAGMA wal_checkpoint(TRUNCATE)")
     .get()!;
   return busy === 0;
+}
+
+/** Whether there was ever anything to seal: else there is nothing to look for in what is free. */
+function hadAny(client: Database): boolean {
+  const { any } = client
+    .query<{ any: number }, []>(
+      "SELECT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'servers') OR EXISTS (SELECT 1 FROM webhooks) AS any",
+    )
+    .get()!;
+  return any === 1;
 }
 
 /** All rows of a table, written into pages that nothing else was in before. */

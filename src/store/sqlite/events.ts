@@ -166,6 +166,7 @@ export function createEventLog(wiring: {
     bytesOf: (sessionPk) =>
       (usage().peek(sessionPk) ?? countUsage(sessionPk)).bytes,
     shrink(sessionPk, bytes, hard) {
+      touched.add(sessionPk);
       const used = usage().get(sessionPk) ?? readUsage(sessionPk);
       const { bytes: had, events: many } = used;
       const none = { sessionPk, streamId: 0, seq: 0 };
@@ -197,6 +198,12 @@ export function createEventLog(wiring: {
 
   // What the events of sessions take, for those that were written to lately. Forgotten when it may be wrong.
   const usage = later(() => new LRUCache<number, Usage>({ max: 10_000 }));
+  const touched = new Set<number>();
+  writer.onCommit(() => touched.clear());
+  writer.onRollback(() => {
+    for (const pk of touched) usage().delete(pk);
+    touched.clear();
+  });
   function readUsage(sessionPk: number): Usage {
     const used = { ...countUsage(sessionPk), trimAt: caps };
     usage().set(sessionPk, used);
@@ -210,6 +217,7 @@ export function createEventLog(wiring: {
   /** Inside a transaction, after an event was written: keeps its session near the caps. */
   function account(ref: StreamRef, seq: number, data: string): void {
     const { sessionPk } = ref;
+    touched.add(sessionPk);
     let used = usage().get(sessionPk);
     if (used) {
       used.events++;

@@ -173,17 +173,20 @@ export function createJournalShares(wiring: {
     return sums;
   }
 
+  /** In the transaction that is under way. */
+  let leavers: Leaving[] = [];
+
   /** These are the oldest of their share. */
   function remove(leaving: readonly Row[]): void {
     if (leaving.length === 0) return;
-    wiring.beforePrune(
-      leaving.map(({ seq, workspace, type, data }) => ({
+    for (const { seq, workspace, type, data } of leaving) {
+      leavers.push({
         seq,
         workspace,
         type: type as EventType,
         data: JSON.parse(data),
-      })),
-    );
+      });
+    }
     const sums = change(
       leaving.map(({ share, cost, seq }) => ({
         share,
@@ -310,6 +313,7 @@ export function createJournalShares(wiring: {
   }
 
   function prune(bounds: JournalBounds, limit: number) {
+    leavers = [];
     const floor = Math.ceil(bounds.bytes / bounds.traffic.most);
     const counted = count(floor, limit * COUNTED);
     const newest = last();
@@ -319,12 +323,17 @@ export function createJournalShares(wiring: {
     let more = counted < newest;
     for (const kind of KINDS) {
       const { before, most } = bounds[kind];
+      // With less than that for each, the number of entries bounds nothing.
+      const byBytes = kind === "traffic" && floor < ROW_BYTES;
+      const bound = byBytes ? bounds.bytes : most * floor;
       const old = removeOld(kind, before, floor, end, limit);
       const left = Math.max(limit - old.removed, 0);
-      const beyond = removeBeyond(kind, most * floor, floor, end, left);
+      const beyond = removeBeyond(kind, bound, floor, end, left);
       forgotten += old.removed + beyond;
       more ||= old.more || (beyond > 0 && beyond === left);
     }
+    // Once for all of them: it looks at every webhook.
+    if (leavers.length > 0) wiring.beforePrune(leavers);
     return { forgotten, more };
   }
 

@@ -116,6 +116,19 @@ function openStore(options: SqliteOptions, lock: Disposable | null): Store {
     if (pages > 0) client.run(`PRAGMA max_page_count = ${pages}`);
   };
   bound(quotas.database);
+  /** More of it, for what makes room in the end. SQLite itself counts a file that is larger than its limit as full. */
+  function withRoom<T>(work: () => T): T {
+    const { page_count: pages } = client
+      .query<{ page_count: number }, []>("PRAGMA page_count")
+      .get()!;
+    const { database } = quotas;
+    bound(database && Math.max(database, pages * PAGE_SIZE) + MAKING_ROOM);
+    try {
+      return work();
+    } finally {
+      bound(database);
+    }
+  }
   const db = drizzle(client, { casing: "snake_case" });
   const writer = createWriter(client, options.onFailure ?? (() => {}));
 
@@ -165,14 +178,7 @@ function openStore(options: SqliteOptions, lock: Disposable | null): Store {
     writer,
     clock,
     beforePrune: (entries) => deliveries.passOver(entries),
-    withRoom(work) {
-      bound(quotas.database && quotas.database + MAKING_ROOM);
-      try {
-        return work();
-      } finally {
-        bound(quotas.database);
-      }
-    },
+    withRoom,
   });
   const addresses = createAddresses(options.vault, options.onUnreadable);
   const webhooks = createWebhookStore({
@@ -258,12 +264,15 @@ function openStore(options: SqliteOptions, lock: Disposable | null): Store {
     sealAddresses() {
       if (!lock || read(ADDRESSES) !== null) return;
       try {
-        if (sealAddresses(client, addresses.seal)) put(ADDRESSES, "sealed");
+        withRoom(() => {
+          if (sealAddresses(client, addresses.seal)) put(ADDRESSES, "sealed");
+        });
       } catch (error) {
         throw unusable(options.directory, error);
       }
     },
     check: writer.check,
+    requireWritable: writer.requireWritable,
     size() {
       const file = databaseFile(options.directory);
       const sizeOf = (path: string) =>

@@ -16,6 +16,8 @@ export type Writer = {
   flush(): void;
   /** Called after every commit, before its promises resolve. */
   onCommit(listener: () => void): void;
+  /** Called when what operations have done is undone: what was remembered of it is wrong. */
+  onRollback(listener: () => void): void;
   /**
    * True after the disk or the file failed. What the kernel could not write it may have forgotten, so that a
    * second try would report a success that is none: nothing is written until the next start.
@@ -23,6 +25,8 @@ export type Writer = {
   failed(): boolean;
   /** Throws unless a commit is possible; after one that was refused it tries. */
   check(): void;
+  /** As {@link check}, for callers, and free of cost while nothing is refused: throws what a refused write throws. */
+  requireWritable(): void;
 };
 
 type Queued = {
@@ -37,6 +41,9 @@ const MAX_TURNS = 8;
 const PROBE =
   "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 
+/** Takes as much room as a call may, which a database at its limit does not have. */
+const ROOM = "INSERT INTO meta VALUES ('room', hex(zeroblob(32768)))";
+
 /** `onFailure` is called once, with what failed. */
 export function createWriter(
   db: Database,
@@ -45,6 +52,7 @@ export function createWriter(
   const begin = db.prepare("BEGIN IMMEDIATE");
   const end = db.prepare("COMMIT");
   const listeners: (() => void)[] = [];
+  const undone: (() => void)[] = [];
   let queue: Queued[] = [];
   let failed = false;
   let refusing = false;
@@ -60,6 +68,7 @@ export function createWriter(
     } catch (error) {
       // SQLite has already rolled back after some errors (disk full, I/O).
       if (db.inTransaction) db.run("ROLLBACK");
+      for (const listener of undone) listener();
       throw error;
     }
     for (const listener of listeners) listener();
@@ -75,18 +84,26 @@ export function createWriter(
       const results = commit(group);
       group.forEach((queued, i) => queued.resolve(results[i] as never));
     } catch (error) {
-      // What is wrong with the disk or the file is wrong for all of them; each try could take as long again.
-      if (isStorage(error)) return refuse(group, error);
-      if (group.length === 1) return group[0]!.reject(error);
+      if (group.length === 1) return rejectOne(group[0]!, error);
+      // What is wrong with the file is wrong for all of them; each try could take as long again. Where there is no
+      // room, what makes some does not fail with what needs some.
+      if (isStorage(error) && !isFull(error)) return refuse(group, error);
       for (const [i, queued] of group.entries()) {
         try {
           queued.resolve(commit([queued])[0] as never);
         } catch (own) {
-          if (isStorage(own)) return refuse(group.slice(i), own);
-          queued.reject(own);
+          if (isStorage(own) && !isFull(own)) {
+            return refuse(group.slice(i), own);
+          }
+          rejectOne(queued, own);
         }
       }
     }
+  }
+
+  function rejectOne(queued: Queued, error: unknown): void {
+    if (isStorage(error)) refuse([queued], error);
+    else queued.reject(error);
   }
 
   function refuse(group: Queued[], error: unknown): void {
@@ -107,6 +124,20 @@ export function createWriter(
     else setImmediate(gather, queue.length, turnsLeft - 1);
   }
 
+  function check(): void {
+    if (failed) throw new Error("The disk or the database has failed.");
+    // Takes the write lock and gives it back: proves more than a read, and changes nothing.
+    db.run("BEGIN IMMEDIATE");
+    try {
+      if (refusing) db.run(ROOM);
+    } finally {
+      if (db.inTransaction) db.run("ROLLBACK");
+    }
+    // The disk is asked by a commit only.
+    if (refusing) db.run(PROBE, ["checked", String(queue.length)]);
+    refusing = false;
+  }
+
   return {
     write: (operation) =>
       new Promise((resolve, reject) => {
@@ -115,16 +146,16 @@ export function createWriter(
       }),
     flush,
     onCommit: (listener) => void listeners.push(listener),
+    onRollback: (listener) => void undone.push(listener),
     failed: () => failed,
-    check() {
-      if (failed) throw new Error("The disk or the database has failed.");
-      if (refusing) db.run(PROBE, ["checked", String(queue.length)]);
-      else {
-        // Takes the write lock and gives it back: proves more than a read, and changes nothing.
-        db.run("BEGIN IMMEDIATE");
-        db.run("ROLLBACK");
+    check,
+    requireWritable() {
+      if (!failed && !refusing) return;
+      try {
+        check();
+      } catch (error) {
+        throw unavailable(error);
       }
-      refusing = false;
     },
   };
 }
@@ -135,6 +166,10 @@ function rejectAll(group: Queued[], error: GatewayError): void {
 
 function codeOf(error: unknown): string {
   return error instanceof Error && "code" in error ? String(error.code) : "";
+}
+
+function isFull(error: unknown): boolean {
+  return codeOf(error).startsWith("SQLITE_FULL");
 }
 
 function isFinal(error: unknown): boolean {

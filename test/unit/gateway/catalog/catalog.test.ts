@@ -188,6 +188,24 @@ describe("of two that have the same URI", () => {
   });
 });
 
+test("what is being loaded can be waited for, and nothing else is", async () => {
+  const { source, asked, tell } = slowSource("s");
+  const catalogs = open([source]);
+  expect(catalogs.coming(ada)).toBeNull();
+  void catalogs.get(ada);
+  asked[0]!.resolve(listing({}));
+  await settle();
+  expect(catalogs.coming(ada)).toBeNull();
+  tell({ who: ada });
+  const coming = catalogs.coming(ada)!;
+  asked[1]!.resolve(listing({ resources: [resource("a", "x://new")] }));
+  const { resources } = (await coming).select(DEFAULT_VIEW);
+  expect(resources.entries.map(({ key }) => key)).toEqual(["x://new"]);
+  expect(asked).toHaveLength(2);
+  await settle();
+  expect(catalogs.coming(ada)).toBeNull();
+});
+
 test("what an app is missing from is asked for again after 15 seconds, and what is whole after its time", async () => {
   const { source, asked } = slowSource("s");
   const clock = fakeClock();
