@@ -57,9 +57,7 @@ export function explained(host: string, thrown: unknown): GatewayError {
   return failed(
     host,
     "unreachable",
-    code === "ECONNRESET"
-      ? "closed the connection."
-      : "cannot be reached.",
+    code === "ECONNRESET" ? "closed the connection." : "cannot be reached.",
     thrown,
   );
 }

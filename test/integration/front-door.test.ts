@@ -353,7 +353,13 @@ describe("the log", () => {
     expect(data).not.toContain("token");
     const signature = token.split(".")[2]!;
     expect(JSON.stringify(rig.lines)).not.toContain(signature);
-    const grep = Bun.spawnSync(["grep", "-rac", signature, rig.directory]);
+    const grep = Bun.spawnSync([
+      "grep",
+      "-rac",
+      "-e",
+      signature,
+      rig.directory,
+    ]);
     for (const line of grep.stdout.toString().trim().split("\n"))
       expect(line).toEndWith(":0");
   });
