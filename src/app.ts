@@ -27,6 +27,7 @@ import { createResealing } from "./gateway/accounts/resealing.ts";
 import { createRetention } from "./gateway/retention.ts";
 import { createToolbox } from "./gateway/catalog/toolbox.ts";
 import { createEventStreams } from "./http/event-streams.ts";
+import type { Connection } from "./http/front.ts";
 import { allowedHosts } from "./http/front.ts";
 import type { HttpHandler } from "./http/server.ts";
 import { createHttp } from "./http/server.ts";
@@ -425,6 +426,22 @@ export function createApp(options: AppOptions): App {
     retaining = false;
   }
 
+  /** Answers what asks for another protocol; nothing, when it is spoken from now on. */
+  async function upgraded(
+    request: Request,
+    connection: Connection,
+    bun: Bun.Server<Peer>,
+  ): Promise<Response | undefined> {
+    let peer: Peer | null = null;
+    const handOver = (to: Peer) => void (peer = to);
+    const response = await http(request, { ...connection, handOver });
+    if (peer === null || response.status !== 101) return response;
+    const { headers } = response;
+    return bun.upgrade(request, { headers, data: peer })
+      ? undefined
+      : Response.json({ error: "Bad Request" }, { status: 400 });
+  }
+
   async function start(): Promise<string> {
     await begin();
     try {
@@ -436,18 +453,14 @@ export function createApp(options: AppOptions): App {
         reusePort: false,
         // The front door reads what is a little too large, and says so; Bun cuts the rest off.
         maxRequestBodySize: config.MAX_BODY_BYTES * 2,
-        fetch: async (request, bun) => {
-          let peer: Peer | null = null;
-          const response = await http(request, {
+        fetch(request, bun) {
+          const connection = {
             address: bun.requestIP(request)?.address ?? null,
-            setIdleTimeout: (seconds) => bun.timeout(request, seconds),
-            handOver: (to) => (peer = to),
-          });
-          if (peer === null || response.status !== 101) return response;
-          const { headers } = response;
-          return bun.upgrade(request, { headers, data: peer })
-            ? undefined
-            : Response.json({ error: "Bad Request" }, { status: 400 });
+            setIdleTimeout: (seconds: number) => bun.timeout(request, seconds),
+          };
+          return request.headers.get("upgrade") === null
+            ? http(request, connection)
+            : upgraded(request, connection, bun);
         },
         websocket: {
           maxPayloadLength: config.MAX_BODY_BYTES,
