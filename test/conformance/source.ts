@@ -31,6 +31,7 @@ const turnOf = (context: CallContext): Turn => ({
   },
   touch: (uri) => listener({ who: null, uri }),
   completeUrl: () => {},
+  ping: async () => {},
 });
 
 const app = (key: string) => ({ ref: key, key, name: key });

@@ -110,6 +110,8 @@ export function createCatalogs(wiring: {
 
   /** What is being loaded, by identity, and by whom it is not awaited. */
   const flights = new Map<string, { principal: Principal }>();
+  /** What is to be loaded: nobody waits for it, or what is being loaded was asked for too early. */
+  const waiting = new Map<string, Principal>();
   const inBackground = new Set<string>();
 
   // A catalogue that was loaded again and has not changed keeps its index.
@@ -132,6 +134,8 @@ export function createCatalogs(wiring: {
       const startedAt = clock.monotonic();
       const flight = { principal };
       flights.set(key, flight);
+      // What has changed until now will be in it.
+      waiting.delete(key);
       try {
         const loaded = await load(principal, previous?.listed ?? nothing);
         const lasts = loaded.whole
@@ -302,13 +306,11 @@ export function createCatalogs(wiring: {
     return null;
   }
 
-  const waiting = new Map<string, Principal>();
   function warmNext(): void {
     for (const [key, principal] of waiting) {
       if (inBackground.size >= BACKGROUND_LOADS) return;
       // What it has asked may be what has changed since; it is asked again after that.
       if (flights.has(key)) continue;
-      waiting.delete(key);
       inBackground.add(key);
       cache
         .fetch(key, { context: principal, forceRefresh: true })
@@ -365,9 +367,13 @@ export function createCatalogs(wiring: {
       return (await cache.forceFetch(key, { context: principal })).catalog;
     },
     reload,
-    coming: (principal) => {
+    coming(principal) {
       const key = identityKey(principal);
-      return waiting.has(key) || flights.has(key) ? reload(principal) : null;
+      const loading = flights.has(key);
+      if (!waiting.has(key)) return loading ? reload(principal) : null;
+      const again = () => reload(principal);
+      // What is being loaded was asked for before the change.
+      return loading ? again().then(again, again) : again();
     },
     peek: (who) =>
       cache.peek(identityKey(who), { allowStale: true })?.catalog ?? null,

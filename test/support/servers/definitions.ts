@@ -23,6 +23,8 @@ export type Turn = Pick<
   touch(uri: string): void;
   /** Tells the client that asked that a URL has been dealt with. */
   completeUrl(elicitationId: string): void;
+  /** Resolves when the client has got all that was sent before, where there is one stream for everything. */
+  ping(): Promise<unknown>;
 };
 
 export type Answer = CallToolResult | InputRequired;

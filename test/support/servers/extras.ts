@@ -210,6 +210,22 @@ export function createExtras(): { tools: ToolDefinition[]; memory: Memory } {
       },
     },
     {
+      name: "ask_and_open",
+      description: "Asks, and opens the gate when the client has got that",
+      inputSchema: object({ gate: string, message: string }),
+      run(turn, { gate: name, message }) {
+        const answer = elicited(turn, "form");
+        if (answer) return say(JSON.stringify(answer.content ?? null));
+        // When the question is on its way.
+        setImmediate(async () => {
+          await turn.ping();
+          gate(String(name)).open();
+        });
+        const form = object({ answer: string });
+        return ask({ form: elicit(String(message), form) });
+      },
+    },
+    {
       name: "two_questions",
       description: "Puts two forms before the user, one after the other",
       inputSchema: optional({ nonce: string }),

@@ -103,7 +103,10 @@ export function createTurn(
     progressToken,
     notify,
     ...rest
-  }: Pick<Turn, "signal" | "capabilities" | "input" | "headers" | "hangUp"> & {
+  }: Pick<
+    Turn,
+    "signal" | "capabilities" | "input" | "headers" | "hangUp" | "ping"
+  > & {
     progressToken: string | number | undefined;
     /** Sends a notification to the client that asked, along with this request. */
     notify(method: string, params: Record<string, unknown>): Promise<void>;

@@ -88,6 +88,7 @@ export function buildV1(
         });
       },
       hangUp: () => extra.closeSSEStream?.(),
+      ping: () => server.ping(),
     });
     const result = await untilAnswered(turn, play, (request) =>
       aside

@@ -80,6 +80,7 @@ export function createV2(
         },
         log: (level, data, logger) => mcpReq.log(level, data, logger),
         hangUp: () => http?.closeSSE?.(),
+        ping: () => server.ping(),
       });
       const result = await play(turn);
       await told();

@@ -206,6 +206,29 @@ test("what is being loaded can be waited for, and nothing else is", async () => 
   expect(catalogs.coming(ada)).toBeNull();
 });
 
+test.each(["answers", "fails"])(
+  "what is being loaded since before the change is not what is waited for, whether it %s",
+  async (how) => {
+    const { source, asked } = slowSource("s");
+    const catalogs = open([source]);
+    void catalogs.get(ada);
+    asked[0]!.resolve(listing({}));
+    await settle();
+    catalogs.refresh("w", null);
+    catalogs.refresh("w", null);
+    const coming = catalogs.coming(ada)!;
+    expect(asked).toHaveLength(2);
+    if (how === "answers") asked[1]!.resolve(listing({}));
+    else asked[1]!.reject(new Error("no"));
+    await settle();
+    asked[2]!.resolve(listing({ resources: [resource("a", "x://new")] }));
+    const { resources } = (await coming).select(DEFAULT_VIEW);
+    expect(resources.entries.map(({ key }) => key)).toEqual(["x://new"]);
+    await settle();
+    expect(asked).toHaveLength(3);
+  },
+);
+
 test("what an app is missing from is asked for again after 15 seconds, and what is whole after its time", async () => {
   const { source, asked } = slowSource("s");
   const clock = fakeClock();
