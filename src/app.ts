@@ -1,12 +1,14 @@
-import type { Server, ServerWebSocket } from "bun";
+import type { Server } from "bun";
+import {
+  createAuthenticator,
+  membraneApi,
+  tokenMint,
+  verificationKey,
+} from "./authentication.ts";
 import type { Config } from "./config.ts";
-import type {
-  Authenticator,
-  FailureLimit,
-  Principal,
-} from "./core/principal.ts";
-import { GatewayError, describeError } from "./core/errors.ts";
-import type { Peer, Socket } from "./core/exchange.ts";
+import type { Authenticator, Principal } from "./core/principal.ts";
+import { describeError } from "./core/errors.ts";
+import type { Peer } from "./core/exchange.ts";
 import type { Clock, Ids, Log } from "./core/runtime.ts";
 import type { Source } from "./core/source.ts";
 import type { UpstreamStore } from "./core/upstream.ts";
@@ -27,8 +29,8 @@ import { createResealing } from "./gateway/accounts/resealing.ts";
 import { createRetention } from "./gateway/retention.ts";
 import { createToolbox } from "./gateway/catalog/toolbox.ts";
 import { createEventStreams } from "./http/event-streams.ts";
-import type { Connection } from "./http/front.ts";
 import { allowedHosts } from "./http/front.ts";
+import { openListener } from "./http/listener.ts";
 import type { HttpHandler } from "./http/server.ts";
 import { createHttp } from "./http/server.ts";
 import { HEARTBEAT_MS, createMcpDoor } from "./mcp/door.ts";
@@ -40,13 +42,7 @@ import { createScraper, openMetricsListener } from "./runtime/scraper.ts";
 import { createTelemetry } from "./runtime/telemetry.ts";
 import { createVault } from "./runtime/vault.ts";
 import { wireReadings } from "./readings.ts";
-import type { MembraneApi } from "./sources/membrane/client.ts";
-import { createMembraneApi } from "./sources/membrane/client.ts";
-import { createIntrospection } from "./sources/membrane/introspection.ts";
-import { createTokenMint } from "./sources/membrane/mint.ts";
 import { createMembraneSource } from "./sources/membrane/source.ts";
-import type { VerificationOptions } from "./sources/membrane/verification.ts";
-import { createVerifier } from "./sources/membrane/verifier.ts";
 import type { Times } from "./sources/mcp/times.ts";
 import { openSqlite } from "./store/sqlite/sqlite.ts";
 import { buildToolIndex } from "./store/sqlite/tool-index.ts";
@@ -107,9 +103,6 @@ const LAST_DELIVERY_MS = 5000;
 
 /** How often it is looked whether another process has changed a registered server: it costs microseconds. */
 const BESIDE_MS = 1000;
-
-/** A socket from which nothing comes for so long, not even the answer to a ping, is closed. */
-const SOCKET_IDLE_SECONDS = 60;
 
 /** How often expired things are looked for … */
 const RETENTION_MS = 30_000;
@@ -426,71 +419,15 @@ export function createApp(options: AppOptions): App {
     retaining = false;
   }
 
-  /** Answers what asks for another protocol; nothing, when it is spoken from now on. */
-  async function upgraded(
-    request: Request,
-    connection: Connection,
-    bun: Bun.Server<Peer>,
-  ): Promise<Response | undefined> {
-    let peer: Peer | null = null;
-    const handOver = (to: Peer) => void (peer = to);
-    const response = await http(request, { ...connection, handOver });
-    if (peer === null || response.status !== 101) return response;
-    const { headers } = response;
-    return bun.upgrade(request, { headers, data: peer })
-      ? undefined
-      : Response.json({ error: "Bad Request" }, { status: 400 });
-  }
-
   async function start(): Promise<string> {
     await begin();
-    try {
-      server = Bun.serve({
-        hostname: config.HOST,
-        port: config.PORT,
-        development: false,
-        // On by default outside development: a second server would share the port unnoticed.
-        reusePort: false,
-        // The front door reads what is a little too large, and says so; Bun cuts the rest off.
-        maxRequestBodySize: config.MAX_BODY_BYTES * 2,
-        fetch(request, bun) {
-          const connection = {
-            address: bun.requestIP(request)?.address ?? null,
-            setIdleTimeout: (seconds: number) => bun.timeout(request, seconds),
-          };
-          return request.headers.get("upgrade") === null
-            ? http(request, connection)
-            : upgraded(request, connection, bun);
-        },
-        websocket: {
-          maxPayloadLength: config.MAX_BODY_BYTES,
-          idleTimeout: SOCKET_IDLE_SECONDS,
-          sendPings: false,
-          perMessageDeflate: false,
-          // The last resort: those who talk look themselves at what waits.
-          backpressureLimit: 67_108_864,
-          closeOnBackpressureLimit: true,
-          open: (ws) => ws.data.opened(socketOf(ws)),
-          message: (ws, data) =>
-            ws.data.message(typeof data === "string" ? data : null),
-          drain: (ws) => ws.data.drained(),
-          close: (ws, code) => ws.data.closed(code),
-        },
-        error: (error) => {
-          log.error("request failed", { reason: error.message });
-          return Response.json({ error: "internal" }, { status: 500 });
-        },
-      });
-    } catch (cause) {
-      const { code, message } = cause as Error & { code?: string };
-      const reason =
-        code === "EADDRINUSE" ? "another process listens there" : message;
-      throw new GatewayError(
-        "conflict",
-        `Cannot listen on ${config.HOST}:${config.PORT}: ${reason}. Set PORT or HOST.`,
-        { cause },
-      );
-    }
+    server = openListener({
+      host: config.HOST,
+      port: config.PORT,
+      maxBodyBytes: config.MAX_BODY_BYTES,
+      http,
+      log,
+    });
     if (metricsPort !== undefined && scraper) {
       const at = { host: config.METRICS_HOST, port: metricsPort };
       metricsServer = openMetricsListener(at, scraper);
@@ -537,16 +474,6 @@ export function createApp(options: AppOptions): App {
   };
 }
 
-function socketOf(ws: ServerWebSocket<Peer>): Socket {
-  return {
-    send: (text) => void ws.sendText(text),
-    behind: () => ws.getBufferedAmount(),
-    ping: () => void ws.ping(),
-    close: (code, reason) => ws.close(code, reason),
-    cut: () => ws.terminate(),
-  };
-}
-
 function bracketed(host: string): string {
   return host.includes(":") ? `[${host}]` : host;
 }
@@ -569,65 +496,4 @@ function otlpOptions(config: Config): OtlpOptions | null {
     sampler: config.OTEL_TRACES_SAMPLER,
     samplerArg: config.OTEL_TRACES_SAMPLER_ARG,
   };
-}
-
-/** How far the clocks of those who sign tokens may differ from ours. */
-const TOKEN_LEEWAY_MS = 30_000;
-
-/** With a key: verifies tokens here. Without: asks Membrane. */
-export function createAuthenticator(
-  config: Config,
-  clock: Clock,
-  api: MembraneApi = membraneApi(config),
-  limit: FailureLimit = createFailureLimit(clock),
-): Authenticator {
-  const workspaceKey = config.MEMBRANE_WORKSPACE_KEY ?? null;
-  const key = verificationKey(config);
-  return key === null || workspaceKey === null
-    ? createIntrospection({
-        clock,
-        api,
-        workspaceKey,
-        limit,
-        scope: config.TOKEN_SCOPES,
-        allowNonExpiring: config.ALLOW_NON_EXPIRING_TOKENS,
-      })
-    : createVerifier({
-        clock,
-        workspaceKey,
-        key,
-        limit,
-        scope: config.TOKEN_SCOPES,
-        allowNonExpiring: config.ALLOW_NON_EXPIRING_TOKENS,
-        leewayMs: TOKEN_LEEWAY_MS,
-      });
-}
-
-/** Tokens for members who come with an API key; none without the workspace's secret. */
-function tokenMint(config: Config, clock: Clock) {
-  const {
-    MEMBRANE_WORKSPACE_KEY: workspaceKey,
-    MEMBRANE_WORKSPACE_SECRET: secret,
-  } = config;
-  return workspaceKey === undefined || secret === undefined
-    ? async () => null
-    : createTokenMint({ clock, workspaceKey, secret });
-}
-
-function membraneApi(config: Config): MembraneApi {
-  return createMembraneApi({
-    apiUri: config.MEMBRANE_API_URI,
-    userAgent: `membrane-mcp/${version}`,
-  });
-}
-
-function verificationKey(config: Config): VerificationOptions["key"] | null {
-  const {
-    MEMBRANE_WORKSPACE_SECRET: secret,
-    MEMBRANE_PUBLIC_KEY: text,
-    MEMBRANE_JWKS_URL: url,
-  } = config;
-  if (secret !== undefined) return { kind: "secret", secret };
-  if (text !== undefined) return { kind: "public", text };
-  return url === undefined ? null : { kind: "jwks", url };
 }

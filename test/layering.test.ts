@@ -17,7 +17,6 @@ const mayImport: Record<string, string[]> = {
   http: ["core", "gateway"],
   demo: ["core"],
   cli: ["core", "type:http"],
-  console: ["core", "type:http"],
 };
 
 /** What wires the others sees all of them. */
@@ -43,7 +42,7 @@ const owners: Record<string, string[]> = {
   "swagger-ui-dist": ["http"],
   commander: ["cli"],
   "jsonc-parser": ["cli"],
-  bun: ["."],
+  bun: [".", "http"],
 };
 
 /** Where a connection can begin. URLs that somebody typed or a server named have the first only. */

@@ -1,4 +1,4 @@
-import { createAuthenticator } from "../app.ts";
+import { createAuthenticator } from "../authentication.ts";
 import type { Config } from "../config.ts";
 import { GatewayError, asGatewayError } from "../core/errors.ts";
 import type { Authenticator } from "../core/principal.ts";

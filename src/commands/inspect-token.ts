@@ -1,5 +1,5 @@
 import { decodeJwt, decodeProtectedHeader } from "jose";
-import { createAuthenticator } from "../app.ts";
+import { createAuthenticator } from "../authentication.ts";
 import type { Config } from "../config.ts";
 import { asGatewayError } from "../core/errors.ts";
 import { systemClock } from "../runtime/machine.ts";

@@ -71,6 +71,22 @@ export function asGatewayError(thrown: unknown): GatewayError {
   );
 }
 
+/** `where`: after "Cannot listen"; `settings`: the names of those that say where. */
+export function cannotListen(
+  where: string,
+  settings: string,
+  cause: unknown,
+): GatewayError {
+  const { code, message } = cause as Error & { code?: string };
+  const reason =
+    code === "EADDRINUSE" ? "another process listens there" : message;
+  return new GatewayError(
+    "conflict",
+    `Cannot listen ${where}: ${reason}. Set ${settings}.`,
+    { cause },
+  );
+}
+
 /**
  * What the log says about an error: message, code and the chain of causes. Never properties, which may hold secrets,
  * nor what another MCP server has answered a caller: it may repeat a credential or arguments.

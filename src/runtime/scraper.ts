@@ -1,4 +1,4 @@
-import { GatewayError } from "../core/errors.ts";
+import { cannotListen } from "../core/errors.ts";
 import type { Metrics } from "./metrics.ts";
 
 /** Answers a request for the metrics. */
@@ -72,13 +72,10 @@ export function openMetricsListener(
       error: () => Response.json({ error: "internal" }, { status: 500 }),
     });
   } catch (cause) {
-    const { code, message } = cause as Error & { code?: string };
-    const reason =
-      code === "EADDRINUSE" ? "another process listens there" : message;
-    throw new GatewayError(
-      "conflict",
-      `Cannot listen on ${at.host}:${at.port} for metrics: ${reason}. Set METRICS_PORT or METRICS_HOST.`,
-      { cause },
+    throw cannotListen(
+      `on ${at.host}:${at.port} for metrics`,
+      "METRICS_PORT or METRICS_HOST",
+      cause,
     );
   }
 }

@@ -15,6 +15,7 @@ import type { Connecting } from "./connecting.ts";
 import { createConnecting } from "./connecting.ts";
 import type { Member } from "./grant.ts";
 import { createSeals, isDue, withoutKey } from "./grant.ts";
+import { neededError } from "./needed.ts";
 import type { Registering } from "./registering.ts";
 import { createRegistering, takesAPerson } from "./registering.ts";
 import type { Held } from "./renewals.ts";
@@ -73,27 +74,15 @@ export function createAccounts(options: AccountsOptions): Accounts {
   });
   const once = createSingleFlight<true>();
 
-  /** What the member has to do, as data; on our own origin only. */
+  /** What the member has to do; on our own origin only. */
   function needed(
     upstream: Upstream,
     member: Member,
     code: "mcp_auth_required" | "mcp_auth_expired",
-    message = messages[code],
+    message?: string,
   ): GatewayError {
-    const { id: serverId, authType, appUuid, name } = upstream;
-    return new GatewayError("needs_authorization", `${name}: ${message}.`, {
-      data: {
-        code,
-        message,
-        authType,
-        serverId,
-        ...(authType === "oauth"
-          ? { authorizeUrl: connecting.authorizeUrl(upstream, member) }
-          : authType === "direct_auth"
-            ? { appUuid }
-            : {}),
-      },
-    });
+    const authorizeUrl = () => connecting.authorizeUrl(upstream, member);
+    return neededError(upstream, code, authorizeUrl, message);
   }
 
   /** One secret for everybody, or none. */
@@ -327,10 +316,6 @@ export function createAccounts(options: AccountsOptions): Accounts {
   };
 }
 
-const messages = {
-  mcp_auth_required: "Connect your account to use this server",
-  mcp_auth_expired: "Your access to this server has ended; connect again",
-};
 const asksForMoreScopes =
   "This server needs more permissions than you have granted; connect again";
 const toBeSetAgain =

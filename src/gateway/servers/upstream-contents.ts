@@ -10,6 +10,7 @@ import type {
   UpstreamOAuth,
   UpstreamStore,
 } from "../../core/upstream.ts";
+import { neededError } from "../accounts/needed.ts";
 import { createRate } from "../limits/rate.ts";
 import { failureOf } from "./upstream-switch.ts";
 import type { UpstreamRef, Upstreams } from "./upstreams.ts";
@@ -77,28 +78,15 @@ export function createUpstreamContents(options: {
     `A server's lists can be fetched ${LISTS} times a minute. Wait a moment.`,
   );
 
-  /** What the member has to do first, as data. */
-  function needed(
+  /** What the member has to do first. */
+  const needed = (
     upstream: Upstream,
     principal: Principal,
-    code = "mcp_auth_required",
-  ): GatewayError {
-    const { id: serverId, authType, appUuid, name } = upstream;
-    const message = messages[code] ?? messages["mcp_auth_required"]!;
-    return new GatewayError("needs_authorization", `${name}: ${message}.`, {
-      data: {
-        code,
-        message,
-        authType,
-        serverId,
-        ...(authType === "oauth"
-          ? { authorizeUrl: options.oauth.authorizeUrl(upstream, principal) }
-          : authType === "direct_auth"
-            ? { appUuid }
-            : {}),
-      },
-    });
-  }
+    code: "mcp_auth_required" | "mcp_auth_expired" = "mcp_auth_required",
+  ) =>
+    neededError(upstream, code, () =>
+      options.oauth.authorizeUrl(upstream, principal),
+    );
 
   function requireUsable(principal: Principal, upstream: Upstream): void {
     const { state, enabled, name, id } = upstream;
@@ -246,8 +234,3 @@ export function createUpstreamContents(options: {
     },
   };
 }
-
-const messages: Record<string, string> = {
-  mcp_auth_required: "Connect your account to use this server",
-  mcp_auth_expired: "Your access to this server has ended; connect again",
-};
