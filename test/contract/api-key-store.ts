@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { ApiKey } from "../../src/core/api-key.ts";
-import type { Store } from "../../src/core/store.ts";
+import type { OpenStore } from "./rig.ts";
 
 const limits = { most: 100, endedBefore: 0 };
 
@@ -24,11 +24,8 @@ function key(changes: Partial<ApiKey> = {}): ApiKey & { hash: string } {
   };
 }
 
-/** What every {@link Store} promises of API keys. `reopen` closes the store and opens it again. */
-export function apiKeyStoreContract(
-  name: string,
-  open: () => AsyncDisposable & { store: Store; reopen(): Promise<Store> },
-): void {
+/** What every store promises of API keys. */
+export function apiKeyStoreContract(name: string, open: OpenStore): void {
   describe(`${name}: API keys`, () => {
     test("a key is found with everything it was made with, also after a restart", async () => {
       await using rig = open();

@@ -1,35 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import type { RunningCall, StreamRef } from "../../src/core/event.ts";
 import type { Store } from "../../src/core/store.ts";
-import type { FakeClock } from "../support/clock.ts";
+import { openSession } from "../support/openings.ts";
+import type { OpenStore } from "./rig.ts";
 
-/** What every {@link Store} promises of events. */
-export function eventLogContract(
-  name: string,
-  open: () => AsyncDisposable & {
-    store: Store;
-    clock: FakeClock;
-    reopen(): Promise<Store>;
-  },
-): void {
-  let opened = 0;
-  async function openSession(store: Store): Promise<StreamRef> {
-    const { session } = await store.sessions.open({
-      workspace: "w",
-      subject: "ada",
-      id: `s${++opened}`,
-      protocolVersion: "2025-11-25",
-      client: null,
-      capabilities: {},
-      chat: null,
-      view: { mode: "static", apps: null, enabled: [], server: null },
-      viewChanges: {},
-      renegotiated: true,
-      ticketHash: null,
-      at: 0,
-    });
-    return { sessionPk: session.pk, streamId: session.pk };
-  }
+/** What every store promises of events. */
+export function eventLogContract(name: string, open: OpenStore): void {
   function newCall(store: Store, own: StreamRef, requestId = "1"): RunningCall {
     const streamId = store.events.nextStream();
     return { sessionPk: own.sessionPk, streamId, callId: streamId, requestId };

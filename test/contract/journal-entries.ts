@@ -4,6 +4,9 @@ import type { SessionOpening } from "../../src/core/session.ts";
 import type { Store } from "../../src/core/store.ts";
 import type { Credential, Upstream } from "../../src/core/upstream.ts";
 import { webhook } from "./webhook-store.ts";
+import { openingOf } from "../support/openings.ts";
+import { registrationOf } from "../support/upstreams.ts";
+import type { OpenStore } from "./rig.ts";
 
 const ada = { workspace: "w", subject: "ada" };
 const cause: Cause = {
@@ -13,47 +16,21 @@ const cause: Cause = {
 };
 
 let made = 0;
-const opening = (changes: Partial<SessionOpening> = {}): SessionOpening => ({
-  ...ada,
-  id: `s${++made}`,
-  protocolVersion: "2025-11-25",
-  client: { name: "c", version: "1" },
-  capabilities: {},
-  chat: null,
-  view: { mode: "dynamic", apps: null, enabled: [], server: null },
-  viewChanges: {},
-  renegotiated: true,
-  ticketHash: null,
-  at: 1000,
-  cause,
-  ...changes,
-});
+const opening = (changes: Partial<SessionOpening> = {}): SessionOpening =>
+  openingOf({ ...ada, at: 1000, cause, ...changes });
 const registration = (changes: Partial<Upstream> = {}) => ({
-  uuid: `u${++made}`,
-  workspace: "w",
-  name: "Lab",
-  slug: `lab-${made}`,
-  description: null,
-  url: "https://mcp.example/mcp",
-  transport: "streamable_http" as const,
-  command: null,
-  authType: "direct_auth" as const,
-  appUuid: null,
-  sealedSecret: null,
-  state: "ready" as const,
-  enabled: false,
-  setupStep: null,
-  oauth: null,
-  sealedOauth: null,
-  about: null,
-  pinned: false,
-  lastCheckedAt: null,
-  lastLatencyMs: null,
-  lastError: null,
-  createdAt: 100,
-  createdBy: "ada",
+  ...registrationOf({
+    uuid: `u${++made}`,
+    name: "Lab",
+    slug: `lab-${made}`,
+    authType: "direct_auth",
+    state: "ready",
+    setupStep: null,
+    createdAt: 100,
+    createdBy: "ada",
+    ...changes,
+  }),
   createdWith: null,
-  ...changes,
 });
 const credential = (changes: Partial<Credential> = {}) => ({
   name: null,
@@ -81,16 +58,8 @@ const apiKey = (id: string) => ({
   hash: "very secret",
 });
 
-/** What every {@link Store} writes into its journal by itself: what has changed, and nothing else. */
-export function journalEntriesContract(
-  name: string,
-  open: () => AsyncDisposable & {
-    store: Store;
-    reopen(): Promise<Store>;
-    /** Runs a statement from another connection. */
-    elsewhere(statement: string): void;
-  },
-): void {
+/** What every store writes into its journal by itself: what has changed, and nothing else. */
+export function journalEntriesContract(name: string, open: OpenStore): void {
   /** The entries that this has brought. */
   async function brought({ journal }: Store, work: () => Promise<unknown>) {
     const before = journal.last();
@@ -126,7 +95,7 @@ export function journalEntriesContract(
         data: {
           session: asked.id,
           chat: "c",
-          client: { name: "c", version: "1" },
+          client: { name: "test", version: "1" },
           protocolVersion: "2025-11-25",
           server: null,
         },

@@ -2,8 +2,8 @@ import { describe, expect, test } from "bun:test";
 import type { EventType, NewEntry } from "../../src/core/journal.ts";
 import { BY_ITSELF } from "../../src/core/journal.ts";
 import type { Store } from "../../src/core/store.ts";
-import type { FakeClock } from "../support/clock.ts";
 import { bounds } from "../support/journal-bounds.ts";
+import type { OpenStore } from "./rig.ts";
 
 const by = (subject: string): NewEntry["by"] => ({
   method: "membrane",
@@ -27,17 +27,8 @@ const done = (subject: string, changes: Partial<NewEntry> = {}): NewEntry =>
 const times = <T>(n: number, value: T): T[] => Array<T>(n).fill(value);
 const last = called("nobody", { workspace: "last" });
 
-/** What every {@link Store} promises of a journal that somebody fills. */
-export function journalQuotaContract(
-  name: string,
-  open: () => AsyncDisposable & {
-    store: Store;
-    clock: FakeClock;
-    reopen(): Promise<Store>;
-    /** Runs a statement from another connection. */
-    elsewhere(statement: string): void;
-  },
-): void {
+/** What every store promises of a journal that somebody fills. */
+export function journalQuotaContract(name: string, open: OpenStore): void {
   const all = ({ journal }: Store) => journal.readOn(0, 100_000);
   /** How many are left of each, named by who did them. */
   const left = (store: Store) =>

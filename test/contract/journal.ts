@@ -2,8 +2,8 @@ import { describe, expect, test } from "bun:test";
 import type { JournalQuery, NewEntry } from "../../src/core/journal.ts";
 import { BY_ITSELF, BY_OPERATOR } from "../../src/core/journal.ts";
 import type { Store } from "../../src/core/store.ts";
-import type { FakeClock } from "../support/clock.ts";
 import { bounds } from "../support/journal-bounds.ts";
+import type { OpenStore } from "./rig.ts";
 
 let made = 0;
 const entry = (changes: Partial<NewEntry> = {}): NewEntry => ({
@@ -40,17 +40,8 @@ const everything: JournalQuery = {
   limit: 100,
 };
 
-/** What every {@link Store} promises of its journal. */
-export function journalContract(
-  name: string,
-  open: () => AsyncDisposable & {
-    store: Store;
-    clock: FakeClock;
-    reopen(): Promise<Store>;
-    /** Runs a statement from another connection. */
-    elsewhere(statement: string): void;
-  },
-): void {
+/** What every store promises of its journal. */
+export function journalContract(name: string, open: OpenStore): void {
   const all = ({ journal }: Store) => journal.readOn(0, 1000);
   const numbers = (store: Store) => all(store).map(({ seq }) => seq);
 

@@ -1,34 +1,17 @@
 import { describe, expect, test } from "bun:test";
 import { DEFAULT_VIEW } from "../../src/core/session.ts";
 import type { SessionOpening } from "../../src/core/session.ts";
-import type { Store } from "../../src/core/store.ts";
+import { openingOf } from "../support/openings.ts";
+import type { OpenStore } from "./rig.ts";
 
 const ada = { workspace: "w1", subject: "ada" };
 const bob = { workspace: "w1", subject: "bob" };
 
-let opened = 0;
-function opening(changes: Partial<SessionOpening> = {}): SessionOpening {
-  return {
-    ...ada,
-    id: `session-${++opened}`,
-    protocolVersion: "2025-11-25",
-    client: { name: "test", version: "1" },
-    capabilities: { sampling: {} },
-    chat: null,
-    view: { mode: "static", apps: null, enabled: [], server: null },
-    viewChanges: {},
-    renegotiated: true,
-    ticketHash: null,
-    at: 1000,
-    ...changes,
-  };
-}
+const opening = (changes: Partial<SessionOpening> = {}): SessionOpening =>
+  openingOf({ ...ada, capabilities: { sampling: {} }, at: 1000, ...changes });
 
-/** What every {@link Store} promises of sessions and chats. `reopen` closes the store and opens it again. */
-export function sessionStoreContract(
-  name: string,
-  open: () => AsyncDisposable & { store: Store; reopen(): Promise<Store> },
-): void {
+/** What every store promises of sessions and chats. */
+export function sessionStoreContract(name: string, open: OpenStore): void {
   describe(`${name}: sessions`, () => {
     test("a session is found again with everything it was opened with, also after a restart", async () => {
       await using rig = open();

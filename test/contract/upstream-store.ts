@@ -6,38 +6,20 @@ import type {
   Upstream,
 } from "../../src/core/upstream.ts";
 import { definitionHash } from "../../src/core/definition.ts";
+import { registrationOf } from "../support/upstreams.ts";
+import type { OpenStore } from "./rig.ts";
 
 let made = 0;
-function registration(
-  changes: Partial<Upstream> = {},
-): Omit<Upstream, "id" | "version" | "updatedAt"> {
+function registration(changes: Partial<Upstream> = {}) {
   made++;
-  return {
+  return registrationOf({
     uuid: `uuid-${made}`,
-    workspace: "w",
     name: `Server ${made}`,
     slug: `server-${made}`,
-    description: null,
-    url: "https://mcp.example/mcp",
-    transport: "streamable_http",
-    command: null,
-    authType: "none",
-    appUuid: null,
-    sealedSecret: null,
-    state: "register",
-    enabled: false,
-    setupStep: "connect",
-    oauth: null,
-    sealedOauth: null,
-    about: null,
-    pinned: false,
-    lastCheckedAt: null,
-    lastLatencyMs: null,
-    lastError: null,
     createdAt: 100,
     createdBy: "ada",
     ...changes,
-  };
+  });
 }
 const credential = (changes: Partial<Credential> = {}) => ({
   name: null,
@@ -63,16 +45,8 @@ const definition = (
   ...changes,
 });
 
-/** What every {@link Store} promises of registered servers. `other`: the same database in another process. */
-export function upstreamStoreContract(
-  name: string,
-  open: () => AsyncDisposable & {
-    store: Store;
-    reopen(): Promise<Store>;
-    /** Runs a statement from another connection. */
-    elsewhere(statement: string): void;
-  },
-): void {
+/** What every store promises of registered servers. `other`: the same database in another process. */
+export function upstreamStoreContract(name: string, open: OpenStore): void {
   const create = (store: Store, changes: Partial<Upstream> = {}) =>
     store.upstreams.create(registration(changes), 200);
 

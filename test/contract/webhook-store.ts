@@ -8,8 +8,8 @@ import type {
   NewWebhook,
   Settlement,
 } from "../../src/core/webhook.ts";
-import type { FakeClock } from "../support/clock.ts";
 import { bounds } from "../support/journal-bounds.ts";
+import type { OpenStore } from "./rig.ts";
 
 let made = 0;
 export function webhook(changes: Partial<NewWebhook> = {}): NewWebhook {
@@ -62,15 +62,8 @@ const settled =
     ...changes,
   });
 
-/** What every {@link Store} promises of webhooks. `reopen` closes the store and opens it again. */
-export function webhookStoreContract(
-  name: string,
-  open: () => AsyncDisposable & {
-    store: Store;
-    clock: FakeClock;
-    reopen(): Promise<Store>;
-  },
-): void {
+/** What every store promises of webhooks. */
+export function webhookStoreContract(name: string, open: OpenStore): void {
   const openWith = async (changes: Partial<NewWebhook> = {}) => {
     const rig = open();
     const one = webhook({ types: ["tool_executed"], ...changes });

@@ -2,9 +2,9 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { BY_ITSELF } from "../../src/core/journal.ts";
 import type { JournalEntry } from "../../src/core/journal.ts";
 import { systemClock } from "../../src/runtime/machine.ts";
-import { DEFAULT_VIEW } from "../../src/core/session.ts";
 import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
 import { fakeVault } from "../support/absent-servers.ts";
+import { openSession } from "../support/openings.ts";
 import { temporaryDirectory } from "../support/directory.ts";
 import { openGateway } from "../support/gateway.ts";
 import type { Gateway } from "../support/gateway.ts";
@@ -217,23 +217,15 @@ test("a call that a crash has cut off is in the journal after the next start", a
     caps: { events: 1000, bytes: 1e6 },
   });
   const who = { workspace: "w", subject: "cut" };
-  const { session } = await store.sessions.open({
+  const { sessionPk } = await openSession(store, {
     ...who,
     id: "an-id",
-    protocolVersion: "2025-11-25",
-    client: null,
-    capabilities: {},
-    chat: null,
-    view: DEFAULT_VIEW,
-    viewChanges: {},
-    renegotiated: true,
-    ticketHash: null,
     at: 1,
   });
   const streamId = store.events.nextStream();
   await store.events.record(
     {
-      sessionPk: session.pk,
+      sessionPk,
       streamId,
       callId: streamId,
       requestId: "1",

@@ -9,6 +9,7 @@ import { call, messages } from "../support/caller.ts";
 import { fakeVault } from "../support/absent-servers.ts";
 import { fakeClock } from "../support/clock.ts";
 import { temporaryDirectory } from "../support/directory.ts";
+import { openSession } from "../support/openings.ts";
 import { bounds } from "../support/journal-bounds.ts";
 
 /** What somebody's events may take, beside everybody else's. */
@@ -31,29 +32,13 @@ async function openStore(
     quotas: { user: 0, database: 0, ...quotas },
     vault: fakeVault,
   });
-  let opened = 0;
-  const { events, sessions } = store;
+  const { events } = store;
   return {
     clock,
     store,
     events,
-    async session(subject: string, workspace = "w"): Promise<StreamRef> {
-      const { session } = await sessions.open({
-        workspace,
-        subject,
-        id: `s${++opened}`,
-        protocolVersion: "2025-11-25",
-        client: null,
-        capabilities: {},
-        chat: null,
-        view: { mode: "static", apps: null, enabled: [], server: null },
-        viewChanges: {},
-        renegotiated: true,
-        ticketHash: null,
-        at: 0,
-      });
-      return { sessionPk: session.pk, streamId: session.pk };
-    },
+    session: (subject: string, workspace = "w") =>
+      openSession(store, { subject, workspace }),
     /** One call with its answer. */
     async call({ sessionPk }: StreamRef, answer: string): Promise<StreamRef> {
       const streamId = events.nextStream();

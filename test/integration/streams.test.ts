@@ -10,6 +10,7 @@ import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
 import { openRig } from "../support/app.ts";
 import { call, listTools, messages, parseEvents } from "../support/caller.ts";
 import { fakeClock, silentLog } from "../support/clock.ts";
+import { openSession } from "../support/openings.ts";
 import { temporaryDirectory } from "../support/directory.ts";
 
 /** Streams over a real log, with time in the hand of the test. */
@@ -34,20 +35,6 @@ async function openStreams() {
     sessionCache: 10,
     caps: { events: 1000, bytes: 5_000_000 },
   });
-  const { session } = await store.sessions.open({
-    workspace: "w",
-    subject: "ada",
-    id: "s",
-    protocolVersion: "2025-11-25",
-    client: null,
-    capabilities: {},
-    chat: null,
-    view: { mode: "static", apps: null, enabled: [], server: null },
-    viewChanges: {},
-    renegotiated: true,
-    ticketHash: null,
-    at: 0,
-  });
   const { events } = store;
   const streams = createStreams({
     events,
@@ -57,7 +44,7 @@ async function openStreams() {
     clock,
     log: silentLog,
   });
-  const ref = { sessionPk: session.pk, streamId: session.pk };
+  const ref = await openSession(store);
   let valid: boolean | Error = true;
   const open = (after = 0) =>
     streams.open({

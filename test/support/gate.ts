@@ -26,6 +26,7 @@ import { createWriter } from "../../src/store/sqlite/writer.ts";
 import type { Management } from "../../src/gateway/servers/management.ts";
 import { temporaryDirectory } from "./directory.ts";
 import { holdToDocument } from "./documented.ts";
+import { registrationOf } from "./upstreams.ts";
 
 /** Registered servers, their members' accounts and the routes that connect them, on real sockets; no more of the product. */
 export type Gate = AsyncDisposable & {
@@ -201,32 +202,18 @@ export async function openGate(
     register(changes = {}) {
       const n = ++registered;
       return whole.store.upstreams.create(
-        {
+        registrationOf({
           uuid: crypto.randomUUID(),
           workspace: WORKSPACE,
           name: `Server ${n}`,
           slug: `server-${n}`,
-          description: null,
-          url: "https://mcp.example/mcp",
-          transport: "streamable_http",
-          command: null,
           authType: "oauth",
-          appUuid: null,
-          sealedSecret: null,
           state: "authorize",
-          enabled: false,
           setupStep: "authorize",
-          oauth: null,
-          sealedOauth: null,
-          about: null,
-          pinned: false,
-          lastCheckedAt: null,
-          lastLatencyMs: null,
-          lastError: null,
           createdAt: clock.now(),
           createdBy: "ada",
           ...changes,
-        },
+        }),
         1000,
       );
     },

@@ -1,9 +1,10 @@
 import type { Probe, Upstream } from "../../src/core/upstream.ts";
 
-/** A server as it is right after its registration. */
-export function upstreamOf(changes: Partial<Upstream> = {}): Upstream {
+/** What a server is registered with. */
+export function registrationOf(
+  changes: Partial<Upstream> = {},
+): Omit<Upstream, "id" | "version" | "updatedAt"> {
   return {
-    id: 1,
     uuid: "00000000-0000-4000-8000-000000000001",
     workspace: "w",
     name: "Server",
@@ -25,13 +26,19 @@ export function upstreamOf(changes: Partial<Upstream> = {}): Upstream {
     lastCheckedAt: null,
     lastLatencyMs: null,
     lastError: null,
-    version: 1,
     createdAt: 0,
-    updatedAt: 0,
     createdBy: null,
     ...changes,
   };
 }
+
+/** A server as it is right after its registration. */
+export const upstreamOf = (changes: Partial<Upstream> = {}): Upstream => ({
+  id: 1,
+  version: 1,
+  updatedAt: 0,
+  ...registrationOf(changes),
+});
 
 export const probe: Probe = {
   latencyMs: 12,
