@@ -224,7 +224,6 @@ export function createApp(options: AppOptions): App {
   };
   const toolbox = createToolbox({
     ...shelves,
-    requireWritable: store.requireWritable,
     recordContents: config.RECORD_CONTENTS,
     clock,
     log,
@@ -372,7 +371,8 @@ export function createApp(options: AppOptions): App {
   async function begin(): Promise<void> {
     if (operator !== null) throw new Error("Nobody else may ask this one.");
     await telemetry.open();
-    const interrupted = await mcp.recover();
+    const interrupted =
+      (await mcp.recover()) + (await store.journal.interrupt());
     if (interrupted > 0) {
       log.warn("calls interrupted by the last stop", { calls: interrupted });
     }

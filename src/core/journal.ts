@@ -116,6 +116,15 @@ export type Journal = {
   /** For what has no transaction of its own. Resolves after it is on disk. */
   append(entries: readonly NewEntry[]): Promise<void>;
   /**
+   * For something that begins: what is to be said of it should nobody be left to say how it ended. Resolves, after that
+   * is on disk, with what {@link Journal.end} takes.
+   */
+  begin(ifCut: NewEntry): Promise<number>;
+  /** Writes these instead of what it was begun with. */
+  end(begun: number, entries: readonly NewEntry[]): Promise<void>;
+  /** Writes what was begun and never ended, by a process that is gone. Resolves with how many that were. */
+  interrupt(): Promise<number>;
+  /**
    * Entries with numbers above `after`, of all workspaces, in order: what a reader that goes with the journal takes.
    */
   readOn(after: number, limit: number): JournalEntry[];

@@ -30,8 +30,6 @@ export type Store = AsyncDisposable & {
   sealAddresses(): void;
   /** Throws when the database does not answer or cannot be written. For health checks. */
   check(): void;
-  /** Throws what a write throws that is refused, while one would be. Before what cannot be undone. */
-  requireWritable(): void;
   /** In bytes; `wal`: what the next checkpoint takes over; `used`: with that, and without pages that are free. */
   size(): { database: number; wal: number; used: number };
   /** Changes with every commit of another process: the command line works beside a running server. */

@@ -1,12 +1,13 @@
 import { GatewayError, asGatewayError } from "../core/errors.ts";
-import type { Journal, NewEntry } from "../core/journal.ts";
+import type { NewEntry } from "../core/journal.ts";
 import type { Principal } from "../core/principal.ts";
 import type { Log } from "../core/runtime.ts";
 import { DEFAULT_VIEW } from "../core/session.ts";
 import { isInputRequired } from "../core/source.ts";
 import type { CallToolResult } from "../core/tool.ts";
 import type { Admission } from "./limits/admission.ts";
-import { createRecord } from "./events/execution.ts";
+import type { CallJournal } from "./events/execution.ts";
+import { openCallRecord } from "./events/execution.ts";
 import type { Toolbox } from "./catalog/toolbox.ts";
 import type { UpstreamContents } from "./servers/upstream-contents.ts";
 import type { Upstreams } from "./servers/upstreams.ts";
@@ -42,19 +43,19 @@ export function createPlainCalls({
   admission,
 }: {
   toolbox: Toolbox;
-  journal: Pick<Journal, "append">;
+  journal: CallJournal;
   log: Log;
   upstreams: Pick<Upstreams, "get">;
   contents: Pick<UpstreamContents, "requireUsable">;
   admission: Pick<Admission, "enter">;
 }): PlainCalls {
-  const record = createRecord({ journal, log });
   const call: PlainCalls["call"] = async (principal, name, args, signal) => {
     const controller = new AbortController();
     const place = admission.enter(principal, controller.signal);
     const leave = () => controller.abort(signal.reason);
     if (signal.aborted) leave();
     signal.addEventListener("abort", leave);
+    const record = openCallRecord({ journal, log });
     const entries: NewEntry[] = [];
     try {
       if (place.ready) await place.ready;
@@ -71,8 +72,7 @@ export function createPlainCalls({
           log() {},
           completed() {},
           note: (entry) => void entries.push(entry),
-          // Nobody can come back for the answer, so there is nothing to keep.
-          onRecord: () => Promise.resolve(),
+          onRecord: record.begin,
           hangUp() {},
         },
       );
@@ -83,7 +83,7 @@ export function createPlainCalls({
     } finally {
       place.leave();
       signal.removeEventListener("abort", leave);
-      await record(entries);
+      await record.end(entries);
     }
   };
 

@@ -1,6 +1,6 @@
 import { GatewayError, describeError } from "../core/errors.ts";
 import type { EventLog, Recorded, RunningCall } from "../core/event.ts";
-import type { Cause, Journal, NewEntry } from "../core/journal.ts";
+import type { Cause, NewEntry } from "../core/journal.ts";
 import { causeOf } from "../core/journal.ts";
 import type { Identity, Principal } from "../core/principal.ts";
 import { sameIdentity } from "../core/principal.ts";
@@ -10,7 +10,8 @@ import type { LogLevel } from "../core/source.ts";
 import type { Door } from "../core/telemetry.ts";
 import type { Admission, Place } from "../gateway/limits/admission.ts";
 import { isLimit } from "../gateway/limits/admission.ts";
-import { createRecord } from "../gateway/events/execution.ts";
+import type { CallJournal } from "../gateway/events/execution.ts";
+import { openCallRecord } from "../gateway/events/execution.ts";
 import type { Customer } from "../gateway/catalog/toolbox.ts";
 import type { Allowance } from "./allowance.ts";
 import { createAllowance } from "./allowance.ts";
@@ -107,7 +108,7 @@ export type CallStart = {
 
 export function createCalls(wiring: {
   events: EventLog;
-  journal: Pick<Journal, "append">;
+  journal: CallJournal;
   sessions: SessionStore;
   streams: Streams;
   asks: Asks;
@@ -140,7 +141,7 @@ export function createCalls(wiring: {
   function run(
     start: CallStart,
     say: ((text: string) => void) | null,
-    connection: { hangUp(): void; onRecord(): Promise<void> },
+    connection: Pick<MethodContext, "hangUp" | "onRecord">,
   ) {
     const { session, request } = start;
     const { principal } = start.customer;
@@ -297,17 +298,15 @@ export function createCalls(wiring: {
     }
   }
 
-  /** On disk before the answer is sent. */
-  const noted = createRecord({ journal: wiring.journal, log });
-
   function detached(start: CallStart, say: ((text: string) => void) | null) {
+    const record = openCallRecord(wiring);
     const { outcome, entries, stop, settle } = run(start, say, {
       hangUp: () => {},
-      // Its answer is the only trace it leaves.
-      onRecord: () => Promise.resolve(),
+      onRecord: record.begin,
     });
     const answered = outcome.then(async (answer) => {
-      if (entries.length > 0) await noted(entries);
+      // On disk before the answer is sent.
+      await record.end(entries);
       settle();
       return answer ?? { text: cancelledText(start.request.id), status: 200 };
     });
@@ -427,7 +426,9 @@ export function createCalls(wiring: {
         record.reject(error);
         stop();
         // Its session has ended meanwhile, and it may have run all the same.
-        void outcome.then(() => noted(entries)).finally(settle);
+        void outcome
+          .then(() => openCallRecord(wiring).end(entries))
+          .finally(settle);
         throw error;
       }
       onRecord = true;

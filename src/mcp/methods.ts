@@ -35,7 +35,7 @@ export type MethodContext = {
   completed: CallContext["completed"];
   note: CallStart["note"];
   hangUp(): void;
-  onRecord(): Promise<void>;
+  onRecord: CallStart["onRecord"];
   /** Told of the digest of every list before it is sent. */
   listed(list: ListName, digest: string): Promise<void>;
   /** Keeps something with the session; null when there is none. */

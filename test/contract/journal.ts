@@ -90,6 +90,28 @@ export function journalContract(name: string, open: OpenStore): void {
       );
     });
 
+    test("what was begun has an entry when it has ended, or when the process that began it is gone", async () => {
+      await using rig = open();
+      const { journal } = rig.store;
+      const cut = (n: number) => entry({ data: { cut: n } });
+      const [first, second] = await Promise.all([
+        journal.begin(cut(1)),
+        journal.begin(cut(2)),
+        journal.begin(cut(3)),
+      ]);
+      expect(all(rig.store)).toEqual([]);
+      await journal.end(first, [entry({ data: { ended: 1 } })]);
+      await journal.end(second, []);
+      const data = (store: Store) => all(store).map((one) => one.data);
+      expect(data(rig.store)).toEqual([{ ended: 1 }]);
+      const store = await rig.reopen();
+      expect(data(store)).toEqual([{ ended: 1 }]);
+      expect(await store.journal.interrupt()).toBe(1);
+      expect(await store.journal.interrupt()).toBe(0);
+      expect(data(store)).toEqual([{ ended: 1 }, { cut: 3 }]);
+      expect(await store.journal.begin(cut(4))).toBe(4);
+    });
+
     // Demanded: journal-with-cause
     test("a change that is refused leaves no entry, and those committed with it leave exactly one", async () => {
       await using rig = open();

@@ -20,6 +20,7 @@ import {
 } from "../support/caller.ts";
 import { openWorkspace } from "../support/demo-client.ts";
 import { oddWorld } from "../support/odd-world.ts";
+import { headersFor, request } from "../support/stateless.ts";
 import { openSocket } from "../support/socket.ts";
 
 /** The executable, killed with SIGKILL and started again on the same directory. */
@@ -215,6 +216,54 @@ describe("after kill -9", () => {
     const list = await chat.ask(listTools);
     expect(names(list.result.tools)).toEqual(["enable-tools", ...tools]);
     chat.close();
+  });
+
+  test("calls that belong to no session are on record: as interrupted, by whom, and not run again", async () => {
+    const tool = "lab_hold";
+    const hold = call(tool, { gate: "never" });
+    const runs = () => workspace.runCounts()["act_lab_hold"] ?? 0;
+    const before = runs();
+    const json = { accept: "application/json" };
+    const modern = {
+      message: request("tools/call", hold.params),
+      headers: headersFor("tools/call", tool),
+    };
+    const cut = [
+      caller.post("fay", hold, json),
+      caller.post("fay", modern.message, modern.headers),
+      caller.post(
+        "fay",
+        { params: { gate: "never" } },
+        {},
+        `/tools/${tool}/call`,
+      ),
+    ].map((answer) =>
+      answer.then(
+        ({ status }) => status,
+        () => "cut off",
+      ),
+    );
+    await workspace.entered("act_lab_hold", before + 3);
+    await killAndStart();
+    expect(await Promise.all(cut)).toEqual(["cut off", "cut off", "cut off"]);
+    // One that has ended is told once.
+    await caller.post("fay", call("lab_echo"), json);
+    await killAndStart();
+    const answer = await fetch(
+      `${server.url}/api/v2/w/${WORKSPACE_KEY}/audit?types=tool_executed`,
+      { headers: { authorization: `Bearer ${await server.tokenFor("fay")}` } },
+    );
+    const { entries } = (await answer.json()) as { entries: any[] };
+    const by = { method: "membrane", memberId: "fay", key: null };
+    const fay = { memberId: "fay", by, requestId: expect.any(String) };
+    const interrupted = { ...fay, tool, app: "lab", outcome: "interrupted" };
+    expect(entries).toMatchObject([
+      { ...fay, tool: "lab_echo", outcome: "ok" },
+      interrupted,
+      interrupted,
+      interrupted,
+    ]);
+    expect(runs()).toBe(before + 3);
   });
 
   test("a client hears that its tools changed while the server was down", async () => {

@@ -56,6 +56,8 @@ export function openCollector(answer?: () => Response): Collector {
       );
     },
   });
+  // Of one that is shared by all nobody can say when it is over.
+  server.unref();
   return {
     url: `http://127.0.0.1:${server.port}`,
     spans,

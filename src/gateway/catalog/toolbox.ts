@@ -14,7 +14,7 @@ import type { Admission } from "../limits/admission.ts";
 import type { Catalogs } from "./catalog.ts";
 import type { Catalog } from "./contents.ts";
 import type { Execution } from "../events/execution.ts";
-import { executionEntry } from "../events/execution.ts";
+import { cutEntry, executionEntry } from "../events/execution.ts";
 import { MAX_SEARCH_LIMIT, SEARCH_LIMIT } from "./own-tools.ts";
 
 const MAX_QUERY = 1000;
@@ -41,10 +41,15 @@ export type ToolPage = {
 };
 
 /** What a call begins with. The toolbox aborts it when its time is up. */
-export type CallStart = Omit<CallContext, "signal" | "timeoutMs"> & {
+export type CallStart = Omit<
+  CallContext,
+  "signal" | "timeoutMs" | "onRecord"
+> & {
   controller: AbortController;
   /** Takes what the journal is to say of a call that has ended; called before it settles. Whoever answers writes it. */
   note(entry: NewEntry): void;
+  /** `ifCut`: what the journal is to say when the call is cut off. */
+  onRecord(ifCut?: NewEntry): Promise<void>;
 };
 
 export type Toolbox = {
@@ -84,8 +89,6 @@ export function createToolbox(wiring: {
   /** Whether the journal keeps arguments and results. */
   recordContents: boolean;
   admission: Pick<Admission, "toward">;
-  /** Throws while nothing can be stored. */
-  requireWritable: () => void;
   log: Log;
   clock: Clock;
   telemetry?: Telemetry;
@@ -255,7 +258,7 @@ export function createToolbox(wiring: {
             : `Unknown tool: ${name}`,
         );
       }
-      const { controller, note, ...rest } = context;
+      const { controller, note, onRecord, ...rest } = context;
       // It may have been cancelled while the catalogue was loaded.
       controller.signal.throwIfAborted();
       const { principal } = customer;
@@ -276,13 +279,17 @@ export function createToolbox(wiring: {
           ),
         );
       };
-      // What it does would be on no record.
-      wiring.requireWritable();
+      let recorded = true;
       wiring.admission.toward(principal, source.id, tool.offer.app);
       try {
         const result = await withDeadline(controller, callTimeoutMs, name, () =>
           source.call(principal, tool.offer, args, {
             ...rest,
+            onRecord: () =>
+              onRecord(cutEntry(principal, name, app)).catch((error) => {
+                recorded = false;
+                throw error;
+              }),
             signal: controller.signal,
             timeoutMs: callTimeoutMs,
           }),
@@ -294,7 +301,8 @@ export function createToolbox(wiring: {
         }
         return result;
       } catch (error) {
-        ended({ thrown: error });
+        // What is on no record has not been done either.
+        if (recorded) ended({ thrown: error });
         const { code } = asGatewayError(error);
         const cancelled = controller.signal.aborted && code !== "timeout";
         measured(cancelled ? "cancelled" : code);

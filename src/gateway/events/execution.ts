@@ -38,20 +38,51 @@ export function executionEntry(
   return entryOf(principal, "tool_executed", data, causeOf(principal));
 }
 
-/**
- * Writes what the journal says of a call that no transaction of its own has. Never rejects: the tool has run, and its
- * caller has to learn what came of it, also when the disk takes nothing.
- */
-export function createRecord(wiring: {
-  journal: Pick<Journal, "append">;
+/** Of a call that a crash has cut off: nobody knows whether it took effect. */
+export const cutEntry = (
+  principal: Principal,
+  tool: string,
+  app: string,
+): NewEntry =>
+  entryOf(
+    principal,
+    "tool_executed",
+    { tool, app, outcome: "interrupted" },
+    causeOf(principal),
+  );
+
+/** What a call's record takes of the journal. */
+export type CallJournal = Pick<Journal, "append" | "begin" | "end">;
+
+/** What the journal says of one call that no transaction of its own has. */
+export type CallRecord = {
+  /** Resolves when a crash cannot forget the call; rejects when it cannot be put on record. */
+  begin(ifCut?: NewEntry): Promise<void>;
+  /**
+   * Never rejects: the tool has run, and its caller has to learn what came of it, also when the disk takes nothing.
+   */
+  end(entries: readonly NewEntry[]): Promise<void>;
+};
+
+export function openCallRecord(wiring: {
+  journal: CallJournal;
   log: Log;
-}): (entries: readonly NewEntry[]) => Promise<void> {
-  return (entries) =>
-    wiring.journal.append(entries).catch((error: unknown) =>
-      wiring.log.error("call not in the journal", {
-        reason: describeError(error),
-      }),
-    );
+}): CallRecord {
+  const { journal, log } = wiring;
+  let begun: number | null = null;
+  return {
+    async begin(ifCut) {
+      if (ifCut) begun = await journal.begin(ifCut);
+    },
+    async end(entries) {
+      try {
+        if (begun === null) await journal.append(entries);
+        else await journal.end(begun, entries);
+      } catch (error) {
+        log.error("call not in the journal", { reason: describeError(error) });
+      }
+    },
+  };
 }
 
 /** Of arguments, and of a result, as JSON. */

@@ -1,4 +1,4 @@
-import type { Journal } from "../../core/journal.ts";
+import type { CallJournal } from "../events/execution.ts";
 import type {
   Clock,
   Ids,
@@ -48,7 +48,7 @@ export type ManagementOptions = {
   /** Fetches and checks the icon of a server; null when it has none that can be shown. */
   findIcon: (upstream: Upstream) => Promise<Icon | null>;
   toolbox: Toolbox;
-  journal: Pick<Journal, "append">;
+  journal: CallJournal;
   admission: Pick<Admission, "enter">;
   clock: Clock;
   ids: Ids;

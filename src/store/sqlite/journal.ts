@@ -66,6 +66,14 @@ export function createJournal(wiring: {
       "INSERT INTO journal (at, type, workspace, subject, method, actor, api_key, request_id, traceparent, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     ),
   );
+  const insertBegun = later(() =>
+    client.prepare<{ id: number }, [string]>(
+      "INSERT INTO begun (if_cut) VALUES (?) RETURNING id",
+    ),
+  );
+  const deleteBegun = later(() =>
+    client.prepare<null, [number]>("DELETE FROM begun WHERE id = ?"),
+  );
   const newest = later(() =>
     client.prepare<{ seq: number }, []>(
       "SELECT coalesce(max(seq), 0) AS seq FROM journal",
@@ -159,6 +167,30 @@ export function createJournal(wiring: {
   const journal: Journal = {
     async append(entries) {
       if (entries.length > 0) await writer.write(() => write(entries));
+    },
+    async begin(ifCut) {
+      // How it ended takes more room than this.
+      writer.requireWritable();
+      const text = JSON.stringify(ifCut);
+      return (await writer.write(() => insertBegun().get(text)))!.id;
+    },
+    end: (begun, entries) =>
+      writer.write(() => {
+        deleteBegun().run(begun);
+        write(entries);
+      }),
+    async interrupt() {
+      // By hand, as every start waits for it.
+      if (!client.prepare("SELECT 1 FROM begun LIMIT 1").get()) return 0;
+      return writer.write(() => {
+        const cut = client
+          .query<{ ifCut: string }, []>(
+            "DELETE FROM begun RETURNING if_cut AS ifCut",
+          )
+          .all();
+        write(cut.map(({ ifCut }) => JSON.parse(ifCut) as NewEntry));
+        return cut.length;
+      });
     },
     readOn: (after, limit) => onwards().all(after, limit).map(toEntry),
     query,

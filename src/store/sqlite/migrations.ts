@@ -4,6 +4,7 @@ import statelessChats from "../../../drizzle/sqlite/0001_stateless_chats.sql" wi
 import servers from "../../../drizzle/sqlite/0002_servers.sql" with { type: "text" };
 import events from "../../../drizzle/sqlite/0003_events.sql" with { type: "text" };
 import quotas from "../../../drizzle/sqlite/0004_quotas.sql" with { type: "text" };
+import begun from "../../../drizzle/sqlite/0005_begun.sql" with { type: "text" };
 import { GatewayError } from "../../core/errors.ts";
 
 /**
@@ -16,6 +17,7 @@ export const migrations: readonly string[] = [
   servers,
   events,
   quotas,
+  begun,
 ];
 
 /** Marks a file as ours: "MCPd" as a big-endian integer. */

@@ -396,6 +396,14 @@ export const deliveries = sqliteTable(
   ],
 );
 
+/** Calls that belong to no session, while they run. */
+export const begun = sqliteTable("begun", {
+  /** Never given twice. */
+  id: integer().primaryKey({ autoIncrement: true }),
+  /** The entry of the journal, as JSON, if nobody is left to say how it ended. */
+  ifCut: text().notNull(),
+});
+
 /** Webhooks that have come in, for as long as they could be sent again by somebody else. */
 export const received = sqliteTable(
   "received",

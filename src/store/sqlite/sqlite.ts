@@ -272,7 +272,6 @@ function openStore(options: SqliteOptions, lock: Disposable | null): Store {
       }
     },
     check: writer.check,
-    requireWritable: writer.requireWritable,
     size() {
       const file = databaseFile(options.directory);
       const sizeOf = (path: string) =>

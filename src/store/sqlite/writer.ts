@@ -25,7 +25,7 @@ export type Writer = {
   failed(): boolean;
   /** Throws unless a commit is possible; after one that was refused it tries. */
   check(): void;
-  /** As {@link check}, for callers, and free of cost while nothing is refused: throws what a refused write throws. */
+  /** As {@link check}, and free of cost while nothing is refused: throws what a refused write throws. */
   requireWritable(): void;
 };
 

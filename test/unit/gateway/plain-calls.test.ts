@@ -1,9 +1,16 @@
 import { expect, test } from "bun:test";
 import type { Principal } from "../../../src/core/principal.ts";
 import { createAdmission } from "../../../src/gateway/limits/admission.ts";
+import type { CallJournal } from "../../../src/gateway/events/execution.ts";
 import { createPlainCalls } from "../../../src/gateway/plain-calls.ts";
 import { noLimits } from "../../support/admission.ts";
 import { fakeClock, silentLog } from "../../support/clock.ts";
+
+const journal: CallJournal = {
+  append: async () => {},
+  begin: async () => 1,
+  end: async () => {},
+};
 
 const ada: Principal = {
   workspace: "w",
@@ -25,7 +32,7 @@ test("a call whose caller leaves while it waits never runs, and makes room for a
   const { promise: held, resolve: release } = Promise.withResolvers<void>();
   const calls = createPlainCalls({
     admission,
-    journal: { append: () => Promise.resolve() },
+    journal,
     log: silentLog,
     upstreams: {} as never,
     contents: {} as never,
@@ -52,6 +59,43 @@ test("a call whose caller leaves while it waits never runs, and makes room for a
   expect(called).toEqual(["first", "fourth"]);
 });
 
+test("a call is on record while it runs, and what came of it takes that one's place", async () => {
+  const happened: unknown[] = [];
+  const entry = { data: { outcome: "interrupted" } } as never;
+  const ended = { data: { outcome: "ok" } } as never;
+  const calls = createPlainCalls({
+    admission: createAdmission({
+      clock: fakeClock(),
+      log: silentLog,
+      limits: noLimits,
+    }),
+    journal: {
+      append: async () => void happened.push("append"),
+      begin: async (ifCut) => happened.push(["begin", ifCut]),
+      end: async (begun, entries) =>
+        void happened.push(["end", begun, entries]),
+    },
+    log: silentLog,
+    upstreams: {} as never,
+    contents: {} as never,
+    toolbox: {
+      async call(_who: unknown, name: string, _args: unknown, context: any) {
+        if (name === "unknown") throw new Error("Unknown tool");
+        await context.onRecord(entry);
+        happened.push(name);
+        context.note(ended);
+        return { content: [] };
+      },
+    } as never,
+  });
+  const { signal } = new AbortController();
+  await calls.call(ada, "x", {}, signal);
+  expect(happened).toEqual([["begin", entry], "x", ["end", 1, [ended]]]);
+  happened.length = 0;
+  await calls.call(ada, "unknown", {}, signal).catch(() => {});
+  expect(happened).toEqual(["append"]);
+});
+
 test("what a tool has answered is told, though the disk takes nothing", async () => {
   const errors: string[] = [];
   const calls = createPlainCalls({
@@ -60,7 +104,10 @@ test("what a tool has answered is told, though the disk takes nothing", async ()
       log: silentLog,
       limits: noLimits,
     }),
-    journal: { append: () => Promise.reject(new Error("disk full")) },
+    journal: {
+      ...journal,
+      append: () => Promise.reject(new Error("disk full")),
+    },
     log: { ...silentLog, error: (event) => void errors.push(event) },
     upstreams: {} as never,
     contents: {} as never,

@@ -14,6 +14,8 @@ test("a call that ran while its session ended is in the journal all the same", a
   const calls = createCalls({
     events: { record: () => Promise.reject(gone) } as never,
     journal: {
+      begin: () => Promise.reject(gone),
+      end: () => Promise.reject(gone),
       append: async (entries) => void written.push(...entries),
     },
     sessions: {} as never,

@@ -1,0 +1,4 @@
+CREATE TABLE `begun` (
+	`id` integer PRIMARY KEY AUTOINCREMENT NOT NULL,
+	`if_cut` text NOT NULL
+) STRICT;
