@@ -42,8 +42,13 @@ const rows: Row[] = [
   { mode: "header-flood", call: /does not answer as an HTTP server should/ },
   {
     mode: "notification-flood",
-    options: { count: 30_000 },
+    options: { count: 30_000, on: ["tools/call", "tools/list"] },
     call: /evil sends more notifications than anybody could read/,
+  },
+  {
+    mode: "notification-flood",
+    options: { on: ["GET", "subscriptions/listen"] },
+    call: "works",
   },
   { mode: "malformed-json", call: BROKEN },
   { mode: "not-jsonrpc", call: BROKEN },
