@@ -381,7 +381,6 @@ describe("stdio", () => {
       child.stdin.end();
       expect(await child.exited).toBe(0);
     },
-    20_000,
   );
 
   test("many requests that find the session gone open one session together", async () => {
