@@ -170,7 +170,14 @@ describe("a server that misbehaves", () => {
 
       // One who has never listed before.
       while (!(await has(bob, "good_echo"))) await Bun.sleep(1);
-      expect(await bob.text("good_echo", { a: 1 })).toBe('{"a":1}');
+      let echo: string;
+      // What is little time for the other may be for this one, on a slow machine.
+      do {
+        echo = await bob
+          .text("good_echo", { a: 1 })
+          .catch((error: Error) => error.message);
+      } while (row.call === LATE && LATE.test(echo));
+      expect(echo).toBe('{"a":1}');
       expect((await fetch(`${gateway.url}/health`)).status).toBe(200);
       expect(await has(ann, "evil_good_one")).toBe(true);
       expect(outcome).not.toContain(canary.origins[1]!);

@@ -1,9 +1,9 @@
 /**
  * None of those that the machine gives to who asks for any port: what a server has left for a moment is nobody else's
- * when it comes back, and while it is away nobody answers in its place.
+ * when it comes back, and while it is away nobody answers in its place. Nor are they among those that may not be reached.
  */
-const FIRST = 10_000;
-const LAST = 29_999;
+const FIRST = 12_000;
+const LAST = 26_999;
 let last = FIRST + Math.floor(Math.random() * (LAST - FIRST));
 
 /** A port that nobody has at the moment, and another one each time. */
