@@ -7,12 +7,8 @@
 import { join } from "node:path";
 import { compile } from "../../.ci/compile.ts";
 import { mintToken } from "../../src/demo/token.ts";
-import {
-  ensureBuilt,
-  executable,
-  freePort,
-  launch,
-} from "../support/binary.ts";
+import { ensureBuilt, executable, launch } from "../support/binary.ts";
+import { freePort } from "../support/port.ts";
 import { temporaryDirectory } from "../support/directory.ts";
 import { openFullServer } from "../support/servers/full.ts";
 import { openWorkspace } from "../support/demo-client.ts";
@@ -37,7 +33,7 @@ async function examine(
   directory: string,
   path: (url: string, token: string) => Promise<string>,
 ): Promise<Counts> {
-  const port = await freePort();
+  const port = freePort();
   const server = launch(
     [program],
     {

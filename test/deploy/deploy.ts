@@ -13,11 +13,11 @@ import {
   SECRET,
   WORKSPACE_KEY,
   ensureBuilt,
-  freePort,
   launch,
   openServer,
   succeeds,
 } from "../support/binary.ts";
+import { freePort } from "../support/port.ts";
 import type { Run, Server } from "../support/binary.ts";
 import type { SseEvent } from "../support/caller.ts";
 import {
@@ -159,7 +159,7 @@ async function behind(name: string): Promise<void> {
     PUBLIC_URL: `https://${HOST}`,
     TRUSTED_PROXIES: "127.0.0.1",
   });
-  const port = await freePort();
+  const port = freePort();
   const proxy = proxies[name]!(server, port);
   const caller = createCaller(`https://127.0.0.1:${port}`, server.tokenFor);
   const host = { host: HOST };

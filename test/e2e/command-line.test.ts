@@ -28,10 +28,10 @@ import {
   WORKSPACE_KEY,
   ensureBuilt,
   executable,
-  freePort,
   openServer,
   run,
 } from "../support/binary.ts";
+import { freePort } from "../support/port.ts";
 import {
   call,
   createCaller,
@@ -381,7 +381,6 @@ describe("stdio", () => {
       child.stdin.end();
       expect(await child.exited).toBe(0);
     },
-    20_000,
   );
 
   test("many requests that find the session gone open one session together", async () => {
@@ -1028,7 +1027,7 @@ describe("keys", () => {
 
   test("for the demo take no more than its folder, and act as its user", async () => {
     const folder = emptyFolder();
-    const port = String(await freePort());
+    const port = String(freePort());
     const demo = run(["demo"], { PORT: port }, folder);
     await demo.printed("listTools()");
     const made = await finish(

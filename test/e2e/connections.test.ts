@@ -1,7 +1,8 @@
 import { afterAll, expect, test } from "bun:test";
 import { connect } from "node:net";
 import type { Socket } from "node:net";
-import { ensureBuilt, freePort, run } from "../support/binary.ts";
+import { ensureBuilt, run } from "../support/binary.ts";
+import { freePort } from "../support/port.ts";
 import { temporaryDirectory } from "../support/directory.ts";
 
 /** Files, and so connections, that the server may have open. */
@@ -15,7 +16,7 @@ test.skipIf(process.platform === "win32")(
   "more connections than a process may have end nothing, and when they are gone everybody is answered",
   async () => {
     await ensureBuilt();
-    const port = await freePort();
+    const port = freePort();
     const child = run(
       ["serve"],
       {

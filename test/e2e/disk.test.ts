@@ -6,10 +6,10 @@ import {
   SECRET,
   WORKSPACE_KEY,
   ensureBuilt,
-  freePort,
   run,
   succeeds,
 } from "../support/binary.ts";
+import { freePort } from "../support/port.ts";
 import { mintToken } from "../../src/demo/token.ts";
 import type { DemoWorkspace } from "../../src/demo/workspace.ts";
 import { createCaller, initialize, listTools } from "../support/caller.ts";
@@ -45,7 +45,7 @@ async function start(mount: string, before: string[] = []) {
   const folder = join(root.path, String(++folders));
   const data = join(folder, "data");
   mkdirSync(data, { recursive: true });
-  const port = await freePort();
+  const port = freePort();
   const child = run(
     ["serve"],
     {

@@ -64,4 +64,4 @@ test("one chat, clients of both eras, and kill -9 between them", async () => {
   const second = await caller.connect("ada", { headers: begun });
   expect(await names(second.client)).toEqual(["enable-tools", "lab_echo"]);
   await caller.close();
-}, 30_000);
+});

@@ -12,13 +12,8 @@ import {
 import { join } from "node:path";
 import { mintToken } from "../../src/demo/token.ts";
 import type { DemoWorkspace } from "../../src/demo/workspace.ts";
-import {
-  SECRET,
-  WORKSPACE_KEY,
-  freePort,
-  launch,
-  succeeds,
-} from "../support/binary.ts";
+import { SECRET, WORKSPACE_KEY, launch, succeeds } from "../support/binary.ts";
+import { freePort } from "../support/port.ts";
 import type { Run } from "../support/binary.ts";
 import { call, createCaller, listTools } from "../support/caller.ts";
 import { openWorkspace } from "../support/demo-client.ts";
@@ -91,7 +86,7 @@ describe.skipIf(!canRun)("the image", () => {
 
   beforeAll(async () => {
     scratch = temporaryDirectory();
-    port = String(await freePort());
+    port = String(freePort());
     workspace = openWorkspace(oddWorld({ bigActions: 3 }), {
       workspaceKey: WORKSPACE_KEY,
       secret: SECRET,

@@ -26,7 +26,7 @@ beforeAll(async () => {
   });
   writeFileSync(
     join(root.path, "resolv.conf"),
-    `nameserver ${NAME_SERVER}\noptions attempts:1 timeout:2\n`,
+    `nameserver ${NAME_SERVER}\noptions attempts:1 timeout:30\n`,
   );
 }, 120_000);
 afterAll(() => root[Symbol.dispose]());

@@ -9,7 +9,8 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { migrate } from "../../src/store/sqlite/migrations.ts";
-import { ensureBuilt, freePort, run } from "../support/binary.ts";
+import { ensureBuilt, run } from "../support/binary.ts";
+import { freePort } from "../support/port.ts";
 import { createCaller } from "../support/caller.ts";
 import { temporaryDirectory } from "../support/directory.ts";
 
@@ -42,7 +43,7 @@ async function finish(
 describe("demo", () => {
   test("in an empty folder without an environment it prints a URL and a token that work", async () => {
     const folder = emptyFolder();
-    const port = String(await freePort());
+    const port = String(freePort());
     const child = run(["demo"], { PORT: port }, folder);
     await child.printed("listTools()");
     const url = /URL +(\S+)\/mcp/.exec(child.stdout())![1]!;

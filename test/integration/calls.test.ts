@@ -7,7 +7,7 @@ import { call, initialize, listTools, messages } from "../support/caller.ts";
 
 let rig: Rig;
 beforeAll(async () => {
-  rig = await openRig({ env: { CALL_TIMEOUT: "300ms" } });
+  rig = await openRig();
 });
 afterAll(() => rig[Symbol.asyncDispose]());
 
@@ -18,16 +18,20 @@ const isRun = ({ path }: { path: string }) => path.endsWith("/run");
 
 describe("a call that takes too long", () => {
   test("is a result that says that its outcome is unknown, and is aborted at Membrane", async () => {
-    const before = entries("hold");
-    const { body } = await rig.post(
-      "ada",
-      call("lab_hold", { gate: "never" }),
-      PLAIN,
-    );
-    expect(body.result.isError).toBe(true);
-    expect(body.result.content[0].text).toContain("unknown");
-    expect(entries("hold")).toBe(before + 1);
-    await rig.workspace.when((request) => isRun(request) && request.aborted);
+    await using brief = await openRig({ env: { CALL_TIMEOUT: "300ms" } });
+    const { workspace } = brief;
+    // On a slow machine the time of one may be over before it is sent.
+    while (!workspace.requests.some(isRun)) {
+      const { body } = await brief.post(
+        "ada",
+        call("lab_hold", { gate: "never" }),
+        PLAIN,
+      );
+      expect(body.result.isError).toBe(true);
+      expect(body.result.content[0].text).toContain("unknown");
+    }
+    await workspace.when((request) => isRun(request) && request.aborted);
+    expect(workspace.requests.filter(isRun)).toHaveLength(1);
   });
 });
 
@@ -258,7 +262,7 @@ describe("what a call brings", () => {
       expect(body.id).toBe(i);
       expect(body.result.structuredContent.tenant).toBe(user);
     }
-  }, 30_000);
+  });
 
   test("megabytes", async () => {
     await using patient = await openRig();

@@ -42,8 +42,13 @@ const rows: Row[] = [
   { mode: "header-flood", call: /does not answer as an HTTP server should/ },
   {
     mode: "notification-flood",
-    options: { count: 30_000 },
+    options: { count: 30_000, on: ["tools/call", "tools/list"] },
     call: /evil sends more notifications than anybody could read/,
+  },
+  {
+    mode: "notification-flood",
+    options: { on: ["GET", "subscriptions/listen"] },
+    call: "works",
   },
   { mode: "malformed-json", call: BROKEN },
   { mode: "not-jsonrpc", call: BROKEN },
@@ -165,7 +170,14 @@ describe("a server that misbehaves", () => {
 
       // One who has never listed before.
       while (!(await has(bob, "good_echo"))) await Bun.sleep(1);
-      expect(await bob.text("good_echo", { a: 1 })).toBe('{"a":1}');
+      let echo: string;
+      // What is little time for the other may be for this one, on a slow machine.
+      do {
+        echo = await bob
+          .text("good_echo", { a: 1 })
+          .catch((error: Error) => error.message);
+      } while (row.call === LATE && LATE.test(echo));
+      expect(echo).toBe('{"a":1}');
       expect((await fetch(`${gateway.url}/health`)).status).toBe(200);
       expect(await has(ann, "evil_good_one")).toBe(true);
       expect(outcome).not.toContain(canary.origins[1]!);

@@ -3,6 +3,7 @@ import { openRig } from "../support/app.ts";
 import type { Rig } from "../support/app.ts";
 import { call, initialize, listTools, messages } from "../support/caller.ts";
 import type { Listener } from "../support/caller.ts";
+import { fakeClock } from "../support/clock.ts";
 
 /** HTTP+SSE of revision 2024-11-05. */
 
@@ -61,8 +62,16 @@ describe("HTTP+SSE", () => {
       headers: { accept: "text/event-stream" },
     });
     const reader = response.body!.getReader();
-    const first = new TextDecoder().decode((await reader.read()).value);
-    const endpoint = /data: (\S+)/.exec(first)![1]!;
+    let text = "";
+    const read = async (whole: RegExp) => {
+      while (!whole.test(text)) {
+        const { value, done } = await reader.read();
+        if (done) throw new Error(`It has ended: ${text}`);
+        text += new TextDecoder().decode(value);
+      }
+      return whole.exec(text)!;
+    };
+    const endpoint = (await read(/data: (\S+)\n/))[1]!;
     expect(endpoint).not.toContain(token);
     const post = (path: string) =>
       fetch(rig.url + path, {
@@ -71,7 +80,7 @@ describe("HTTP+SSE", () => {
         body: JSON.stringify(initialize("2024-11-05")),
       });
     expect((await post(endpoint)).status).toBe(202);
-    const answer = new TextDecoder().decode((await reader.read()).value);
+    const [, answer] = await read(/event: message\ndata: (.+)\n/);
     expect(answer).toContain('"protocolVersion":"2024-11-05"');
     // Neither without the ticket, nor with another's, nor for another session.
     const bare = endpoint.replace(/&ticket=.*/, "");
@@ -175,11 +184,14 @@ describe("HTTP+SSE", () => {
   });
 
   test("a second stream that comes too soon is refused, and the first goes on", async () => {
-    const { stream, endpoint } = await open("ada");
-    const id = stream.events.find((event) => event.id)!.id!;
-    const second = await rig.listen("ada", { "last-event-id": id }, "/sse");
+    await using own = await openRig({ clock: fakeClock(Date.now()) });
+    const stream = await own.listen("ada", {}, "/sse");
+    const { id, data: endpoint } = await stream.until(
+      ({ event }) => event === "endpoint",
+    );
+    const second = await own.listen("ada", { "last-event-id": id! }, "/sse");
     expect(second.status).toBe(409);
-    const posted = await fetch(rig.url + endpoint, {
+    const posted = await fetch(own.url + endpoint, {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify(listTools),

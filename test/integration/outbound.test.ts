@@ -7,6 +7,7 @@ import type { GatewayError } from "../../src/core/errors.ts";
 import type { OutboundOptions } from "../../src/core/runtime.ts";
 import type { OutboundSettings } from "../../src/runtime/outbound.ts";
 import { createOutbound } from "../../src/runtime/outbound.ts";
+import { freePort } from "../support/port.ts";
 import type { RawServer } from "../support/raw-server.ts";
 import { flood, rawServer, until } from "../support/raw-server.ts";
 import { seeded, spellIPv4 } from "../support/spellings.ts";
@@ -163,14 +164,13 @@ describe("a destination that is not allowed", () => {
     const addresses = [1, 2, 3, 4, 5, 6, 7, 8].map((last) => `127.0.0.${last}`);
     const servers: RawServer[] = [];
     await using stack = new AsyncDisposableStack();
-    let port = 0;
+    const port = freePort();
     for (const address of addresses) {
       const server = await rawServer(
         address,
         (socket) => socket.write(ok()),
         port,
       );
-      port = server.port;
       servers.push(stack.use(server));
     }
     const ask = createOutbound({

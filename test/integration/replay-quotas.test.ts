@@ -1,7 +1,9 @@
+import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import type { StreamRef } from "../../src/core/event.ts";
 import { entryOf, BY_ITSELF } from "../../src/core/journal.ts";
 import type { Store } from "../../src/core/store.ts";
+import { databaseFile } from "../../src/store/sqlite/database.ts";
 import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
 import type { Rig } from "../support/app.ts";
 import { openRig } from "../support/app.ts";
@@ -378,6 +380,10 @@ test("over HTTP, what could not be put on record is not done", async () => {
   await using rig = await openRig({ env, clock: fakeClock(Date.now()) });
   const session = { "mcp-session-id": await rig.open("mallory") };
   const flood = call("lab_echo", { words: aTenth });
+  // What nobody can take away, until there is no room for more.
+  using filling = new Database(databaseFile(rig.directory));
+  filling.run("CREATE TABLE filling (bytes BLOB) STRICT");
+  do filling.run("INSERT INTO filling VALUES (zeroblob(65536))");
   while ((await rig.post("mallory", flood, session)).status === 200);
   const plain = { accept: "application/json" };
   const whoami = () => rig.post("ada", call("lab_whoami"), plain);

@@ -29,7 +29,10 @@ async function startCall(user: string, session: string, message: unknown) {
     signal: controller.signal,
   });
   const reader = response.body!.getReader();
-  const first = new TextDecoder().decode((await reader.read()).value);
+  let first = "";
+  while (!first.includes("\n\n")) {
+    first += new TextDecoder().decode((await reader.read()).value);
+  }
   return { cut: () => controller.abort(), events: parseEvents(first) };
 }
 

@@ -746,7 +746,8 @@ describe("/servers", () => {
 
 describe("MCP clients", () => {
   test("see a server's tools come and go, also when another process turns it off", async () => {
-    await using own = await openRestRig();
+    // Nothing grows too old to be served meanwhile.
+    await using own = await openRestRig(fakeClock(Date.now()));
     const names = async () => {
       const answer = await own.rest(read, "POST /mcp", {
         jsonrpc: "2.0",
@@ -765,6 +766,5 @@ describe("MCP clients", () => {
     );
     while ((await names()).length > 0) await Bun.sleep(1);
     expect(await names()).toEqual([]);
-    // Less than a heartbeat takes.
-  }, 10_000);
+  });
 });

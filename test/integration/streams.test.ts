@@ -310,7 +310,7 @@ test("a reader that stops reading holds nobody up, and finds what it missed when
     socket: {
       data(self, chunk) {
         first += new TextDecoder().decode(chunk);
-        if (!first.includes(": open")) return;
+        if (!/^id: .*\n/m.test(first)) return;
         self.pause();
         opened.resolve();
       },

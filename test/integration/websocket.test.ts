@@ -196,8 +196,9 @@ describe("with a session", () => {
   });
 
   test("a second socket does not take it over at once", async () => {
-    const first = await connectSession("ada");
-    const second = await connect("ada", `?session=${first.session}`);
+    await using own = await openRig({ clock: fakeClock(Date.now()) });
+    const first = await connectSession("ada", "", own);
+    const second = await connect("ada", `?session=${first.session}`, own);
     expect((await second.closed).code).toBe(4409);
     const { result } = await first.ask(call("lab_echo", { x: 1 }));
     expect(result.structuredContent).toEqual({ x: 1 });

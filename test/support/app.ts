@@ -11,6 +11,7 @@ import { databaseFile } from "../../src/store/sqlite/database.ts";
 import type { Caller } from "./caller.ts";
 import { createCaller } from "./caller.ts";
 import { holdToDocument } from "./documented.ts";
+import { freePort } from "./port.ts";
 import { temporaryDirectory } from "./directory.ts";
 import { openWorkspace } from "./demo-client.ts";
 import {
@@ -51,6 +52,9 @@ export type TokenClaims = {
 export const WORKSPACE_KEY = "wk-test";
 export const SECRET = "a-test-secret-of-more-than-32-bytes";
 
+/** A list waits for a server as long as that takes: how long is what the tests that say so are about. */
+const UNHURRIED = { soon: 60_000 };
+
 export async function openRig(
   options: {
     env?: Record<string, string>;
@@ -88,7 +92,8 @@ export async function openRig(
     warn: at("warn"),
     error: at("error"),
   };
-  let port = "0";
+  // The same after a restart.
+  const port = String(freePort());
   const make = () => {
     const env = {
       PORT: port,
@@ -113,13 +118,12 @@ export async function openRig(
       ...(options.authenticator
         ? { authenticator: options.authenticator }
         : {}),
-      ...(options.times ? { times: options.times } : {}),
+      times: { ...UNHURRIED, ...options.times },
     });
   };
   watchSecrets();
   let app: App = make();
   const url = await app.start();
-  port = new URL(url).port;
   const asDocumented = holdToDocument(url);
 
   const tokenFor: Rig["tokenFor"] = async (user, claims = {}) => {

@@ -1,8 +1,9 @@
-import { existsSync, mkdirSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { Glob } from "bun";
 import { mintToken } from "../../src/demo/token.ts";
 import { temporaryDirectory } from "./directory.ts";
+import { freePort } from "./port.ts";
 import {
   metricsFor,
   keepSettings,
@@ -25,16 +26,18 @@ export async function ensureBuilt(): Promise<void> {
   ];
   if (sources.every((file) => statSync(join(root, file)).mtimeMs < built))
     return;
-  const build = Bun.spawn([process.execPath, "run", "build"], {
+  // Another process of tests may build it too, or run it already.
+  const own = `${executable}.${process.pid}`;
+  const build = Bun.spawn([process.execPath, "run", "build", "--out", own], {
     cwd: root,
-    stdout: "pipe",
+    stdout: "ignore",
     stderr: "pipe",
   });
+  const errors = await new Response(build.stderr).text();
   if ((await build.exited) !== 0) {
-    throw new Error(
-      `The build failed:\n${await new Response(build.stderr).text()}`,
-    );
+    throw new Error(`The build failed:\n${errors}`);
   }
+  renameSync(own, executable);
 }
 
 /** One run of a program. */
@@ -151,7 +154,7 @@ export async function openServer(
   const cwd = join(directory.path, "cwd");
   const dataDir = join(directory.path, "data");
   mkdirSync(cwd);
-  const port = await freePort();
+  const port = freePort();
   const url = `http://127.0.0.1:${port}`;
   const settings = (more: Record<string, string>) => ({
     PORT: String(port),
@@ -194,16 +197,4 @@ export async function openServer(
       }
     },
   };
-}
-
-/** A port that nobody has at the moment. */
-export async function freePort(): Promise<number> {
-  const probe = Bun.serve({
-    port: 0,
-    hostname: "127.0.0.1",
-    fetch: () => new Response(),
-  });
-  const { port } = probe;
-  await probe.stop(true);
-  return port!;
 }

@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import { createServer } from "node:net";
+import { freePort } from "./port.ts";
 
 /** A server that says whatever a test wants it to. */
 export type RawServer = AsyncDisposable & {
@@ -16,7 +17,7 @@ export type RawServer = AsyncDisposable & {
 export async function rawServer(
   hostname: string,
   answer: (socket: Socket, request: string) => void = () => {},
-  port = 0,
+  port = freePort(hostname),
 ): Promise<RawServer> {
   const sockets = new Set<Socket>();
   const listener = createServer((socket) => {
@@ -43,7 +44,7 @@ export async function rawServer(
     listener.once("error", reject).listen(port, hostname, resolve);
   });
   const server: RawServer = {
-    port: (listener.address() as { port: number }).port,
+    port,
     accepted: [],
     requests: [],
     open: 0,

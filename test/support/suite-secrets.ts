@@ -193,9 +193,19 @@ export function searchFiles(directory: string): void {
     }
     for (const stored of readdirSync(data)) {
       if (!/^(membrane-mcp\.db|instance\.)/.test(stored)) continue;
-      if (!statSync(join(data, stored)).isFile()) continue;
-      complain(stored, secrets.foundIn(readFileSync(join(data, stored))));
+      const bytes = readIfThere(join(data, stored));
+      if (bytes) complain(stored, secrets.foundIn(bytes));
     }
+  }
+}
+
+/** A file that a server which is just ending takes away is not there any more. */
+function readIfThere(file: string): Uint8Array | null {
+  try {
+    return statSync(file).isFile() ? readFileSync(file) : null;
+  } catch (error) {
+    if ((error as { code?: string }).code === "ENOENT") return null;
+    throw error;
   }
 }
 

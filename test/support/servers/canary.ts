@@ -1,5 +1,6 @@
-import type { AddressInfo, Socket } from "node:net";
+import type { Socket } from "node:net";
 import { createServer } from "node:net";
+import { freePort } from "../port.ts";
 
 /** Listens where nobody has any business, and tells who came all the same. */
 export type Canary = AsyncDisposable & {
@@ -18,6 +19,7 @@ export async function openCanary(
   const opened = await Promise.all(
     addresses.map(async (address) => {
       let origin = `unix:${address}`;
+      const port = address.startsWith("/") ? null : freePort(address);
       const server = createServer((socket) => {
         sockets.add(socket);
         const visit = { origin, line: "" };
@@ -33,11 +35,10 @@ export async function openCanary(
       });
       await new Promise<void>((resolve, reject) => {
         server.once("error", reject);
-        if (address.startsWith("/")) server.listen(address, resolve);
-        else server.listen(0, address, resolve);
+        if (port === null) server.listen(address, resolve);
+        else server.listen(port, address, resolve);
       });
-      if (!address.startsWith("/")) {
-        const { port } = server.address() as AddressInfo;
+      if (port !== null) {
         const host = address.includes(":") ? `[${address}]` : address;
         origin = `http://${host}:${port}`;
       }

@@ -1,5 +1,6 @@
 import { join } from "node:path";
-import { freePort, launch } from "../binary.ts";
+import { launch } from "../binary.ts";
+import { freePort } from "../port.ts";
 import type { Command } from "../mcp-clients.ts";
 
 const program = join(
@@ -12,7 +13,7 @@ const preload = join(import.meta.dir, "loopback.ts");
 export async function openEverything(
   mode: "streamableHttp" | "sse",
 ): Promise<AsyncDisposable & { url: string; pid: number }> {
-  const port = await freePort();
+  const port = freePort();
   const run = launch(
     [process.execPath, "--preload", preload, program, mode],
     { PORT: String(port), PATH: process.env["PATH"] ?? "" },

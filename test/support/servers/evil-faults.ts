@@ -40,7 +40,8 @@ export async function misbehave(fault: Fault): Promise<boolean> {
 
   switch (mode) {
     case "hang":
-      return true;
+      await settings.until;
+      return settings.until === undefined;
     case "hang-in-headers":
       await write("HTTP/1.1 200 OK\r\ncontent-type: applic");
       return true;

@@ -6,7 +6,7 @@ export type Mode =
   /** As it should. */
   | "honest"
   // It takes its time.
-  /** Never answers. */
+  /** Never answers, or as it should after {until}. */
   | "hang"
   /** Lets connect, and reads nothing; everybody. */
   | "accept-and-hang"
@@ -85,6 +85,7 @@ export type BehaviourOptions = {
    * for those that connect (`initialize`, `server/discover`).
    */
   on?: string[];
+  until?: Promise<void>;
   bytes?: number;
   count?: number;
   everyMs?: number;

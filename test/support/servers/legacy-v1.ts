@@ -1,8 +1,8 @@
 import { createServer } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import { SSEServerTransport } from "@modelcontextprotocol/sdk/server/sse.js";
 import { WebStandardStreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js";
+import { freePort } from "../port.ts";
 import type { Memory } from "./extras.ts";
 import type { Change } from "./kit.ts";
 import { createKit } from "./kit.ts";
@@ -137,8 +137,8 @@ export async function openLegacySseServer(
     );
     return listener;
   };
-  let listener: Awaited<ReturnType<typeof listen>> | null = await listen(0);
-  const { port } = listener.address() as AddressInfo;
+  const port = freePort();
+  let listener: Awaited<ReturnType<typeof listen>> | null = await listen(port);
 
   const forgetSessions = async () => {
     for (const transport of sessions.values()) await transport.close();

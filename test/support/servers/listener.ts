@@ -1,3 +1,4 @@
+import { freePort } from "../port.ts";
 import { record } from "./recording.ts";
 import type { RecordedRequest } from "./recording.ts";
 
@@ -36,8 +37,8 @@ export function openListener(
         return prelude(await answer(request, recorded));
       },
     });
-  let listener: Bun.Server<undefined> | null = serve(0);
-  const port = listener.port!;
+  const port = freePort(hostname);
+  let listener: Bun.Server<undefined> | null = serve(port);
   const stop = async () => {
     await listener?.stop(true);
     listener = null;

@@ -1,5 +1,6 @@
-import type { AddressInfo, Socket } from "node:net";
+import type { Socket } from "node:net";
 import { createServer } from "node:net";
+import { freePort } from "../port.ts";
 import { parseBody } from "./recording.ts";
 import type { RecordedRequest } from "./recording.ts";
 
@@ -87,8 +88,8 @@ export async function openRawHttp(options: {
     });
     return server;
   };
-  let server: Awaited<ReturnType<typeof listen>> | null = await listen(0);
-  const { port } = server.address() as AddressInfo;
+  const port = freePort(hostname);
+  let server: Awaited<ReturnType<typeof listen>> | null = await listen(port);
 
   // One after the other: who goes down while coming up stays down.
   let last: Promise<void> = Promise.resolve();
