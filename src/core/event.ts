@@ -26,8 +26,8 @@ export type RunningCall = StreamRef & {
   callId: number;
   /** The JSON-RPC id, serialised. */
   requestId: string;
-  /** The tool that it calls. */
-  tool?: string;
+  /** What the journal is to say when nobody is left to say how it ended. */
+  ifCut?: NewEntry;
 };
 
 /** What a call has said up to a commit. */

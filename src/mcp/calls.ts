@@ -11,7 +11,7 @@ import type { Door } from "../core/telemetry.ts";
 import type { Admission, Place } from "../gateway/limits/admission.ts";
 import { isLimit } from "../gateway/limits/admission.ts";
 import type { CallJournal } from "../gateway/events/execution.ts";
-import { openCallRecord } from "../gateway/events/execution.ts";
+import { cutEntry, openCallRecord } from "../gateway/events/execution.ts";
 import type { Customer } from "../gateway/catalog/toolbox.ts";
 import type { Allowance } from "./allowance.ts";
 import { createAllowance } from "./allowance.ts";
@@ -366,7 +366,7 @@ export function createCalls(wiring: {
         streamId,
         sessionPk: start.session!.pk,
         requestId: JSON.stringify(start.request.id),
-        ...toolOf(start.request),
+        ...ifCut(start),
       };
       // Until the first commit messages gather here; after it they go to the log one by one.
       const messages: string[] = [];
@@ -480,12 +480,14 @@ export function createCalls(wiring: {
   };
 }
 
-/** The tool that a request calls. */
-function toolOf({ method, params }: RpcRequest): { tool?: string } {
-  const { name } = params;
-  return method === "tools/call" && typeof name === "string"
-    ? { tool: name.slice(0, MAX_NAME) }
-    : {};
+/** What the journal says of a call of a tool that is cut off, by the name that was asked for. */
+function ifCut({ request, session, customer }: CallStart): {
+  ifCut?: NewEntry;
+} {
+  const { name } = request.params;
+  if (request.method !== "tools/call" || typeof name !== "string") return {};
+  const of = { tool: name.slice(0, MAX_NAME), session: session!.id };
+  return { ifCut: cutEntry(customer.principal, of) };
 }
 
 /** Names that callers send are anything. */

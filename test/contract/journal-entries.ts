@@ -453,6 +453,12 @@ export function journalEntriesContract(name: string, open: OpenStore): void {
       await using rig = open();
       const { events, sessions } = rig.store;
       const { session } = await sessions.open(opening());
+      const executed = {
+        ...cause,
+        ...ada,
+        type: "tool_executed" as const,
+        data: { tool: "t" },
+      };
       const call = (tool?: string) => {
         const streamId = events.nextStream();
         return {
@@ -460,14 +466,10 @@ export function journalEntriesContract(name: string, open: OpenStore): void {
           streamId,
           callId: streamId,
           requestId: "1",
-          ...(tool === undefined ? {} : { tool }),
+          ...(tool === undefined
+            ? {}
+            : { ifCut: { ...executed, data: { tool, cut: true } } }),
         };
-      };
-      const executed = {
-        ...cause,
-        ...ada,
-        type: "tool_executed" as const,
-        data: { tool: "t" },
       };
       const outcome = (answered: boolean) => () => ({
         messages: ["m"],
@@ -490,12 +492,7 @@ export function journalEntriesContract(name: string, open: OpenStore): void {
         events.interrupt(() => "gone"),
       );
       expect(cut).toMatchObject([
-        {
-          ...ada,
-          by: null,
-          type: "tool_executed",
-          data: { tool: "cut", session: session.id, outcome: "interrupted" },
-        },
+        { ...executed, data: { tool: "cut", cut: true } },
       ]);
       expect(await said(rig.store, () => events.interrupt(() => ""))).toEqual(
         [],

@@ -218,7 +218,7 @@ describe("after kill -9", () => {
     chat.close();
   });
 
-  test("calls that belong to no session are on record: as interrupted, by whom, and not run again", async () => {
+  test("calls are on record, with a session or without: as interrupted, by whom, and not run again", async () => {
     const tool = "lab_hold";
     const hold = call(tool, { gate: "never" });
     const runs = () => workspace.runCounts()["act_lab_hold"] ?? 0;
@@ -228,7 +228,9 @@ describe("after kill -9", () => {
       message: request("tools/call", hold.params),
       headers: headersFor("tools/call", tool),
     };
+    const session = await caller.open("fay");
     const cut = [
+      caller.post("fay", hold, { "mcp-session-id": session }),
       caller.post("fay", hold, json),
       caller.post("fay", modern.message, modern.headers),
       caller.post(
@@ -243,9 +245,9 @@ describe("after kill -9", () => {
         () => "cut off",
       ),
     );
-    await workspace.entered("act_lab_hold", before + 3);
+    await workspace.entered("act_lab_hold", before + 4);
     await killAndStart();
-    expect(await Promise.all(cut)).toEqual(["cut off", "cut off", "cut off"]);
+    expect(await Promise.all(cut)).toEqual(Array(4).fill("cut off"));
     // One that has ended is told once.
     await caller.post("fay", call("lab_echo"), json);
     await killAndStart();
@@ -256,14 +258,16 @@ describe("after kill -9", () => {
     const { entries } = (await answer.json()) as { entries: any[] };
     const by = { method: "membrane", memberId: "fay", key: null };
     const fay = { memberId: "fay", by, requestId: expect.any(String) };
-    const interrupted = { ...fay, tool, app: "lab", outcome: "interrupted" };
+    const interrupted = { ...fay, tool, outcome: "interrupted" };
+    const alone = { ...interrupted, app: "lab" };
     expect(entries).toMatchObject([
       { ...fay, tool: "lab_echo", outcome: "ok" },
-      interrupted,
-      interrupted,
-      interrupted,
+      alone,
+      alone,
+      alone,
+      { ...interrupted, session },
     ]);
-    expect(runs()).toBe(before + 3);
+    expect(runs()).toBe(before + 4);
   });
 
   test("a client hears that its tools changed while the server was down", async () => {

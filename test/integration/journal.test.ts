@@ -229,7 +229,7 @@ test("a call that a crash has cut off is in the journal after the next start", a
       streamId,
       callId: streamId,
       requestId: "1",
-      tool: "lab_echo",
+      ifCut: { ...BY_ITSELF, ...who, type: "tool_executed", data: { a: 1 } },
     },
     () => ({ messages: [], answered: false }),
   );
@@ -243,7 +243,7 @@ test("a call that a crash has cut off is in the journal after the next start", a
   expect(found[1]).toMatchObject({
     ...who,
     ...BY_ITSELF,
-    data: { tool: "lab_echo", session: "an-id", outcome: "interrupted" },
+    data: { a: 1 },
   });
 });
 

@@ -6,6 +6,8 @@ import { systemClock } from "../../src/runtime/machine.ts";
 import { databaseFile, openDatabase } from "../../src/store/sqlite/database.ts";
 import { migrate, migrations } from "../../src/store/sqlite/migrations.ts";
 import { restoreDirectory } from "../../src/store/sqlite/operate.ts";
+import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
+import { fakeVault } from "../support/absent-servers.ts";
 import { openRig } from "../support/app.ts";
 import { initialize, listTools, messages } from "../support/caller.ts";
 import { fakeClock } from "../support/clock.ts";
@@ -27,18 +29,27 @@ const version = (db: Database) =>
   db.query<{ user_version: number }, []>("PRAGMA user_version").get()!
     .user_version;
 
-/** Every row of the tables and columns that a fixture has, as they are in `file`. */
+/** Every row of the tables and columns that a fixture has, and there still are, as they are in `file`. */
 function rowsOf(file: string, fixture: string): Record<string, unknown[]> {
   using old = new Database(fixture, { readonly: true });
   using db = new Database(file, { readonly: true });
+  using fresh = new Database(":memory:");
+  migrate(fresh, 0);
+  const kept = fresh.query<{ name: string }, [string]>(
+    "SELECT name FROM pragma_table_info(?)",
+  );
   expect(db.query("PRAGMA integrity_check").values()).toEqual([["ok"]]);
   const columns = old
     .query<{ t: string; c: string }, []>(
-      "SELECT t.name AS t, group_concat(c.name) AS c FROM sqlite_schema t, pragma_table_info(t.name) c WHERE t.type = 'table' GROUP BY t.name",
+      "SELECT t.name AS t, c.name AS c FROM sqlite_schema t, pragma_table_info(t.name) c WHERE t.type = 'table'",
     )
-    .all();
+    .all()
+    .filter(({ t, c }) => kept.all(t).some(({ name }) => name === c));
   return Object.fromEntries(
-    columns.map(({ t, c }) => [t, db.query(`SELECT ${c} FROM ${t}`).all()]),
+    [...Map.groupBy(columns, ({ t }) => t)].map(([t, of]) => [
+      t,
+      db.query(`SELECT ${of.map(({ c }) => c).join()} FROM ${t}`).all(),
+    ]),
   );
 }
 
@@ -131,5 +142,39 @@ describe.each(fixtures)("%s", (name) => {
     const { meta: _numbers, ...after } = rowsOf(file, fixture);
     expect({ ...after, meta: before["meta"] } as object).toEqual(before);
     openDatabase(directory.path).close();
+  });
+});
+
+test("a call that was running when the version before was killed is in the journal, as cut off", async () => {
+  using directory = temporaryDirectory();
+  const file = databaseFile(directory.path);
+  copyFileSync(join(folder, "schema-5.db"), file);
+  {
+    using db = new Database(file);
+    db.run(
+      "INSERT INTO calls (call_id, stream_id, session_pk, request_id, tool) SELECT 1000, 1000, pk, '1', 'lab_echo' FROM sessions WHERE subject = 'ben'",
+    );
+  }
+  await using store = openSqlite({
+    vault: fakeVault,
+    directory: directory.path,
+    clock: systemClock,
+    sessionCache: 1,
+    caps: { events: 1000, bytes: 1e6 },
+  });
+  expect(await store.events.interrupt(() => "{}")).toBe(1);
+  const { workspace, subject, type, by, data } = store.journal.get(
+    store.journal.last(),
+  )!;
+  const [chat] = store.sessions.chats({ workspace, subject: "ben" });
+  expect({ subject, type, by, data }).toEqual({
+    subject: "ben",
+    type: "tool_executed",
+    by: null,
+    data: {
+      tool: "lab_echo",
+      session: chat!.sessionId,
+      outcome: "interrupted",
+    },
   });
 });

@@ -286,10 +286,12 @@ export function createToolbox(wiring: {
           source.call(principal, tool.offer, args, {
             ...rest,
             onRecord: () =>
-              onRecord(cutEntry(principal, name, app)).catch((error) => {
-                recorded = false;
-                throw error;
-              }),
+              onRecord(cutEntry(principal, { tool: name, app })).catch(
+                (error) => {
+                  recorded = false;
+                  throw error;
+                },
+              ),
             signal: controller.signal,
             timeoutMs: callTimeoutMs,
           }),

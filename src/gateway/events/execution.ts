@@ -39,17 +39,13 @@ export function executionEntry(
 }
 
 /** Of a call that a crash has cut off: nobody knows whether it took effect. */
-export const cutEntry = (
+export function cutEntry(
   principal: Principal,
-  tool: string,
-  app: string,
-): NewEntry =>
-  entryOf(
-    principal,
-    "tool_executed",
-    { tool, app, outcome: "interrupted" },
-    causeOf(principal),
-  );
+  of: { tool: string; app?: string; session?: string },
+): NewEntry {
+  const data = { ...of, outcome: "interrupted" };
+  return entryOf(principal, "tool_executed", data, causeOf(principal));
+}
 
 /** What a call's record takes of the journal. */
 export type CallJournal = Pick<Journal, "append" | "begin" | "end">;

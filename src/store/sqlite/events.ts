@@ -4,7 +4,6 @@ import type { BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
 import { LRUCache } from "lru-cache";
 import type { EventLog, StreamEvent, StreamRef } from "../../core/event.ts";
 import { GatewayError } from "../../core/errors.ts";
-import { BY_ITSELF, entryOf } from "../../core/journal.ts";
 import type { Clock } from "../../core/runtime.ts";
 import { identityKey } from "../../core/principal.ts";
 import type { EventQuotas } from "./event-quota.ts";
@@ -56,10 +55,9 @@ export function createEventLog(wiring: {
     "SELECT pk FROM sessions WHERE pk = ?",
   );
   const ownerOf = later(() =>
-    client.prepare<
-      { workspace: string; subject: string; session: string },
-      [number]
-    >("SELECT workspace, subject, id AS session FROM sessions WHERE pk = ?"),
+    client.prepare<{ workspace: string; subject: string }, [number]>(
+      "SELECT workspace, subject FROM sessions WHERE pk = ?",
+    ),
   );
   const insertCall = later(() =>
     db
@@ -69,7 +67,7 @@ export function createEventLog(wiring: {
         streamId: sql.placeholder("streamId"),
         sessionPk: sql.placeholder("sessionPk"),
         requestId: sql.placeholder("requestId"),
-        tool: sql.placeholder("tool"),
+        ifCut: sql.placeholder("ifCut"),
       })
       .prepare(),
   );
@@ -334,15 +332,6 @@ export function createEventLog(wiring: {
     return true;
   }
 
-  /** Inside a transaction. */
-  function noteInterrupted(call: { sessionPk: number; tool: string | null }) {
-    const who = ownerOf().get(call.sessionPk);
-    if (!who || call.tool === null) return;
-    const { session, ...identity } = who;
-    const data = { tool: call.tool, session, outcome: "interrupted" };
-    wiring.note([entryOf(identity, "tool_executed", data, BY_ITSELF)]);
-  }
-
   return {
     nextStream: wiring.takeStream,
     written: () => written,
@@ -356,7 +345,10 @@ export function createEventLog(wiring: {
         }
         const { messages, answered, entries = [] } = outcome();
         if (answered) wiring.note(entries);
-        else insertCall().run({ ...call, tool: call.tool ?? null });
+        else {
+          const { ifCut, ...rest } = call;
+          insertCall().run({ ...rest, ifCut: ifCut && JSON.stringify(ifCut) });
+        }
         let seq = call.callId === call.streamId ? 0 : last(call);
         const written = messages.map((data) => ({
           seq: insert(call, ++seq, data),
@@ -412,7 +404,7 @@ export function createEventLog(wiring: {
         const cut = db.select().from(calls).orderBy(asc(calls.callId)).all();
         for (const call of cut) {
           append(call, message(call.requestId));
-          noteInterrupted(call);
+          if (call.ifCut !== null) wiring.note([JSON.parse(call.ifCut)]);
         }
         db.delete(calls).run();
         return cut.length;

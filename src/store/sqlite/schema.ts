@@ -99,7 +99,7 @@ export const events = sqliteTable(
   ],
 );
 
-/** Tool calls that have been started and not answered. */
+/** Calls of sessions that have been started and not answered. */
 export const calls = sqliteTable(
   "calls",
   {
@@ -107,8 +107,8 @@ export const calls = sqliteTable(
     streamId: integer().notNull(),
     sessionPk: integer().notNull(),
     requestId: text().notNull(),
-    /** NULL when it is no call of a tool. */
-    tool: text(),
+    /** As in {@link begun}; NULL when it is no call of a tool. */
+    ifCut: text(),
   },
   (t) => [index("calls_session").on(t.sessionPk)],
 );
