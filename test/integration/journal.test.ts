@@ -193,6 +193,8 @@ test("a call that the last stop has cut off is in the journal", async () => {
       call("notes_hold", { gate: "never", nonce: "cut" }),
       { "mcp-session-id": session },
     );
+    // Before that there is nothing to be cut off.
+    await upstream.held("never");
     await gateway.restart();
   });
   const calls = found.filter(({ type }) => type === "tool_executed");

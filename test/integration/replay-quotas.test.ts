@@ -360,6 +360,8 @@ test("over HTTP, a call in a database that is nearly full is told of no progress
     const headers = { "mcp-session-id": mallorys };
     expect((await rig.post("mallory", flood, headers)).status).toBe(200);
   }
+  // It is looked now and then how full it is.
+  await rig.retain();
   const stream = await rig.start(
     "ada",
     { ...held, params },

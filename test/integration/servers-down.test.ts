@@ -13,6 +13,14 @@ import { runs, stdioServer } from "../support/servers/stdio.ts";
 const listChanges = ({ heard }: McpClient) =>
   heard.filter(({ method }) => method.endsWith("tools/list_changed")).length;
 
+/** What a call comes to when its server is back: somebody else's request may be the one that finds that out. */
+async function whenBack(call: () => Promise<string>): Promise<string> {
+  for (;;) {
+    const said = await call().catch(({ message }: Error) => message);
+    if (!said.includes("does not answer at present")) return said;
+  }
+}
+
 /** An unruly server, and an orderly one that must not suffer. */
 async function openTown(
   options: Parameters<typeof openGateway>[0] = {},
@@ -69,7 +77,7 @@ describe.each([{ sse: false }, { sse: true }])(
       expect(posts()).toBe(before);
       expect(await client.text("good_echo", { a: 1 })).toBe('{"a":1}');
       clock.advance(15_000);
-      expect(await call()).toBe('{"words":"w"}');
+      expect(await whenBack(call)).toBe('{"words":"w"}');
       expect(await call()).toBe('{"words":"w"}');
     });
 
@@ -237,7 +245,7 @@ describe("the journal", () => {
     await expect(call()).rejects.toThrow();
     await evil.start();
     clock.advance(15_000);
-    await call();
+    await whenBack(call);
     await call();
     const entries = await entriesOf(gateway, types, 2);
     expect(entries.map(({ event }) => event)).toEqual([
