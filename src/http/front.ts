@@ -285,7 +285,6 @@ function plain(status: number, error: string): Response {
 }
 
 /**
-/**
  * What a route threw, as `application/problem+json` (RFC 9457). What has a code of its own, beside that of the error,
  * tells it in `detail`, as clients of the management API know it. `resourceMetadata`: where the challenge of a refusal
  * leads, when one is wanted.
@@ -332,7 +331,7 @@ export function challengeOf(
       `scope="${String(error.data?.["required"])}"`,
     );
   } else if (error.code !== "unauthenticated") return null;
-  else if (error.message !== NO_CREDENTIAL) {
+  else if (!isWithout(error)) {
     const description = error.message.replace(/["\\\n]/g, "'");
     parts.push('error="invalid_token"', `error_description="${description}"`);
   }
@@ -342,6 +341,16 @@ export function challengeOf(
 
 /** What a request without any credential is told. */
 export const NO_CREDENTIAL = "No token provided";
+/** The same, where a token is in the URL and cannot be taken from there. */
+export const TOKEN_IN_URL =
+  "No token provided: what is in the URL is not looked at here. Send it in a header, Authorization: Bearer <token>";
+
+/** Whether a request was refused for having no credential, rather than for the one it has. */
+export function isWithout({ code, message }: GatewayError): boolean {
+  const without = message === NO_CREDENTIAL || message === TOKEN_IN_URL;
+  return code === "unauthenticated" && without;
+}
+
 function factsOf({ message, data }: GatewayError): Record<string, unknown> {
   const { reason, code } = data ?? {};
   if (reason === "missing_scope") {
