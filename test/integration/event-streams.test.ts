@@ -589,6 +589,22 @@ describe("the audit", () => {
     expect(await rig.audit.page(asked)).toMatchObject({ pruned: false });
   });
 
+  test("misses nothing that went before the time that was asked for", async () => {
+    await using rig = openJournal();
+    await rig.write(3);
+    rig.clock.advance(1000);
+    const since = rig.clock.now();
+    await rig.write(3);
+    await rig.journal.prune(bounds({ most: 3 }), 100);
+    const pruned = async (from: number) =>
+      (await rig.audit.page({ ...query, since: from })).pruned;
+    expect(await pruned(since - 1)).toBe(true);
+    rig.clock.advance(1000);
+    await rig.write(1);
+    expect(await pruned(since + 1000)).toBe(false);
+    expect((await rig.audit.page(query)).pruned).toBe(true);
+  });
+
   test("of nothing is one page without a next", async () => {
     await using rig = openJournal();
     expect(await rig.audit.page(query)).toEqual({

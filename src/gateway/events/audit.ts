@@ -66,9 +66,17 @@ export function createAudit({
 
   async function find(query: AuditQuery, key: string): Promise<AuditPage> {
     const { view, cursor: _, who: _who, ...filter } = query;
-    const { limit, types, of } = filter;
-    const lost = () =>
-      journal.lost(of === undefined ? view : { ...view, subject: of }, types);
+    const { limit, types, of, since } = filter;
+    /** Whether one after this number is gone that was asked for. */
+    const lostAfter = (seq: number) => {
+      const seen = of === undefined ? view : { ...view, subject: of };
+      const lost = journal.lost(seen, types);
+      if (lost <= seq) return false;
+      if (since === undefined) return true;
+      // When it was is gone with it; what came next was not before it.
+      const next = journal.get(journal.next(lost));
+      return next === null || next.at >= since;
+    };
     const entries: JournalEntry[] = [];
     let beyond = begin(query);
     for (;;) {
@@ -89,11 +97,11 @@ export function createAudit({
         const { seq, id } = end;
         const more = seq > journal.first();
         const cursor = more ? places.encode(view.workspace, seq, id) : null;
-        return { entries, cursor, pruned: lost() > seq };
+        return { entries, cursor, pruned: lostAfter(seq) };
       }
       // Of numbers whose entries are gone there may be many in a row.
       beyond = journal.previous(upTo) + 1;
-      if (beyond === 1) return { entries, cursor: null, pruned: lost() > 0 };
+      if (beyond === 1) return { entries, cursor: null, pruned: lostAfter(0) };
     }
   }
 
