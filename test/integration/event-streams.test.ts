@@ -14,6 +14,7 @@ import { fakeVault } from "../support/absent-servers.ts";
 import { messages, parseEvents } from "../support/caller.ts";
 import { fakeClock, silentLog } from "../support/clock.ts";
 import { temporaryDirectory } from "../support/directory.ts";
+import { unlike } from "../support/documented.ts";
 import { bounds } from "../support/journal-bounds.ts";
 
 /** The event stream and the audit over a real journal, with time in the hand of the test. */
@@ -322,6 +323,7 @@ describe("an event stream", () => {
       event: "events_missed",
       reason: "forgotten",
     });
+    expect(unlike("EventsMissed", cut.messages()[0])).toBeNull();
     expect(cut.numbers().slice(1)).toEqual(upTo(10, 4));
     for (const after of [one!, three!]) {
       const stream = rig.open(everybody, { after });

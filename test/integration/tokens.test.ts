@@ -325,6 +325,7 @@ describe("many bad tokens from one address", () => {
       statuses.push(answer.status);
       if (answer.status === 429) {
         expect(Number(answer.headers.get("retry-after"))).toBeGreaterThan(0);
+        expect(answer.body.error.data.limit).toBe("credentials");
       }
     }
     expect(statuses.slice(0, 20)).toEqual(Array(20).fill(401));

@@ -1,4 +1,5 @@
 import { GatewayError } from "../../core/errors.ts";
+import { limited } from "../../core/limit.ts";
 import type {
   Journal,
   JournalEntry,
@@ -126,6 +127,6 @@ function tooMany(): GatewayError {
   return new GatewayError(
     "rate_limited",
     `${MAX_PAGES} pages of the audit are being looked for on your behalf already. Wait for one.`,
-    { retryAfterMs: 1000 },
+    { retryAfterMs: 1000, data: limited("audit") },
   );
 }
