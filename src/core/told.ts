@@ -86,7 +86,17 @@ export function tell(entry: JournalEntry, view: JournalView): Told {
     requestId: showsDoer ? entry.requestId : null,
   };
   // In this order, whatever the data holds.
-  return { ...common, ...entry.data, ...common };
+  return { ...common, ...factsOf(entry), ...common };
+}
+
+/** The entry's data as everybody outside is told it: the journal has times in ms, and they are told as all others. */
+export function factsOf({
+  data,
+}: Pick<JournalEntry, "data">): JournalEntry["data"] {
+  const { expiresAt } = data;
+  return typeof expiresAt === "number"
+    ? { ...data, expiresAt: new Date(expiresAt).toISOString() }
+    : data;
 }
 
 /** `a,b` as types; null for every one. Throws `invalid`, naming those that there are. */

@@ -55,3 +55,13 @@ test("bodies are as the API's document has them", () => {
     expect(unlike("Event", JSON.parse(bodyOf(one, "full")))).toBeNull();
   }
 });
+
+test("when a key ends is told as all times are", () => {
+  const made = entry("key_created", { key: "k", expiresAt: 86_400_000 });
+  for (const form of ["simple", "full"] as const) {
+    const { expiresAt } = JSON.parse(bodyOf(made, form));
+    expect(expiresAt).toBe("1970-01-02T00:00:00.000Z");
+  }
+  const never = entry("key_created", { key: "k", expiresAt: null });
+  expect(JSON.parse(bodyOf(never, "full")).expiresAt).toBeNull();
+});
