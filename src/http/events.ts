@@ -65,7 +65,8 @@ export function eventRoutes({
       const readable = eventStreams.open({
         principal,
         stillValid,
-        types: readTypes(c.req.query("types")),
+        // An EventSource shows its page no refusal: what is given twice counts twice.
+        types: readTypes(c.req.queries("types")?.join(",")),
         // What the browser's own reconnecting sends is newer than the URL that it was opened with.
         after:
           c.req.header("last-event-id") || c.req.query("lastEventId") || null,

@@ -234,7 +234,7 @@ export function createFront(
       headers.set("vary", "Origin");
       headers.set(
         "access-control-expose-headers",
-        "Mcp-Session-Id, Mcp-Protocol-Version, WWW-Authenticate, X-Request-Id, Retry-After",
+        "Mcp-Session-Id, Mcp-Protocol-Version, WWW-Authenticate, X-Request-Id, Retry-After, ETag",
       );
     }
     const ms = clock.monotonic() - startedAt;

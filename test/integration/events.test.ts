@@ -131,7 +131,7 @@ describe("GET /mcp/stream", () => {
     const stream = await rig.listen(
       key,
       {},
-      "/mcp/stream?types=session_opened,session_ended",
+      "/mcp/stream?types=session_opened&types=session_ended,tools_enabled",
     );
     const session = await rig.open("ada3");
     await fetch(`${rig.url}/mcp`, {

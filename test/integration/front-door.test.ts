@@ -118,6 +118,8 @@ describe("Host and Origin", () => {
       "Mcp-Session-Id",
       "Mcp-Protocol-Version",
       "WWW-Authenticate",
+      // Without it, a page could change no server and no webhook.
+      "ETag",
     ]) {
       expect(exposed).toContain(name);
     }
