@@ -183,7 +183,7 @@ export function createFront(
         id: requestId,
         method: request.method,
         // The path alone: a query may carry a token.
-        path: withoutKey(pathOf(request).slice(0, 200)),
+        path: withoutCredentials(pathOf(request).slice(0, 200)),
         status: undefined,
         ms: undefined,
         workspace: undefined,
@@ -246,10 +246,12 @@ export function createFront(
   };
 }
 
-/** Somebody may take an API key for its id. */
-function withoutKey(path: string): string {
-  return path.includes("mcpk_")
-    ? path.replace(/(mcpk_[0-9A-Za-z]{8})_[^/]+/g, "$1…")
+/** Somebody may take an API key for its id, and a client may write the `?` before a token as `%3F`. */
+function withoutCredentials(path: string): string {
+  return path.includes("mcpk") || path.includes("eyJ")
+    ? path
+        .replace(/(mcpk(?:_|%5F)[0-9A-Za-z]{8})(?:_|%5F)[^/]+/gi, "$1…")
+        .replace(/eyJ[\w-]+\.[\w.-]*/g, "eyJ…")
     : path;
 }
 
