@@ -607,6 +607,22 @@ describe("the audit", () => {
     expect((await rig.audit.page(query)).pruned).toBe(true);
   });
 
+  test("tells nobody that entries of others are missing", async () => {
+    await using rig = openJournal();
+    await rig.write(10, { subject: "bob" });
+    await rig.write(1);
+    await rig.journal.prune(bounds({ most: 6 }), 100);
+    const pruned = async (subject: string | null, of: string) => {
+      const view = { ...query.view, subject, shared: true };
+      return (await rig.audit.page({ ...query, view, of })).pruned;
+    };
+    expect(await pruned(null, "bob")).toBe(true);
+    expect(await pruned("bob", "bob")).toBe(true);
+    expect(await pruned("ada", "bob")).toBe(false);
+    expect(await pruned("ada", "ada")).toBe(false);
+    expect(await pruned(null, "ada")).toBe(false);
+  });
+
   test("of nothing is one page without a next", async () => {
     await using rig = openJournal();
     expect(await rig.audit.page(query)).toEqual({

@@ -70,7 +70,10 @@ export function createAudit({
     const { limit, types, of, since } = filter;
     /** Whether one after this number is gone that was asked for. */
     const lostAfter = (seq: number) => {
-      const seen = of === undefined ? view : { ...view, subject: of };
+      // Of another member's, who may not see them does not learn either that there were any.
+      if (of !== undefined && of !== (view.subject ?? of)) return false;
+      const seen =
+        of === undefined ? view : { ...view, subject: of, shared: false };
       const lost = journal.lost(seen, types);
       if (lost <= seq) return false;
       if (since === undefined) return true;
