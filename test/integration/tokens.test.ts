@@ -112,6 +112,7 @@ describe("a token is refused", () => {
     ["empty user", () => forge({ ...good(), id: "" })],
     ["user of 10 KB", () => forge({ ...good(), id: "a".repeat(10_000) })],
     ["user with NUL", () => forge({ ...good(), id: "a\0b" })],
+    ["user with half a character", () => forge({ ...good(), id: "a\ud800" })],
     ["user written backwards", () => forge({ ...good(), id: "a\u202eb" })],
     ["not a JWT", () => "a.b.c"],
     ["15 KB of nothing", () => `${"x".repeat(15_000)}.y.z`],
