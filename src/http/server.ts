@@ -130,6 +130,16 @@ export function createHttp(options: HttpOptions): HttpHandler {
           415,
         );
       }
+      if (isEncoded(c) && carriesBody(c)) {
+        return c.json(
+          {
+            error:
+              "Unsupported Media Type: send the body as it is, without Content-Encoding.",
+          },
+          415,
+          { "accept-encoding": "identity" },
+        );
+      }
       if (
         access === "public" ||
         access === "link" ||
@@ -232,6 +242,11 @@ function carriesBody(c: Ctx): boolean {
     headers.has("transfer-encoding") ||
     headers.has("content-type")
   );
+}
+
+function isEncoded(c: Ctx): boolean {
+  const encoding = c.req.header("content-encoding");
+  return encoding !== undefined && !/^(identity)?$/i.test(encoding);
 }
 
 function isJson(c: Ctx): boolean {
