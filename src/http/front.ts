@@ -1,5 +1,5 @@
-import type { ErrorCode, GatewayError } from "../core/errors.ts";
-import { asGatewayError, describeError } from "../core/errors.ts";
+import type { ErrorCode } from "../core/errors.ts";
+import { GatewayError, asGatewayError, describeError } from "../core/errors.ts";
 import type { Peer } from "../core/exchange.ts";
 import type { Clock, Ids, Log, LogFields } from "../core/runtime.ts";
 import type { Telemetry } from "../core/telemetry.ts";
@@ -210,7 +210,8 @@ export function createFront(
     let response: Response;
     try {
       response = await answer(request, connection, bindings);
-    } catch (thrown) {
+    } catch (error) {
+      const thrown = explain(error, request);
       response = problem(thrown, bindings.requestId);
       bindings.log["reason"] = describeError(thrown);
     }
@@ -363,8 +364,20 @@ function factsOf({ message, data }: GatewayError): Record<string, unknown> {
     : { ...data, detail: message };
 }
 
+/** Who has hung up is no fault of ours, whatever was cut off by it. */
+export function explain(thrown: unknown, { signal }: Request): unknown {
+  const cut = thrown instanceof Error && thrown.name === "AbortError";
+  return cut && signal.aborted
+    ? new GatewayError("conflict", "The caller has hung up.", {
+        data: { code: "hung_up" },
+      })
+    : thrown;
+}
+
 /** Refusals with a status that only HTTP has, by their own code. */
 const ownStatus: Record<string, number> = {
+  // Nobody gets it; in logs and metrics it stands for this since nginx.
+  hung_up: 499,
   version_mismatch: 412,
   precondition_required: 428,
 };

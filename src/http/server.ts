@@ -8,7 +8,7 @@ import { createAuthentication } from "./authenticate.ts";
 import type { EventRouteOptions } from "./events.ts";
 import { eventRoutes } from "./events.ts";
 import type { Connection, Env, FrontOptions } from "./front.ts";
-import { createFront, pathOf, problem } from "./front.ts";
+import { createFront, explain, pathOf, problem } from "./front.ts";
 import { docsRoutes } from "./docs.ts";
 import type { GatewayRouteOptions } from "./gateway.ts";
 import { gatewayRoutes } from "./gateway.ts";
@@ -181,7 +181,8 @@ export function createHttp(options: HttpOptions): HttpHandler {
     );
   }
 
-  app.onError((thrown, c) => {
+  app.onError((error, c) => {
+    const thrown = explain(error, c.req.raw);
     c.env.log["reason"] = describeError(thrown);
     const { path } = c.req;
     const metadata = `${base(c.env.origin)}${METADATA}`;
