@@ -343,13 +343,21 @@ const commands: Commands = {
 
   async audit(options) {
     const { auditPages, auditTable } = await import("./commands/audit.ts");
+    const { missedInAudit } = await import("./core/told.ts");
     using open = await registry();
     const entries = [];
+    const line = (told: unknown) => print(JSON.stringify(told));
+    let pruned = false;
     for await (const page of auditPages(options, readConfig(env), open)) {
-      if (options.json) for (const entry of page) print(JSON.stringify(entry));
-      else entries.push(...page);
+      if (options.json) page.entries.forEach(line);
+      else entries.push(...page.entries);
+      pruned ||= page.pruned;
     }
     if (!options.json) print(auditTable(entries));
+    if (!pruned) return 0;
+    const missed = missedInAudit(systemClock.now());
+    if (options.json) line(missed);
+    else console.error(missed.message);
     return 0;
   },
 

@@ -293,25 +293,43 @@ export async function runProgram(
     if (!(error instanceof CommanderError)) throw error;
     // Help was asked for, and has been printed; or a group was named without its command.
     if (error.exitCode === 0) return 0;
-    const [name = ""] = args;
-    const known = program.commands.some((command) => command.name() === name);
-    if (error.code === "commander.excessArguments" && !known) {
-      throw new GatewayError(
-        "invalid",
-        `Unknown command: ${name}. membrane-mcp --help lists the commands.`,
-      );
-    }
-    if (error.code === "commander.help") {
-      const group = args.find((arg) => !arg.startsWith("-"));
-      throw new GatewayError(
-        "invalid",
-        `${group} needs a command; membrane-mcp help ${group} lists them.`,
-      );
-    }
-    throw new GatewayError(
-      "invalid",
-      `${error.message.replace(/^error: /, "")}\nmembrane-mcp --help lists the commands.`,
-    );
+    throw new GatewayError("invalid", wordsFor(error, program, args));
   }
   return code;
 }
+
+/**
+ * What is wrong with a command line. It may hold a token or a key that somebody took for an argument, and does not
+ * repeat what could be one.
+ */
+function wordsFor(
+  { code, message }: CommanderError,
+  program: Command,
+  args: readonly string[],
+): string {
+  const [name = "", second = ""] = args.filter((arg) => !arg.startsWith("-"));
+  const known = program.commands.some((command) => command.name() === name);
+  const unknown = (word: string) =>
+    `Unknown command${WORD.test(word) ? `: ${word}` : ""}. membrane-mcp --help lists the commands.`;
+  if (code === "commander.unknownCommand") return unknown(second);
+  if (code === "commander.help") {
+    return name === "help"
+      ? unknown(second)
+      : `${name} needs a command; membrane-mcp help ${name} lists them.`;
+  }
+  if (code === "commander.excessArguments" && !known) return unknown(name);
+  const words = message
+    .replace(/^error: /, "")
+    .replace(/ but got .*/s, ".")
+    .replace(/(?<=^unknown option '--?[a-z-]{1,20})=.*'/s, "'")
+    .replace(/(?<=^unknown option) '(?!--?[a-z-]{1,20}').*'/s, "")
+    .replace(CREDENTIAL, "…");
+  const hint = args.some((arg) => CREDENTIAL.test(arg))
+    ? "Tokens and keys go into a file or the environment: every user of the machine can read arguments.\n"
+    : "";
+  return `${words}\n${hint}membrane-mcp --help lists the commands.`;
+}
+
+/** What may be meant for the name of a command. */
+const WORD = /^[a-z][a-z-]{0,19}$/;
+const CREDENTIAL = /(?<!\w)(eyJ|mcpk_)[\w.-]+/;

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { GatewayError } from "../core/errors.ts";
 
 export type TokenOptions = { tokenFile?: string };
@@ -24,6 +24,7 @@ export function readApiKey(keyFile: string | undefined, env: Env): string {
   });
 }
 
+/** Throws `invalid`, without repeating it, for a credential in the place of the file's name. */
 function readCredential(
   what: string,
   file: string | undefined,
@@ -31,6 +32,12 @@ function readCredential(
   from: { variable: string; option: string },
 ): string {
   const { variable, option } = from;
+  if (file && /^(eyJ|mcpk_)/.test(file) && !existsSync(file)) {
+    throw new GatewayError(
+      "invalid",
+      `${option} takes the name of a file that the ${what} is in, not the ${what}: every user of the machine can read arguments.`,
+    );
+  }
   const text = file ? readText(file).trim() : (env[variable] ?? "").trim();
   if (text === "") {
     throw new GatewayError(

@@ -11,14 +11,15 @@ import { systemClock } from "../runtime/machine.ts";
 import type { Registry } from "../store/sqlite/operate.ts";
 
 /**
- * What has happened in a workspace, the newest first, as the operator sees it. Throws `invalid` for a type that there is
+ * What has happened in a workspace, the newest first, as the operator sees it. `pruned`: among what was looked through,
+ * entries are kept no longer. Throws `invalid` for a type that there is
  * not, and when it is not clear which workspace is meant.
  */
 export async function* auditPages(
   { workspace, types, user, since, request, limit }: AuditOptions,
   config: Config,
   registry: Registry,
-): AsyncGenerator<Told[]> {
+): AsyncGenerator<{ entries: Told[]; pruned: boolean }> {
   const by = operator(
     config,
     registry,
@@ -46,7 +47,8 @@ export async function* auditPages(
       cursor,
       limit: Math.min(left, 500),
     });
-    yield page.entries.map((entry) => tell(entry, view));
+    const { pruned } = page;
+    yield { entries: page.entries.map((entry) => tell(entry, view)), pruned };
     left -= page.entries.length;
     ({ cursor } = page);
     if (cursor === null) return;

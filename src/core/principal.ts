@@ -71,8 +71,12 @@ export const identityPart = z
   .string()
   .min(1)
   .max(256)
-  // Control characters, and the bidirectional overrides that make a log line lie.
-  .regex(/^[^\p{Cc}\u202a-\u202e\u2066-\u2069]+$/u);
+  // Control characters, the bidirectional overrides that make a log line lie, and halves of characters: as UTF-8, in
+  // the database, these are all the same.
+  .regex(
+    /^[^\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069]+$/u,
+    "has characters that cannot be printed",
+  );
 
 /** A key for maps and caches. The separator cannot occur in either part. */
 export function identityKey(who: Identity): string {

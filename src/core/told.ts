@@ -39,6 +39,33 @@ export type Told = {
   requestId: string | null;
 } & Record<string, unknown>;
 
+/** What readers are told of entries that are gone: the event stream in the place of these, an export after all others. */
+export type Missed = {
+  event: "events_missed";
+  timestamp: string;
+  /** `unknown`: of where the reader was, so that nobody can say what it has missed. */
+  reason: "forgotten" | "unknown";
+  message: string;
+};
+
+export function missed(
+  reason: Missed["reason"],
+  message: string,
+  now: number,
+): Missed {
+  const timestamp = new Date(now).toISOString();
+  return { event: "events_missed", timestamp, reason, message };
+}
+
+/** Of what was looked for in the audit. */
+export function missedInAudit(now: number): Missed {
+  return missed(
+    "forgotten",
+    "Some of the entries that were asked for are kept no longer (JOURNAL_TTL, JOURNAL_MAX, AUDIT_TTL, AUDIT_MAX). All that are have been told.",
+    now,
+  );
+}
+
 /**
  * The entry's data beside what every entry has; of a call of a tool therefore `tool`, and `params` and `result` when
  * they are on record. Nobody whose view ends at their own things learns who else did something, or in which request.
@@ -59,7 +86,17 @@ export function tell(entry: JournalEntry, view: JournalView): Told {
     requestId: showsDoer ? entry.requestId : null,
   };
   // In this order, whatever the data holds.
-  return { ...common, ...entry.data, ...common };
+  return { ...common, ...factsOf(entry), ...common };
+}
+
+/** The entry's data as everybody outside is told it: the journal has times in ms, and they are told as all others. */
+export function factsOf({
+  data,
+}: Pick<JournalEntry, "data">): JournalEntry["data"] {
+  const { expiresAt } = data;
+  return typeof expiresAt === "number"
+    ? { ...data, expiresAt: new Date(expiresAt).toISOString() }
+    : data;
 }
 
 /** `a,b` as types; null for every one. Throws `invalid`, naming those that there are. */

@@ -52,7 +52,12 @@ export function createPlainCalls({
   const call: PlainCalls["call"] = async (principal, name, args, signal) => {
     const controller = new AbortController();
     const place = admission.enter(principal, controller.signal);
-    const leave = () => controller.abort(signal.reason);
+    const leave = () =>
+      controller.abort(
+        new GatewayError("conflict", "The caller has hung up.", {
+          data: { code: "hung_up" },
+        }),
+      );
     if (signal.aborted) leave();
     signal.addEventListener("abort", leave);
     const record = openCallRecord({ journal, log });

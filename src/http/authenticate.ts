@@ -6,7 +6,7 @@ import { noTelemetry } from "../core/telemetry.ts";
 import { isApiKey, readApiKey } from "../gateway/api-key-text.ts";
 import type { Admission } from "../gateway/limits/admission.ts";
 import { isLimit } from "../gateway/limits/admission.ts";
-import { NO_CREDENTIAL, readVia } from "./front.ts";
+import { NO_CREDENTIAL, TOKEN_IN_URL, isWithout, readVia } from "./front.ts";
 import { readProtocols, serverAt } from "./mcp.ts";
 import type { Caller, Ctx } from "./routes.ts";
 import { createSlowDown } from "./slow-down.ts";
@@ -60,7 +60,11 @@ export function createAuthentication(
     if (token !== null) return () => tokens.verify(token, address);
     const ticket = byTicket ? c.req.query("ticket") : undefined;
     if (ticket === undefined) {
-      throw new GatewayError("unauthenticated", NO_CREDENTIAL);
+      const unread = Boolean(c.req.query("token")) && !(tokenInQuery && opens);
+      throw new GatewayError(
+        "unauthenticated",
+        unread ? TOKEN_IN_URL : NO_CREDENTIAL,
+      );
     }
     const sessionId = c.req.query("sessionId") ?? "";
     return () => tickets.principalOf(sessionId, ticket);
@@ -116,9 +120,9 @@ export function createAuthentication(
 function refusalOf(thrown: unknown): Refusal | null {
   const error = asGatewayError(thrown);
   if (isLimit(error)) return null;
-  const { code, message } = error;
+  const { code } = error;
   if (code === "unauthenticated") {
-    return message === NO_CREDENTIAL ? "missing" : "refused";
+    return isWithout(error) ? "missing" : "refused";
   }
   const reasons: Partial<Record<typeof code, Refusal>> = {
     rate_limited: "limited",
@@ -132,7 +136,8 @@ function refusalOf(thrown: unknown): Refusal | null {
 /** The token of a request, or null. Two at once are refused: which of them counts would be a guess. */
 function readToken(c: Ctx, inQuery: boolean): string | null {
   const header = c.req.header("authorization");
-  const query = inQuery ? c.req.query("token") : undefined;
+  const [query, ...others] = inQuery ? (c.req.queries("token") ?? []) : [];
+  if (others.length > 0) throw ambiguous();
   const offered = readOffered(c);
   if (offered !== null) {
     if (header !== undefined || query !== undefined) throw ambiguous();

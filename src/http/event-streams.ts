@@ -2,6 +2,8 @@ import { describeError } from "../core/errors.ts";
 import type { EventType } from "../core/journal.ts";
 import type { Principal } from "../core/principal.ts";
 import type { Clock, Log } from "../core/runtime.ts";
+import type { Missed } from "../core/told.ts";
+import { missed } from "../core/told.ts";
 import type { Feed, FeedPart } from "../gateway/events/feed.ts";
 
 /** The journal as server-sent events, such as an `EventSource` reads them. */
@@ -84,9 +86,8 @@ export function createEventStreams(wiring: {
     };
 
     /** What is to be sent now; "" for nothing. */
-    function next(part: FeedPart): string {
-      const { missed, lines, more } = part;
-      let text = missed === null ? "" : missedText(missed);
+    function next({ missed: why, lines, more }: FeedPart): string {
+      let text = why === null ? "" : missedText(why);
       for (const { place, json } of lines) {
         text += `id: ${place}\ndata: ${json}\n\n`;
         shown = place;
@@ -105,14 +106,9 @@ export function createEventStreams(wiring: {
       return `: heartbeat\nid: ${place}\n\n`;
     }
 
-    function missedText(reason: "forgotten" | "unknown"): string {
-      const data = JSON.stringify({
-        event: "events_missed",
-        timestamp: new Date(clock.now()).toISOString(),
-        reason,
-        message: missedMessages[reason],
-      });
-      return `data: ${data}\n\n`;
+    function missedText(reason: Missed["reason"]): string {
+      const event = missed(reason, missedMessages[reason], clock.now());
+      return `data: ${JSON.stringify(event)}\n\n`;
     }
 
     let controller!: ReadableStreamDefaultController<string>;

@@ -2,8 +2,9 @@ import { z } from "zod";
 import { once } from "../core/once.ts";
 import { GatewayError } from "../core/errors.ts";
 import { identityPart } from "../core/principal.ts";
-import type { Told } from "../core/told.ts";
-import { readTypes, tell, viewFor } from "../core/told.ts";
+import type { Clock } from "../core/runtime.ts";
+import type { Missed, Told } from "../core/told.ts";
+import { missedInAudit, readTypes, tell, viewFor } from "../core/told.ts";
 import type { Audit, AuditQuery } from "../gateway/events/audit.ts";
 import { readQuery } from "./body.ts";
 import type { EventStreams } from "./event-streams.ts";
@@ -17,6 +18,7 @@ import type { Caller, Ctx, Handlers } from "./routes.ts";
 export type EventRouteOptions = {
   eventStreams: Pick<EventStreams, "open">;
   audit: Audit;
+  clock: Pick<Clock, "now">;
 };
 
 type EventRoute = "GET /mcp/stream" | "GET /api/v2/w/:workspace/audit";
@@ -56,13 +58,15 @@ export const auditQuery = once(() =>
 export function eventRoutes({
   eventStreams,
   audit,
+  clock,
 }: EventRouteOptions): Handlers<EventRoute> {
   return {
     "GET /mcp/stream": (c, principal, { stillValid }) => {
       const readable = eventStreams.open({
         principal,
         stillValid,
-        types: readTypes(c.req.query("types")),
+        // An EventSource shows its page no refusal: what is given twice counts twice.
+        types: readTypes(c.req.queries("types")?.join(",")),
         // What the browser's own reconnecting sends is newer than the URL that it was opened with.
         after:
           c.req.header("last-event-id") || c.req.query("lastEventId") || null,
@@ -105,12 +109,15 @@ export function eventRoutes({
     },
   };
 
-  /** All that is found, up to `most`, in pages. The first is asked for at once, so that what is wrong is answered. */
+  /**
+   * All that is found, up to `most`, in pages, and whether something is missing. The first is asked for at once, so that
+   * what is wrong is answered.
+   */
   async function rest(
     query: AuditQuery,
     { stillValid }: Caller,
     most: number,
-  ): Promise<AsyncGenerator<Told[]>> {
+  ): Promise<AsyncGenerator<(Told | Missed)[]>> {
     let { view } = query;
     const take = (left: number, cursor: string | null) =>
       audit.page({
@@ -122,16 +129,19 @@ export function eventRoutes({
     const first = await take(most, query.cursor);
     return (async function* () {
       let page = first;
+      let pruned = false;
       for (let left = most; ;) {
         const { length } = page.entries;
         if (length > 0) yield page.entries.map((entry) => tell(entry, view));
         left -= length;
-        if (page.cursor === null || left <= 0) return;
+        pruned ||= page.pruned;
+        if (page.cursor === null || left <= 0) break;
         const now = await stillValid();
         if (!now) throw new GatewayError("unauthenticated", "Good no more.");
         view = viewFor(now);
         page = await take(left, page.cursor);
       }
+      if (pruned) yield [missedInAudit(clock.now())];
     })();
   }
 }
@@ -141,7 +151,7 @@ function wantsLines(c: Ctx): boolean {
 }
 
 /** One line for each; a page is read when the one before it is on its way. */
-function exported(pages: AsyncGenerator<Told[]>): Response {
+function exported(pages: AsyncGenerator<(Told | Missed)[]>): Response {
   const body = new ReadableStream<string>({
     async pull(controller) {
       // Others have their turn, however fast this is read.

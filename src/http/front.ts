@@ -1,5 +1,5 @@
-import type { ErrorCode, GatewayError } from "../core/errors.ts";
-import { asGatewayError, describeError } from "../core/errors.ts";
+import type { ErrorCode } from "../core/errors.ts";
+import { GatewayError, asGatewayError, describeError } from "../core/errors.ts";
 import type { Peer } from "../core/exchange.ts";
 import type { Clock, Ids, Log, LogFields } from "../core/runtime.ts";
 import type { Telemetry } from "../core/telemetry.ts";
@@ -183,7 +183,7 @@ export function createFront(
         id: requestId,
         method: request.method,
         // The path alone: a query may carry a token.
-        path: withoutKey(pathOf(request).slice(0, 200)),
+        path: withoutCredentials(pathOf(request).slice(0, 200)),
         status: undefined,
         ms: undefined,
         workspace: undefined,
@@ -210,7 +210,8 @@ export function createFront(
     let response: Response;
     try {
       response = await answer(request, connection, bindings);
-    } catch (thrown) {
+    } catch (error) {
+      const thrown = explain(error, request);
       response = problem(thrown, bindings.requestId);
       bindings.log["reason"] = describeError(thrown);
     }
@@ -234,7 +235,7 @@ export function createFront(
       headers.set("vary", "Origin");
       headers.set(
         "access-control-expose-headers",
-        "Mcp-Session-Id, Mcp-Protocol-Version, WWW-Authenticate, X-Request-Id, Retry-After",
+        "Mcp-Session-Id, Mcp-Protocol-Version, WWW-Authenticate, X-Request-Id, Retry-After, ETag",
       );
     }
     const ms = clock.monotonic() - startedAt;
@@ -246,10 +247,12 @@ export function createFront(
   };
 }
 
-/** Somebody may take an API key for its id. */
-function withoutKey(path: string): string {
-  return path.includes("mcpk_")
-    ? path.replace(/(mcpk_[0-9A-Za-z]{8})_[^/]+/g, "$1…")
+/** Somebody may take an API key for its id, and a client may write the `?` before a token as `%3F`. */
+function withoutCredentials(path: string): string {
+  return path.includes("mcpk") || path.includes("eyJ")
+    ? path
+        .replace(/(mcpk(?:_|%5F)[0-9A-Za-z]{8})(?:_|%5F)[^/]+/gi, "$1…")
+        .replace(/eyJ[\w-]+\.[\w.-]*/g, "eyJ…")
     : path;
 }
 
@@ -284,7 +287,6 @@ function plain(status: number, error: string): Response {
   return Response.json({ error }, { status });
 }
 
-/**
 /**
  * What a route threw, as `application/problem+json` (RFC 9457). What has a code of its own, beside that of the error,
  * tells it in `detail`, as clients of the management API know it. `resourceMetadata`: where the challenge of a refusal
@@ -332,7 +334,7 @@ export function challengeOf(
       `scope="${String(error.data?.["required"])}"`,
     );
   } else if (error.code !== "unauthenticated") return null;
-  else if (error.message !== NO_CREDENTIAL) {
+  else if (!isWithout(error)) {
     const description = error.message.replace(/["\\\n]/g, "'");
     parts.push('error="invalid_token"', `error_description="${description}"`);
   }
@@ -342,6 +344,16 @@ export function challengeOf(
 
 /** What a request without any credential is told. */
 export const NO_CREDENTIAL = "No token provided";
+/** The same, where a token is in the URL and cannot be taken from there. */
+export const TOKEN_IN_URL =
+  "No token provided: what is in the URL is not looked at here. Send it in a header, Authorization: Bearer <token>";
+
+/** Whether a request was refused for having no credential, rather than for the one it has. */
+export function isWithout({ code, message }: GatewayError): boolean {
+  const without = message === NO_CREDENTIAL || message === TOKEN_IN_URL;
+  return code === "unauthenticated" && without;
+}
+
 function factsOf({ message, data }: GatewayError): Record<string, unknown> {
   const { reason, code } = data ?? {};
   if (reason === "missing_scope") {
@@ -352,8 +364,20 @@ function factsOf({ message, data }: GatewayError): Record<string, unknown> {
     : { ...data, detail: message };
 }
 
+/** Who has hung up is no fault of ours, whatever was cut off by it. */
+export function explain(thrown: unknown, { signal }: Request): unknown {
+  const cut = thrown instanceof Error && thrown.name === "AbortError";
+  return cut && signal.aborted
+    ? new GatewayError("conflict", "The caller has hung up.", {
+        data: { code: "hung_up" },
+      })
+    : thrown;
+}
+
 /** Refusals with a status that only HTTP has, by their own code. */
 const ownStatus: Record<string, number> = {
+  // Nobody gets it; in logs and metrics it stands for this since nginx.
+  hung_up: 499,
   version_mismatch: 412,
   precondition_required: 428,
 };

@@ -8,7 +8,7 @@ import { createAuthentication } from "./authenticate.ts";
 import type { EventRouteOptions } from "./events.ts";
 import { eventRoutes } from "./events.ts";
 import type { Connection, Env, FrontOptions } from "./front.ts";
-import { createFront, pathOf, problem } from "./front.ts";
+import { createFront, explain, pathOf, problem } from "./front.ts";
 import { docsRoutes } from "./docs.ts";
 import type { GatewayRouteOptions } from "./gateway.ts";
 import { gatewayRoutes } from "./gateway.ts";
@@ -130,6 +130,16 @@ export function createHttp(options: HttpOptions): HttpHandler {
           415,
         );
       }
+      if (isEncoded(c) && carriesBody(c)) {
+        return c.json(
+          {
+            error:
+              "Unsupported Media Type: send the body as it is, without Content-Encoding.",
+          },
+          415,
+          { "accept-encoding": "identity" },
+        );
+      }
       if (
         access === "public" ||
         access === "link" ||
@@ -171,7 +181,8 @@ export function createHttp(options: HttpOptions): HttpHandler {
     );
   }
 
-  app.onError((thrown, c) => {
+  app.onError((error, c) => {
+    const thrown = explain(error, c.req.raw);
     c.env.log["reason"] = describeError(thrown);
     const { path } = c.req;
     const metadata = `${base(c.env.origin)}${METADATA}`;
@@ -232,6 +243,11 @@ function carriesBody(c: Ctx): boolean {
     headers.has("transfer-encoding") ||
     headers.has("content-type")
   );
+}
+
+function isEncoded(c: Ctx): boolean {
+  const encoding = c.req.header("content-encoding");
+  return encoding !== undefined && !/^(identity)?$/i.test(encoding);
 }
 
 function isJson(c: Ctx): boolean {

@@ -108,6 +108,7 @@ export function serverRoutes(
     options.clock,
     ICON_FAILURES,
     60_000,
+    "icons",
     "Too many icons that are not there. Wait a moment.",
   );
 

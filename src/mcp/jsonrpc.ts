@@ -116,7 +116,7 @@ function parseMessage(value: unknown): RpcMessage {
   if (typeof method !== "string" || method.length > 256) {
     throw new RpcError(
       INVALID_REQUEST,
-      'Invalid Request: "method" must be a string.',
+      'Invalid Request: "method" must be a string of at most 256 characters.',
       { id: safeId(id) },
     );
   }

@@ -1,5 +1,6 @@
 import type { Approach, Peer } from "../core/exchange.ts";
 import { GatewayError } from "../core/errors.ts";
+import { limited } from "../core/limit.ts";
 import type { Identity } from "../core/principal.ts";
 import { identityKey } from "../core/principal.ts";
 import { closings } from "./closing.ts";
@@ -63,7 +64,7 @@ export function createWebSockets(
       throw new GatewayError(
         "rate_limited",
         `There are ${MAX_SOCKETS} open WebSockets of this user already. Close one first.`,
-        { retryAfterMs: 10_000 },
+        { retryAfterMs: 10_000, data: limited("sockets") },
       );
     }
     let conversation: Conversation | null = null;

@@ -252,22 +252,44 @@ export async function openMetrics(
   loop.enable();
   readProcess(reading, loop, { clock, version });
 
+  /** The scrape before: while one form is written, the other cannot be. */
+  let before: Promise<unknown> = Promise.resolve();
+
   return {
     count: (name, labels) => counted[name].inc(labels),
     observe: (name, ms, labels) => measured[name].observe(labels, ms / 1000),
     read: (name, read) =>
       void reading(readings[name].kind, readings[name], read),
-    async scrape(accept) {
+    scrape(accept) {
       const wanted = accept?.includes("application/openmetrics-text")
         ? open
         : text;
-      const body = await wanted.metrics();
-      // What is said of it is of the time since the last time.
-      loop.reset();
-      return { type: wanted.contentType, text: body };
+      const scraped = before.then(async () => {
+        const body = await written(wanted);
+        // What is said of it is of the time since the last time.
+        loop.reset();
+        return { type: wanted.contentType, text: body };
+      });
+      before = scraped.catch(() => {});
+      return scraped;
     },
     close: () => void loop.disable(),
   };
+}
+
+/** prom-client takes `_total` off the names of counters for OpenMetrics, and for good. */
+async function written(registry: {
+  metrics(): Promise<string>;
+  getMetricsAsArray(): { name: string }[];
+}): Promise<string> {
+  const names = registry
+    .getMetricsAsArray()
+    .map((metric) => [metric, metric.name] as const);
+  try {
+    return await registry.metrics();
+  } finally {
+    for (const [metric, name] of names) metric.name = name;
+  }
 }
 
 type ReadMetric = (

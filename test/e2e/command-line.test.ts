@@ -131,6 +131,27 @@ describe("help", () => {
     expect(err).toStartWith("membrane-mcp: ");
     expect(err).not.toMatch(/\n\s+at /);
   });
+
+  const token = "eyJhbGciOiJIUzI1NiJ9.e30.c2VjcmV0";
+  const key = "mcpk_0123abcd_s3cret";
+  test.each([
+    [["token", "inspect", token], "too many arguments"],
+    [["token", "inspect", "--token", token], "unknown option '--token'"],
+    [["token", "inspect", `--token=${token}`], "unknown option '--token'"],
+    [["token", "inspect", `--${token}`], "unknown option"],
+    [["token", "inspect", "--token-file", token], "the name of a file"],
+    [["servers", "list", "--key-file", key, "--url", "http://x/"], "of a file"],
+    [["token", token], "Unknown command"],
+    [["help", token], "Unknown command"],
+    [[token], "Unknown command"],
+    [["keys", "revoke", "id", key], "too many arguments"],
+    [["token", "mint", "--user", "x", "--ttl", token], "a duration such as"],
+  ])("%j is refused without repeating the credential", async (args, text) => {
+    const { code, out, err } = await finish(args);
+    expect([code, out]).toEqual([64, ""]);
+    expect(err).toContain(text);
+    expect(err).not.toMatch(/eyJ|mcpk_|s3cret/);
+  });
 });
 
 test("version names what the executable is made of", async () => {
@@ -816,15 +837,24 @@ describe("beside a running server", () => {
       twice.out,
     )!;
     expect(existsSync(kept!)).toBe(true);
+    const foreign = join(folder, "foreign");
+    {
+      using db = new Database(foreign);
+      db.run("CREATE TABLE theirs (a)");
+    }
     for (const [name, bytes] of [
       ["empty", ""],
       ["text", "x".repeat(5000)],
+      ["foreign", null],
     ]) {
       const bad = join(folder, name!);
-      writeFileSync(bad, bytes!);
+      if (bytes !== null) writeFileSync(bad, bytes!);
       const before = readFileSync(join(data, "membrane-mcp.db"));
       const refused = await finish(["restore", bad], { DATA_DIR: data });
       expect([name, refused.code]).toEqual([name, 65]);
+      // The cure is another file, not another directory.
+      expect(refused.err).toContain("that membrane-mcp backup has written");
+      expect(refused.err).not.toContain("DATA_DIR");
       expect(readFileSync(join(data, "membrane-mcp.db"))).toEqual(before);
     }
     const none = await finish(["restore", join(folder, "none")], {

@@ -63,12 +63,13 @@ describe.skipIf(chrome === null || !succeeds(chrome, "--version"))(
         const shown = await tab.read<number>(
           "document.querySelectorAll('.opblock').length",
         );
-        const { paths } = (await (
+        const { paths, webhooks } = (await (
           await fetch(`${server.url}/openapi.json`)
-        ).json()) as { paths: Record<string, object> };
+        ).json()) as Record<"paths" | "webhooks", Record<string, object>>;
         expect(shown).toBe(
-          Object.values(paths).flatMap((methods) => Object.keys(methods))
-            .length,
+          [paths, webhooks]
+            .flatMap((all) => Object.values(all))
+            .flatMap((methods) => Object.keys(methods)).length,
         );
 
         await tab.press(".btn.authorize");

@@ -1,10 +1,13 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { EventSource } from "eventsource";
 import type { DemoWorkspace } from "../../src/demo/workspace.ts";
+import { systemClock } from "../../src/runtime/machine.ts";
+import { openRegistry } from "../../src/store/sqlite/operate.ts";
 import type { Server } from "../support/binary.ts";
 import { SECRET, WORKSPACE_KEY, openServer, run } from "../support/binary.ts";
 import { createCaller } from "../support/caller.ts";
 import { openWorkspace } from "../support/demo-client.ts";
+import { bounds } from "../support/journal-bounds.ts";
 import { oddWorld } from "../support/odd-world.ts";
 
 /** The event stream of the executable, killed with SIGKILL while sessions are being opened. */
@@ -77,4 +80,25 @@ test("an EventSource is told of every session that was opened, once and in order
   );
   expect(await table.exited).toBe(0);
   expect(table.stdout()).toContain(`session=${last}`);
+  expect(table.stderr()).toBe("");
+
+  // And that some of it is kept no longer.
+  {
+    using registry = openRegistry(server.dataDir, systemClock);
+    await registry.journal.prune(bounds({ most: 10 }), 100_000);
+  }
+  for (const [more, where] of [
+    [["--json"], "stdout"],
+    [[], "stderr"],
+  ] as const) {
+    const rest = run(
+      ["audit", ...more],
+      { DATA_DIR: server.dataDir, MEMBRANE_WORKSPACE_KEY: WORKSPACE_KEY },
+      server.dataDir,
+    );
+    expect(await rest.exited).toBe(0);
+    expect(rest[where]().trimEnd().split("\n").at(-1)).toContain(
+      "kept no longer",
+    );
+  }
 });

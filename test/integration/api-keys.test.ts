@@ -134,6 +134,28 @@ describe("an API key", () => {
     ).toMatchObject({ user: "ada", key: id });
   });
 
+  test("is in no log when it, or a token, is in a path by mistake", async () => {
+    const { key } = await keyOf("ada");
+    const token = await rig.tokenFor("ada");
+    for (const path of [
+      `/mcp/${token}`,
+      `/mcp%3Ftoken=${token}`,
+      `/mcp;token=${token}`,
+      `/servers/${token}/tools`,
+      `/servers/${key}`,
+      `/servers/${key.replaceAll("_", "%5f")}`,
+    ]) {
+      const answer = await fetch(rig.url + path);
+      await answer.body?.cancel();
+      const id = answer.headers.get("x-request-id");
+      const line = rig.lines.find((line) => line["id"] === id)!;
+      expect(line["path"]).toContain("…");
+      for (const secret of [token, key]) {
+        expect(JSON.stringify(line)).not.toContain(secret.slice(-20));
+      }
+    }
+  });
+
   test("without the workspace's secret sees no apps of Membrane's, and Membrane hears nothing", async () => {
     await using asking = await openRig({ introspect: true });
     const { key } = await keyOf("ada", "apps:read", { on: asking });

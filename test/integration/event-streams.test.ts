@@ -14,6 +14,7 @@ import { fakeVault } from "../support/absent-servers.ts";
 import { messages, parseEvents } from "../support/caller.ts";
 import { fakeClock, silentLog } from "../support/clock.ts";
 import { temporaryDirectory } from "../support/directory.ts";
+import { unlike } from "../support/documented.ts";
 import { bounds } from "../support/journal-bounds.ts";
 
 /** The event stream and the audit over a real journal, with time in the hand of the test. */
@@ -322,6 +323,7 @@ describe("an event stream", () => {
       event: "events_missed",
       reason: "forgotten",
     });
+    expect(unlike("EventsMissed", cut.messages()[0])).toBeNull();
     expect(cut.numbers().slice(1)).toEqual(upTo(10, 4));
     for (const after of [one!, three!]) {
       const stream = rig.open(everybody, { after });
@@ -587,6 +589,38 @@ describe("the audit", () => {
     expect(next.entries.map(({ data }) => data["n"])).toEqual([5, 4, 3, 2, 1]);
     const asked = { ...query, types: ["server_changed"] as const };
     expect(await rig.audit.page(asked)).toMatchObject({ pruned: false });
+  });
+
+  test("misses nothing that went before the time that was asked for", async () => {
+    await using rig = openJournal();
+    await rig.write(3);
+    rig.clock.advance(1000);
+    const since = rig.clock.now();
+    await rig.write(3);
+    await rig.journal.prune(bounds({ most: 3 }), 100);
+    const pruned = async (from: number) =>
+      (await rig.audit.page({ ...query, since: from })).pruned;
+    expect(await pruned(since - 1)).toBe(true);
+    rig.clock.advance(1000);
+    await rig.write(1);
+    expect(await pruned(since + 1000)).toBe(false);
+    expect((await rig.audit.page(query)).pruned).toBe(true);
+  });
+
+  test("tells nobody that entries of others are missing", async () => {
+    await using rig = openJournal();
+    await rig.write(10, { subject: "bob" });
+    await rig.write(1);
+    await rig.journal.prune(bounds({ most: 6 }), 100);
+    const pruned = async (subject: string | null, of: string) => {
+      const view = { ...query.view, subject, shared: true };
+      return (await rig.audit.page({ ...query, view, of })).pruned;
+    };
+    expect(await pruned(null, "bob")).toBe(true);
+    expect(await pruned("bob", "bob")).toBe(true);
+    expect(await pruned("ada", "bob")).toBe(false);
+    expect(await pruned("ada", "ada")).toBe(false);
+    expect(await pruned(null, "ada")).toBe(false);
   });
 
   test("of nothing is one page without a next", async () => {

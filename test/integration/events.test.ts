@@ -6,6 +6,7 @@ import { randomIds, systemClock } from "../../src/runtime/machine.ts";
 import { openRegistry } from "../../src/store/sqlite/operate.ts";
 import { WORKSPACE_KEY, openRig } from "../support/app.ts";
 import type { Rig } from "../support/app.ts";
+import { bounds } from "../support/journal-bounds.ts";
 
 /** The event stream and the audit as their callers see them. */
 
@@ -130,7 +131,7 @@ describe("GET /mcp/stream", () => {
     const stream = await rig.listen(
       key,
       {},
-      "/mcp/stream?types=session_opened,session_ended",
+      "/mcp/stream?types=session_opened&types=session_ended,tools_enabled",
     );
     const session = await rig.open("ada3");
     await fetch(`${rig.url}/mcp`, {
@@ -361,5 +362,50 @@ describe("GET …/audit", () => {
     expect(lines.map((line) => JSON.parse(line).n)).toEqual(
       Array.from({ length: 3000 }, (_, i) => 2999 - i),
     );
+  });
+
+  test("says in an export, after all that is kept, that some is kept no longer", async () => {
+    await using own = await openRig();
+    using registry = openRegistry(own.directory, systemClock);
+    const { journal } = registry;
+    await journal.append(
+      Array.from({ length: 1200 }, (_, n) => ({
+        type: "tool_executed" as const,
+        workspace: WORKSPACE_KEY,
+        subject: n < 1199 ? "ada" : "bob",
+        by: null,
+        requestId: null,
+        traceparent: null,
+        data: { n },
+      })),
+    );
+    const linesOf = async (user: string, more = "") => {
+      const response = await fetch(`${own.url}${AUDIT}?format=ndjson${more}`, {
+        headers: { authorization: `Bearer ${await own.tokenFor(user)}` },
+      });
+      const text = await response.text();
+      return text
+        .split("\n")
+        .filter((line) => line !== "")
+        .map((line) => JSON.parse(line));
+    };
+    for (let more = true; more;) {
+      ({ more } = await journal.prune(bounds({ most: 1100 }), 5000));
+    }
+    const lines = await linesOf("ada");
+    const last = lines.pop();
+    expect(last).toEqual({
+      event: "events_missed",
+      timestamp: expect.any(String),
+      reason: "forgotten",
+      message: expect.stringContaining("kept no longer"),
+    });
+    expect(lines).toHaveLength(1099);
+    expect(lines.every(({ event }) => event === "tool_executed")).toBe(true);
+    // What is missing is not before those, and not of everybody.
+    expect((await linesOf("ada", "&limit=3")).map(({ n }) => n)).toEqual([
+      1198, 1197, 1196,
+    ]);
+    expect((await linesOf("bob")).map(({ n }) => n)).toEqual([1199]);
   });
 });

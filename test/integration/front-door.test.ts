@@ -118,6 +118,8 @@ describe("Host and Origin", () => {
       "Mcp-Session-Id",
       "Mcp-Protocol-Version",
       "WWW-Authenticate",
+      // Without it, a page could change no server and no webhook.
+      "ETag",
     ]) {
       expect(exposed).toContain(name);
     }
@@ -135,6 +137,26 @@ describe("bodies", () => {
       "content-type": type,
     });
     expect(answer.status).toBe(415);
+  });
+
+  test("one that is compressed is 415, and says why", async () => {
+    const token = await rig.tokenFor("ada");
+    const post = (encoding: string, body: BodyInit) =>
+      fetch(`${rig.url}/mcp`, {
+        method: "POST",
+        headers: {
+          authorization: `Bearer ${token}`,
+          "content-type": "application/json",
+          "content-encoding": encoding,
+        },
+        body,
+      });
+    const ping = '{"jsonrpc":"2.0","id":1,"method":"ping"}';
+    const refused = await post("gzip", Bun.gzipSync(ping));
+    expect(refused.status).toBe(415);
+    expect(refused.headers.get("accept-encoding")).toBe("identity");
+    expect(await refused.text()).toContain("Content-Encoding");
+    expect((await post("identity", ping)).status).toBe(200);
   });
 
   test("a parameter of application/json is fine", async () => {

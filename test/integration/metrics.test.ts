@@ -205,6 +205,24 @@ describe("metrics after traffic over every door", () => {
     expect(open.families.get("mcp_requests")?.type).toBe("counter");
   });
 
+  test("have the same names for everybody, whoever else scrapes in which form", async () => {
+    const accept = "application/openmetrics-text";
+    const answers = await Promise.all(
+      [{}, { accept }, {}, { accept }, {}].map(async (headers) =>
+        parseMetrics(
+          await (await get(at, headers)).text(),
+          "accept" in headers,
+        ),
+      ),
+    );
+    const namesOf = ({ samples }: Scraped) =>
+      new Set(samples.map(({ name }) => name));
+    expect(namesOf(answers[0]!)).toContain("mcp_requests_total");
+    for (const answer of answers) {
+      expect(namesOf(answer)).toEqual(namesOf(answers[0]!));
+    }
+  });
+
   // Demanded: metrics-names
   test("every expression of the README's panels is about metrics and labels that were scraped", async () => {
     const readme = await Bun.file(

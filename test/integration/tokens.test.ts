@@ -112,6 +112,7 @@ describe("a token is refused", () => {
     ["empty user", () => forge({ ...good(), id: "" })],
     ["user of 10 KB", () => forge({ ...good(), id: "a".repeat(10_000) })],
     ["user with NUL", () => forge({ ...good(), id: "a\0b" })],
+    ["user with half a character", () => forge({ ...good(), id: "a\ud800" })],
     ["user written backwards", () => forge({ ...good(), id: "a\u202eb" })],
     ["not a JWT", () => "a.b.c"],
     ["15 KB of nothing", () => `${"x".repeat(15_000)}.y.z`],
@@ -173,14 +174,37 @@ describe("where the token is", () => {
     ).toBe(401);
     expect((await send({ authorization: `Basic ${token}` })).status).toBe(401);
     expect((await send({ authorization: "Bearer" })).status).toBe(401);
+    const bob = await rig.tokenFor("bob");
+    for (const path of [`?token=${token}&token=${bob}`, "?token=&token="]) {
+      expect((await send({}, `/mcp${path}`)).status).toBe(400);
+    }
+  });
+
+  test("where a URL's is not taken, the answer says where it goes, and does not repeat it", async () => {
+    const token = await rig.tokenFor("ada");
+    for (const path of ["/servers", "/mcp/sessions"]) {
+      const response = await fetch(`${rig.url}${path}?token=${token}`);
+      expect(response.status).toBe(401);
+      expect(response.headers.get("www-authenticate")).not.toContain("error");
+      const text = await response.text();
+      expect(text).toContain("Authorization: Bearer");
+      expect(text).not.toContain(token);
+    }
+    const none = await fetch(`${rig.url}/servers?token=`);
+    expect(await none.json()).toMatchObject({ detail: "No token provided" });
   });
 
   test("the query can be switched off", async () => {
     await using strict = await openRig({ env: { TOKEN_IN_QUERY: "false" } });
     const token = await strict.tokenFor("ada");
-    expect(
-      (await strict.post(null, initialize(), {}, `/mcp?token=${token}`)).status,
-    ).toBe(401);
+    const refused = await strict.post(
+      null,
+      initialize(),
+      {},
+      `/mcp?token=${token}`,
+    );
+    expect(refused.status).toBe(401);
+    expect(refused.body.error).toContain("Authorization: Bearer");
     expect((await strict.post("ada", initialize())).status).toBe(200);
   });
 });
@@ -302,6 +326,7 @@ describe("many bad tokens from one address", () => {
       statuses.push(answer.status);
       if (answer.status === 429) {
         expect(Number(answer.headers.get("retry-after"))).toBeGreaterThan(0);
+        expect(answer.body.error.data.limit).toBe("credentials");
       }
     }
     expect(statuses.slice(0, 20)).toEqual(Array(20).fill(401));

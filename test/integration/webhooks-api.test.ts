@@ -8,6 +8,7 @@ import {
 } from "../support/absent-servers.ts";
 import { WORKSPACE_KEY, openRig } from "../support/app.ts";
 import type { Rig } from "../support/app.ts";
+import { unlike } from "../support/documented.ts";
 import { systemClock } from "../../src/runtime/machine.ts";
 import { openReceiver, status } from "../support/receiver.ts";
 import type { Receiver } from "../support/receiver.ts";
@@ -236,6 +237,7 @@ describe("webhooks over REST", () => {
     expect(
       new Webhook(secret).verify(body, headers as Record<string, string>),
     ).toMatchObject({ event: "webhook_test", webhook: id, workspace: "w1" });
+    expect(unlike("WebhookTestEvent", JSON.parse(body))).toBeNull();
     receiver.answer = status(500);
     const failed = await rest(WRITE, `POST /webhooks/${id}/test`);
     expect(failed.body).toMatchObject({

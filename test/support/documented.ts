@@ -62,6 +62,10 @@ function faultsOf(
   return validate(value) ? null : ajv().errorsText(validate.errors);
 }
 
+/** What is wrong with a value, by a schema of that name in the document; null for nothing. */
+export const unlike = (name: string, value: unknown): string | null =>
+  faultsOf(answers, ["components", "schemas", name], value);
+
 /** The path in the document that a URL's path is of, or null. */
 function templateOf(method: string, path: string): string | null {
   if (!methodsOf(path).includes(method)) return null;

@@ -76,6 +76,7 @@ export function createConnecting(options: {
     clock,
     BEGINS,
     60_000,
+    "authorizations",
     `An authorization can be begun ${BEGINS} times a minute. Wait a moment.`,
   );
 

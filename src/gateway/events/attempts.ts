@@ -154,7 +154,7 @@ export function readRetryAfter(
   now: number,
 ): number | null {
   if (header === null) return null;
-  const ms = /^\d{1,9}$/.test(header.trim())
+  const ms = /^\d+$/.test(header.trim())
     ? Number(header) * 1000
     : Date.parse(header) - now;
   return ms > 0 ? Math.min(ms, MAX_RETRY_AFTER_MS) : null;

@@ -1,4 +1,5 @@
 import { GatewayError } from "../../core/errors.ts";
+import { limited } from "../../core/limit.ts";
 import type {
   Journal,
   JournalEntry,
@@ -66,9 +67,20 @@ export function createAudit({
 
   async function find(query: AuditQuery, key: string): Promise<AuditPage> {
     const { view, cursor: _, who: _who, ...filter } = query;
-    const { limit, types, of } = filter;
-    const lost = () =>
-      journal.lost(of === undefined ? view : { ...view, subject: of }, types);
+    const { limit, types, of, since } = filter;
+    /** Whether one after this number is gone that was asked for. */
+    const lostAfter = (seq: number) => {
+      // Of another member's, who may not see them does not learn either that there were any.
+      if (of !== undefined && of !== (view.subject ?? of)) return false;
+      const seen =
+        of === undefined ? view : { ...view, subject: of, shared: false };
+      const lost = journal.lost(seen, types);
+      if (lost <= seq) return false;
+      if (since === undefined) return true;
+      // When it was is gone with it; what came next was not before it.
+      const next = journal.get(journal.next(lost));
+      return next === null || next.at >= since;
+    };
     const entries: JournalEntry[] = [];
     let beyond = begin(query);
     for (;;) {
@@ -89,11 +101,11 @@ export function createAudit({
         const { seq, id } = end;
         const more = seq > journal.first();
         const cursor = more ? places.encode(view.workspace, seq, id) : null;
-        return { entries, cursor, pruned: lost() > seq };
+        return { entries, cursor, pruned: lostAfter(seq) };
       }
       // Of numbers whose entries are gone there may be many in a row.
       beyond = journal.previous(upTo) + 1;
-      if (beyond === 1) return { entries, cursor: null, pruned: lost() > 0 };
+      if (beyond === 1) return { entries, cursor: null, pruned: lostAfter(0) };
     }
   }
 
@@ -118,6 +130,6 @@ function tooMany(): GatewayError {
   return new GatewayError(
     "rate_limited",
     `${MAX_PAGES} pages of the audit are being looked for on your behalf already. Wait for one.`,
-    { retryAfterMs: 1000 },
+    { retryAfterMs: 1000, data: limited("audit") },
   );
 }

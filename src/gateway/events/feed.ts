@@ -1,4 +1,5 @@
 import { GatewayError, describeError } from "../../core/errors.ts";
+import { limited } from "../../core/limit.ts";
 import type {
   EventType,
   Journal,
@@ -297,7 +298,7 @@ function tooMany(): GatewayError {
   return new GatewayError(
     "rate_limited",
     `You have ${MAX_READERS} event streams open already. Close one, or let several pages share one.`,
-    { retryAfterMs: 15_000 },
+    { retryAfterMs: 15_000, data: limited("event_streams") },
   );
 }
 

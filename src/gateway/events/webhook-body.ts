@@ -1,11 +1,12 @@
 import type { JournalEntry } from "../../core/journal.ts";
-import { tell } from "../../core/told.ts";
+import { factsOf, tell } from "../../core/told.ts";
 import type { WebhookForm } from "../../core/webhook.ts";
 
 /** What a webhook is told of an entry, as it is sent. The names of an event's own facts yield to ours. */
 export function bodyOf(entry: JournalEntry, form: WebhookForm): string {
-  const { type, data, workspace } = entry;
-  const event = eventOf(type, data, new Date(entry.at).toISOString());
+  const { type, workspace } = entry;
+  const at = new Date(entry.at).toISOString();
+  const event = eventOf(type, factsOf(entry), at);
   if (form === "simple") return JSON.stringify(event);
   const told = tell(entry, { workspace, subject: null, shared: true });
   return JSON.stringify({ ...event, ...told });

@@ -1,4 +1,5 @@
 import { GatewayError } from "../../core/errors.ts";
+import { limited } from "../../core/limit.ts";
 import type { EventType } from "../../core/journal.ts";
 import { BY_OPERATOR, causeOf } from "../../core/journal.ts";
 import type { Principal } from "../../core/principal.ts";
@@ -235,7 +236,7 @@ export function createWebhooks(wiring: {
         throw new GatewayError(
           "rate_limited",
           "This webhook is being tested already. Wait for the answer.",
-          { retryAfterMs: 5000 },
+          { retryAfterMs: 5000, data: limited("webhook_tests") },
         );
       }
       const at = new Date(clock.now()).toISOString();

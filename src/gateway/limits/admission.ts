@@ -1,5 +1,7 @@
 import { LRUCache } from "lru-cache";
 import { GatewayError } from "../../core/errors.ts";
+import type { LimitName } from "../../core/limit.ts";
+import { limited } from "../../core/limit.ts";
 import type { Identity, Principal } from "../../core/principal.ts";
 import { identityKey } from "../../core/principal.ts";
 import type { Clock, Log } from "../../core/runtime.ts";
@@ -48,7 +50,14 @@ export type AdmissionLimits = {
   streams: number;
 };
 
-type Limit = "user" | "all" | "server" | "calls" | "streams";
+const own = [
+  "user",
+  "all",
+  "server",
+  "calls",
+  "streams",
+] as const satisfies readonly LimitName[];
+type Limit = (typeof own)[number];
 
 /** When somebody whose own calls or streams are too many may look again. */
 const LOOK_AGAIN_MS = 1000;
@@ -101,7 +110,7 @@ export function createAdmission(wiring: {
     }
     return new GatewayError("rate_limited", message, {
       retryAfterMs,
-      data: { limit },
+      data: limited(limit),
     });
   }
 
@@ -249,5 +258,6 @@ const FREE: Place = { ready: null, leave() {} };
 
 /** True for what an {@link Admission} has thrown: the caller's client is told to come back, not its model. */
 export function isLimit(error: GatewayError): boolean {
-  return error.code === "rate_limited" && error.data?.["limit"] !== undefined;
+  const limit = error.data?.["limit"];
+  return error.code === "rate_limited" && own.some((name) => name === limit);
 }

@@ -1,5 +1,6 @@
 import { LRUCache } from "lru-cache";
 import { GatewayError } from "../../core/errors.ts";
+import { limited } from "../../core/limit.ts";
 import { once } from "../../core/once.ts";
 import type { FailureLimit } from "../../core/principal.ts";
 import type { Clock } from "../../core/runtime.ts";
@@ -29,7 +30,7 @@ export function createFailureLimit(clock: Clock): FailureLimit {
       return new GatewayError(
         "rate_limited",
         "Too many credentials from this address were not accepted. Try again later.",
-        { retryAfterMs: Math.ceil(waitMs) },
+        { retryAfterMs: Math.ceil(waitMs), data: limited("credentials") },
       );
     },
   };

@@ -1,5 +1,7 @@
 import { LRUCache } from "lru-cache";
 import { GatewayError } from "../../core/errors.ts";
+import type { LimitName } from "../../core/limit.ts";
+import { limited } from "../../core/limit.ts";
 import { once } from "../../core/once.ts";
 import type { Clock } from "../../core/runtime.ts";
 
@@ -12,11 +14,12 @@ export type Rate = {
 /** Those who are counted at the same time; who was counted longest ago is forgotten. */
 const MAX_COUNTED = 10_000;
 
-/** At most `most` within any `windowMs`. */
+/** At most `most` within any `windowMs`. `limit`: what it is called where it is met. */
 export function createRate(
   clock: Clock,
   most: number,
   windowMs: number,
+  limit: LimitName,
   message: string,
 ): Rate {
   const taken = once(
@@ -32,6 +35,7 @@ export function createRate(
       if (oldest !== undefined && recent.length >= most) {
         throw new GatewayError("rate_limited", message, {
           retryAfterMs: windowMs - (now - oldest),
+          data: limited(limit),
         });
       }
       recent.push(now);

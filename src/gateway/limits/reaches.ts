@@ -19,6 +19,7 @@ export function createReaches(clock: Clock): Reaches {
     clock,
     REACHES,
     60_000,
+    "registrations",
     `Servers can be registered, moved and connected ${REACHES} times a minute. Wait a moment.`,
   );
   return {

@@ -75,6 +75,7 @@ export function createUpstreamContents(options: {
     clock,
     LISTS,
     LISTS_MS,
+    "lists",
     `A server's lists can be fetched ${LISTS} times a minute. Wait a moment.`,
   );
 

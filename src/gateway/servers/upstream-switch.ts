@@ -90,6 +90,7 @@ export function createUpstreamSwitch(options: {
     clock,
     LOOKS,
     LOOKS_MS,
+    "server_tests",
     `Servers can be looked at ${LOOKS} times a minute. Wait a moment.`,
   );
 

@@ -17,7 +17,7 @@ import {
 } from "./operation.ts";
 import { serverOperations } from "./servers.ts";
 import { serviceOperations } from "./service.ts";
-import { webhookOperations } from "./webhooks.ts";
+import { sent, sentHeaders, webhookOperations } from "./webhooks.ts";
 
 /** Every route of the product, as its users see it. One that is not here does not compile. */
 export const operations: Record<Route, Operation> = {
@@ -54,16 +54,33 @@ export function buildDocument(options: {
   const schemas = collectSchemas();
   const responses: Json = {};
 
-  function content(types: Readonly<Record<string, z.ZodType>>): Json {
+  function content(
+    types: Readonly<Record<string, z.ZodType>>,
+    each?: z.ZodType,
+  ): Json {
     return Object.fromEntries(
       Object.entries(types).map(([type, schema]) => [
         type,
-        { schema: schemas.refer(schema) },
+        {
+          schema:
+            each && type !== "application/json"
+              ? {
+                  type: "string",
+                  contentMediaType: "application/json",
+                  contentSchema: schemas.refer(each),
+                }
+              : schemas.refer(schema),
+        },
       ]),
     );
   }
 
-  const response = ({ description, content: types, headers = [] }: Answer) => ({
+  const response = ({
+    description,
+    content: types,
+    each,
+    headers = [],
+  }: Answer) => ({
     description,
     ...(headers.length === 0
       ? {}
@@ -75,7 +92,7 @@ export function buildDocument(options: {
             ]),
           ),
         }),
-    ...(types ? { content: content(types) } : {}),
+    ...(types ? { content: content(types, each) } : {}),
   });
 
   function responsesOf(access: Access, path: string, operation: Operation) {
@@ -182,6 +199,32 @@ export function buildDocument(options: {
       description,
     })),
     paths,
+    webhooks: {
+      event: {
+        post: {
+          operationId: "receiveEvent",
+          tags: ["Webhooks"],
+          summary: "What a webhook is sent",
+          description:
+            "`WebhookEvent` is of the form `simple`; `Event`, of the form `full`, has the same and more. `WebhookTestEvent` is what the test of a webhook sends.",
+          parameters: Object.entries(sentHeaders).map(
+            ([name, description]) => ({
+              name,
+              in: "header",
+              required: true,
+              description,
+              schema: { type: "string" },
+            }),
+          ),
+          requestBody: { required: true, content: content(sent) },
+          responses: {
+            "2XX": { description: "It was taken." },
+            410: { description: "The webhook is turned off." },
+            default: { description: "It is sent again, later each time." },
+          },
+        },
+      },
+    },
     components: {
       schemas: schemas.write(),
       responses,

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { httpStatus } from "../front.ts";
-import { mcpErrorMessage } from "./mcp.ts";
+import { limit, mcpErrorMessage } from "./mcp.ts";
 import type { Answer, ErrorStatus, Operation } from "./operation.ts";
 import { errorStatuses, refusal } from "./operation.ts";
 import type { Access } from "../routes.ts";
@@ -13,6 +13,7 @@ const problem = z
     status: z.int(),
     code: z.enum(Object.keys(httpStatus)),
     requestId: z.string().optional(),
+    limit: limit.optional(),
     detail: z.union([
       z.string(),
       z.looseObject({ code: z.string(), message: z.string().optional() }),

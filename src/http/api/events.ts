@@ -27,6 +27,24 @@ export const event = z
       "`memberId`: whom it concerns, null for the workspace as a whole; `by`: who did it, null for the server itself, and where that is not the caller's to know. What else is there depends on the type.",
   });
 
+const missed = z
+  .object({
+    event: z.literal("events_missed"),
+    timestamp: time,
+    reason: z.enum(["forgotten", "unknown"]).meta({
+      description:
+        "`unknown`: the event that was named is none of this workspace's.",
+    }),
+    message: z.string(),
+  })
+  .meta({
+    id: "EventsMissed",
+    description:
+      "Events are kept no longer: in a stream, those that would be in its place; in an export, of which it is the last line, some of what was asked for.",
+  });
+
+const told = z.union([event, missed]);
+
 const tag = "Events";
 const visible =
   "What concerns the caller and what concerns nobody in particular; with an API key, or with `apps:write`, what concerns anybody in the workspace.";
@@ -36,7 +54,7 @@ export const eventOperations = {
     id: "streamEvents",
     tag,
     summary: "Listen to what happens",
-    description: `Server-sent events, each with one event as JSON. ${visible}`,
+    description: `Server-sent events, each with one \`Event\` as JSON, or \`EventsMissed\` in the place of those that are kept no longer. ${visible}`,
     query: z.object({
       types: z.string().optional().meta({
         description: "Only these types: `tool_executed,tools_enabled`.",
@@ -55,6 +73,7 @@ export const eventOperations = {
       200: {
         description: "From now on, or from after the event that was named.",
         content: { "text/event-stream": z.string() },
+        each: told,
       },
     },
   },
@@ -80,6 +99,7 @@ export const eventOperations = {
             .meta({ id: "Events" }),
           "application/x-ndjson": z.string(),
         },
+        each: told,
       },
     },
   },

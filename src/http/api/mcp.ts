@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { limitNames } from "../../core/limit.ts";
 import { chatId, modes } from "../../core/session.ts";
 import type { Route } from "../routes.ts";
 import type { Answer, Body, Operation } from "./operation.ts";
@@ -27,13 +28,26 @@ const notification = z
     description: "A notification: it has no id, and is not answered.",
   });
 
+export const limit = z
+  .enum(limitNames)
+  .meta({ id: "Limit", description: "Which limit was met." });
+
 const error = z
   .object({
     code: z.int().meta({
       description: "-32000: may be tried again, with a back-off.",
     }),
     message: z.string(),
-    data: z.unknown().optional(),
+    data: z
+      .union([
+        z.looseObject({
+          limit: limit.optional(),
+          retryAfterMs: z.number().optional(),
+          requestId: z.string().optional(),
+        }),
+        z.unknown(),
+      ])
+      .optional(),
   })
   .meta({ id: "MCPErrorObject" });
 

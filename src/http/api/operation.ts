@@ -36,6 +36,8 @@ export type Answer = {
   description: string;
   /** By media type; without, there is no body. */
   content?: Readonly<Record<string, z.ZodType>>;
+  /** Of content that is text with JSON in it: what each of its messages, or lines, holds. */
+  each?: z.ZodType;
   headers?: readonly (keyof typeof answerHeaders)[];
 };
 

@@ -3,6 +3,7 @@ import { eventTypes } from "../../core/journal.ts";
 import { deliveryStates, webhookForms } from "../../core/webhook.ts";
 import type { Route } from "../routes.ts";
 import { forms } from "../webhooks.ts";
+import { event } from "./events.ts";
 import type { Operation } from "./operation.ts";
 import { json, refusal, time } from "./operation.ts";
 
@@ -55,6 +56,30 @@ const delivery = z
     finishedAt: time.nullable(),
   })
   .meta({ id: "Delivery" });
+
+const simple = z
+  .looseObject({ event: z.enum(eventTypes), timestamp: time })
+  .meta({ id: "WebhookEvent" });
+const test = z
+  .object({
+    event: z.literal("webhook_test"),
+    webhook: z.string(),
+    timestamp: time,
+    id: z.string().optional(),
+    workspace: z.string().optional(),
+  })
+  .meta({ id: "WebhookTestEvent" });
+
+/** What webhooks are sent. */
+export const sent = { "application/json": z.union([event, simple, test]) };
+export const sentHeaders = {
+  "webhook-id": "The same for every attempt.",
+  "webhook-timestamp": "Of the attempt, in seconds since 1970.",
+  "webhook-signature":
+    "Of Standard Webhooks; while a secret changes there are two.",
+  "X-MCP-Signature":
+    "`t=<unix>,v1=<hex>`, the HMAC-SHA256 of `<t>.<body>`; while a secret changes there are two.",
+} as const;
 
 const webhooks = z.array(webhook).meta({ id: "Webhooks" });
 const registration = forms().registration.meta({ id: "CreateWebhook" });

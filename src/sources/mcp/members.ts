@@ -1,4 +1,5 @@
 import { GatewayError } from "../../core/errors.ts";
+import { limited } from "../../core/limit.ts";
 import type { Principal } from "../../core/principal.ts";
 import type { Upstream } from "../../core/upstream.ts";
 import type { Member } from "./member.ts";
@@ -54,7 +55,7 @@ export function createMembers(
     throw new GatewayError(
       "rate_limited",
       `There are ${most} connections open that this would need one of, all in use. Try again soon.`,
-      { retryAfterMs: 5000 },
+      { retryAfterMs: 5000, data: limited("connections") },
     );
   }
 

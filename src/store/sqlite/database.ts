@@ -10,7 +10,7 @@ import {
 import { join } from "node:path";
 import { GatewayError } from "../../core/errors.ts";
 import { backUp } from "./backup.ts";
-import { inspect, migrate, migrations } from "./migrations.ts";
+import { cures, inspect, migrate, migrations } from "./migrations.ts";
 
 /** The database file of a data directory. */
 export function databaseFile(directory: string): string {
@@ -148,10 +148,15 @@ function checkPages(db: Database, file: string): void {
 }
 
 /** A file that SQLite cannot read. Nothing of it is touched. */
-export function damaged(file: string, why: string, cause?: unknown) {
+export function damaged(
+  file: string,
+  why: string,
+  cause?: unknown,
+  cure = cures.damaged,
+) {
   return new GatewayError(
     "conflict",
-    `${file} is damaged: ${why.replace(/\s+/g, " ")}. Nothing was changed. Restore a backup (membrane-mcp restore FILE), or set DATA_DIR to another directory.`,
+    `${file} is damaged: ${why.replace(/\s+/g, " ")}. Nothing was changed. ${cure}`,
     { data: { reason: "damaged" }, cause },
   );
 }

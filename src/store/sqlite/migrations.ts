@@ -28,6 +28,17 @@ function pragma(db: Database, name: string): number {
   return Number(Object.values(row)[0]);
 }
 
+/** What to do about a file that is not taken, by why. */
+export type Cures = Readonly<Record<"damaged" | "foreign" | "newer", string>>;
+
+/** For the database of a data directory. */
+export const cures: Cures = {
+  damaged:
+    "Restore a backup (membrane-mcp restore FILE), or set DATA_DIR to another directory.",
+  foreign: "Set DATA_DIR to a directory of its own.",
+  newer: "Start the newer version, or restore a backup.",
+};
+
 /**
  * Looks at a file before anything is written to it. Throws `conflict` when it is no database, or one of
  * another application or of a newer version of ours. Returns its version.
@@ -36,6 +47,7 @@ export function inspect(
   db: Database,
   file: string,
   steps: readonly string[] = migrations,
+  cure: Cures = cures,
 ): number {
   let application: number;
   let version: number;
@@ -52,21 +64,21 @@ export function inspect(
     if (!/^SQLITE_(CORRUPT|NOTADB)/.test(code)) throw cause;
     throw new GatewayError(
       "conflict",
-      `${file} cannot be read as a database: ${message}. Nothing was changed. Restore a backup (membrane-mcp restore FILE), or set DATA_DIR to another directory.`,
+      `${file} cannot be read as a database: ${message}. Nothing was changed. ${cure.damaged}`,
       { data: { reason: "damaged" }, cause },
     );
   }
   if (application !== APPLICATION_ID && !(application === 0 && empty)) {
     throw new GatewayError(
       "conflict",
-      `${file} is an SQLite database of another application. Nothing was changed. Set DATA_DIR to a directory of its own.`,
+      `${file} is an SQLite database of another application. Nothing was changed. ${cure.foreign}`,
       { data: { reason: "foreign" } },
     );
   }
   if (version > steps.length) {
     throw new GatewayError(
       "conflict",
-      `${file} was written by a newer version of membrane-mcp (schema ${version}, this one knows ${steps.length}). Nothing was changed. Start the newer version, or restore a backup.`,
+      `${file} was written by a newer version of membrane-mcp (schema ${version}, this one knows ${steps.length}). Nothing was changed. ${cure.newer}`,
       { data: { reason: "newer" } },
     );
   }

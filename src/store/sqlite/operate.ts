@@ -32,6 +32,7 @@ import {
 import { createJournal } from "./journal.ts";
 import { holderOf, lockDirectory } from "./lock.ts";
 import { inspect, migrations } from "./migrations.ts";
+import type { Cures } from "./migrations.ts";
 import { apiKeys, calls, chats, events, servers, sessions } from "./schema.ts";
 import { createSealedStore, readKeyCheck } from "./sealed.ts";
 import { createSessionStore } from "./sessions.ts";
@@ -236,6 +237,13 @@ export function sqliteVersion(): string {
 /** Numbers of streams skipped by a restore: those given out since the backup must not come again. */
 const SKIPPED_STREAMS = 1_000_000_000;
 
+/** For a file that is to be restored. */
+const backupCures: Cures = {
+  damaged: "Name another file that membrane-mcp backup has written.",
+  foreign: "Name a file that membrane-mcp backup has written.",
+  newer: "Restore it with the newer version.",
+};
+
 /**
  * Puts a backup in the place of a data directory's database, which is kept beside it; returns the name it was
  * kept under, or null when there was none. Throws `conflict` when a server holds the directory, or the backup is
@@ -253,10 +261,10 @@ export function restoreDirectory(
   const incoming = `${file}.restoring`;
   try {
     using source = openReadOnly(backup);
-    if (inspect(source, backup) === 0) {
+    if (inspect(source, backup, migrations, backupCures) === 0) {
       throw new GatewayError(
         "conflict",
-        `${backup} is empty. Nothing was changed.`,
+        `${backup} is empty. Nothing was changed. ${backupCures.foreign}`,
         { data: { reason: "foreign" } },
       );
     }
@@ -265,7 +273,8 @@ export function restoreDirectory(
     backUp(source, incoming);
   } catch (cause) {
     if (cause instanceof GatewayError) throw cause;
-    throw damaged(backup, (cause as Error).message, cause);
+    const { message } = cause as Error;
+    throw damaged(backup, message, cause, backupCures.damaged);
   }
   {
     using copy = new Database(incoming);

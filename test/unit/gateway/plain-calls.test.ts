@@ -51,7 +51,7 @@ test("a call whose caller leaves while it waits never runs, and makes room for a
   const waiting = call("second", controller.signal);
   expect(call("third")).rejects.toThrow("Too many calls");
   controller.abort(new Error("The caller has left."));
-  expect(waiting).rejects.toThrow("The caller has left.");
+  expect(waiting).rejects.toThrow("The caller has hung up.");
   await waiting.catch(() => {});
   const next = call("fourth");
   release();

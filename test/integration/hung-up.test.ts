@@ -1,0 +1,62 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { connect } from "node:net";
+import { systemClock } from "../../src/runtime/machine.ts";
+import { openRegistry } from "../../src/store/sqlite/operate.ts";
+import { WORKSPACE_KEY, openRig } from "../support/app.ts";
+import type { Rig } from "../support/app.ts";
+import { until } from "../support/raw-server.ts";
+
+/** Callers who hang up before they are answered: nothing of ours has failed. */
+
+let rig: Rig;
+beforeAll(async () => {
+  rig = await openRig();
+});
+afterAll(() => rig[Symbol.asyncDispose]());
+
+const lineOf = (path: string) =>
+  rig.lines.find(({ event, path: at }) => event === "request" && at === path);
+
+test("a call by REST that its caller leaves is cancelled, and no error of the server's", async () => {
+  const path = "/tools/lab_hold/call";
+  const caller = new AbortController();
+  const called = fetch(rig.url + path, {
+    method: "POST",
+    headers: {
+      authorization: `Bearer ${await rig.tokenFor("ada")}`,
+      "content-type": "application/json",
+    },
+    body: JSON.stringify({ params: { gate: "never" } }),
+    signal: caller.signal,
+  });
+  await rig.workspace.entered("act_lab_hold");
+  caller.abort();
+  expect(await called.catch(({ name }) => name)).toBe("AbortError");
+  await until(() => lineOf(path) !== undefined);
+  expect(lineOf(path)).toMatchObject({ level: "info", status: 499 });
+  using registry = openRegistry(rig.directory, systemClock);
+  const [entry] = registry.journal.query({
+    workspace: WORKSPACE_KEY,
+    subject: "ada",
+    shared: false,
+    types: ["tool_executed"],
+    beyond: null,
+    order: "newest first",
+    limit: 1,
+  });
+  expect(entry?.data).toMatchObject({ outcome: "failed", code: "conflict" });
+});
+
+test("nor is a body that ends before its end", async () => {
+  const { hostname, port } = new URL(rig.url);
+  const token = await rig.tokenFor("ada");
+  const socket = connect(Number(port), hostname);
+  socket.write(
+    `POST /webhook/mcp HTTP/1.1\r\nHost: ${hostname}:${port}\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"jsonrpc"`,
+  );
+  await new Promise<void>((resolve) => socket.once("connect", resolve));
+  socket.end();
+  socket.on("error", () => {});
+  await until(() => lineOf("/webhook/mcp") !== undefined);
+  expect(lineOf("/webhook/mcp")).toMatchObject({ level: "info", status: 499 });
+});
