@@ -3,7 +3,6 @@ import { GatewayError, describeError } from "../core/errors.ts";
 import type { Principal } from "../core/principal.ts";
 import type { Admission } from "../gateway/limits/admission.ts";
 import type { Clock, Log, LogFields } from "../core/runtime.ts";
-import { DEFAULT_VIEW } from "../core/session.ts";
 import type { Closing } from "./closing.ts";
 import { closings } from "./closing.ts";
 import { isStateless } from "./http.ts";
@@ -40,7 +39,7 @@ export type Conversation = Omit<Peer, "opened"> & {
 };
 
 export type ConversationWiring = TransportWiring & {
-  stateless: Pick<Stateless, "begin">;
+  stateless: Pick<Stateless, "begin" | "plain">;
   admission: Pick<Admission, "take">;
   /** Throws {@link RpcError} for a URL of a server that is not there. */
   requireServer(approach: Approach, id: RequestId | null): void;
@@ -250,13 +249,15 @@ export function createConversation(
       );
     }
     if (session) wiring.lifecycle.seen(session, asking.log);
-    const { asked, server } = asking;
-    const view = session?.view ?? { ...DEFAULT_VIEW, ...asked, server };
+    const { view, enable } = session
+      ? { view: session.view, enable: null }
+      : wiring.stateless.plain(asking);
     const method = methods.find(request.method, "sessions");
     const entry = enter(request.id);
     const start = {
       session,
       customer: { principal, view },
+      enable,
       request,
       write: writeLegacy,
       door: "ws" as const,

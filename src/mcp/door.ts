@@ -219,7 +219,7 @@ export function createMcpDoor(wiring: {
 
   return {
     http: createStreamableHttp({
-      legacy: createLegacyHttp(shared),
+      legacy: createLegacyHttp({ ...shared, plain: stateless.plain }),
       stateless,
       limits,
       admission,

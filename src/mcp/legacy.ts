@@ -4,8 +4,8 @@ import type { EventLog } from "../core/event.ts";
 import type { Exchange } from "../core/exchange.ts";
 import type { LogFields } from "../core/runtime.ts";
 import type { Session, SessionStore } from "../core/session.ts";
-import { DEFAULT_VIEW } from "../core/session.ts";
 import { CALL_TOOL } from "../core/tool.ts";
+import type { Customer } from "../gateway/catalog/toolbox.ts";
 import type { CallStart, Calls, Outcome } from "./calls.ts";
 import type { EventIds } from "./event-id.ts";
 import type { About } from "./initialize.ts";
@@ -63,7 +63,12 @@ export type TransportWiring = {
   limits: ParseLimits;
 };
 
-export function createLegacyHttp(wiring: TransportWiring): LegacyHttp {
+export function createLegacyHttp(
+  wiring: TransportWiring & {
+    /** Of a request without a session: what it shows, and what keeps the tools that it enables. */
+    plain: (exchange: Exchange) => Pick<Customer, "view" | "enable">;
+  },
+): LegacyHttp {
   const { methods, sessions, events, eventIds, streams, calls } = wiring;
 
   /** The session a request belongs to, by its header or by its chat; null when it names neither. */
@@ -157,11 +162,14 @@ export function createLegacyHttp(wiring: TransportWiring): LegacyHttp {
     session: Session | null,
     request: RpcRequest,
   ): CallStart {
-    const { principal, asked, server } = exchange;
-    const view = session?.view ?? { ...DEFAULT_VIEW, ...asked, server };
+    const { principal } = exchange;
+    const { view, enable } = session
+      ? { view: session.view, enable: null }
+      : wiring.plain(exchange);
     return {
       session,
       customer: { principal, view },
+      enable,
       request,
       method: methods.find(request.method, "sessions"),
       write: writeLegacy,

@@ -3,6 +3,7 @@ import { causeOf } from "../core/journal.ts";
 import type { Identity, Principal } from "../core/principal.ts";
 import type { Clock } from "../core/runtime.ts";
 import { DEFAULT_VIEW } from "../core/session.ts";
+import type { Customer } from "../gateway/catalog/toolbox.ts";
 import type { Door } from "../core/telemetry.ts";
 import type { SessionStore, View } from "../core/session.ts";
 import type { Catalogs } from "../gateway/catalog/catalog.ts";
@@ -57,6 +58,8 @@ export type Stateless = {
     say: (text: string) => void,
     open: (gone: () => void) => Writer,
   ): Promise<{ outcome: Promise<Outcome>; stop(): void } | null>;
+  /** Of a plain request, which has no session either: what it shows, and what keeps the tools that it enables. */
+  plain(approach: Approach): Pick<Customer, "view" | "enable">;
   /** A chat shows other tools now. */
   chatChanged(who: Identity, chat: string, server: string | null): void;
   listeners: Listeners;
@@ -157,6 +160,9 @@ export function createStateless(wiring: {
     subscriptions.chatChanged(principal, chat, server);
   }
 
+  const keeperOf = (approach: Approach): Customer["enable"] =>
+    approach.chat === null ? null : (names) => enable(approach, names);
+
   async function enable(approach: Approach, names: string[]): Promise<void> {
     const { principal, asked, server } = approach;
     const chat = approach.chat!;
@@ -210,7 +216,7 @@ export function createStateless(wiring: {
     say: (text: string) => void,
     door: Door,
   ): { outcome: Promise<Outcome>; stop(): void } {
-    const { principal, chat } = approach;
+    const { principal } = approach;
     const view = viewOf(approach);
     const interrupted = Promise.withResolvers<Outcome>();
     const interrupt = () => {
@@ -225,7 +231,7 @@ export function createStateless(wiring: {
       {
         session: null,
         customer: { principal, view },
-        enable: chat === null ? null : (names) => enable(approach, names),
+        enable: keeperOf(approach),
         caller: callerOf(request),
         request,
         door,
@@ -348,6 +354,10 @@ export function createStateless(wiring: {
         });
       }
     },
+    plain: (approach) => ({
+      view: viewOf(approach),
+      enable: keeperOf(approach),
+    }),
     chatChanged: subscriptions.chatChanged,
     listeners: subscriptions.listeners,
     tick() {

@@ -169,6 +169,29 @@ describe("a chat", () => {
     expect(answered.get("content-type")).toContain("application/json");
     expect(body.result.tools).toHaveLength(2);
   });
+
+  test("serves a plain caller that has no session at all, and keeps what is enabled", async () => {
+    const chat = { "x-chat-id": "only-plain", accept: "application/json" };
+    const path = "/mcp?mode=dynamic";
+    const names = async (headers: Record<string, string>, at = "/mcp") => {
+      const { body } = await rig.post("ada", listTools, headers, at);
+      return body.result.tools.map(({ name }: { name: string }) => name);
+    };
+    expect(await names(chat, path)).toEqual(["enable-tools"]);
+    const enable = call("enable-tools", { tools: ["lab_echo"] });
+    const { body } = await rig.post("ada", enable, chat, path);
+    expect(body.result.structuredContent).toEqual({
+      enabled: ["lab_echo"],
+      unknown: [],
+    });
+    expect(await names(chat)).toEqual(["enable-tools", "lab_echo"]);
+    // With nothing to keep them in, a tool that enables others would be of no use.
+    const { accept } = chat;
+    const search = ["search-tools", "call-tool"];
+    expect((await names({ accept }, path)).toSorted()).toEqual(
+      search.toSorted(),
+    );
+  });
 });
 
 describe("what is somebody else's", () => {

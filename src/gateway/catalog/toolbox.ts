@@ -112,10 +112,7 @@ export function createToolbox(wiring: {
       );
     }
     if (enable === null) {
-      throw new GatewayError(
-        "invalid",
-        `${ENABLE_TOOLS} needs a session to keep the choice in. Send initialize first.`,
-      );
+      throw new GatewayError("invalid", NOTHING_KEEPS);
     }
     const { resolve } = (await catalogs.get(principal)).select(view);
     const enabled = new Set<string>();
@@ -255,7 +252,9 @@ export function createToolbox(wiring: {
           "not_found",
           gone
             ? `${name} was enabled, but the user's apps do not offer it any more. List the tools again.`
-            : `Unknown tool: ${name}`,
+            : name === ENABLE_TOOLS && keepsNothing(customer)
+              ? NOTHING_KEEPS
+              : `Unknown tool: ${name}`,
         );
       }
       const { controller, note, onRecord, ...rest } = context;
@@ -418,3 +417,9 @@ export function decodeCursor(cursor: string): string {
   }
   return name;
 }
+
+const NOTHING_KEEPS = `${ENABLE_TOOLS} needs a session, or a chat, to keep the choice in. Send initialize first, or x-chat-id.`;
+
+/** Without a session or a chat, what asks for `dynamic` gets `search`. */
+const keepsNothing = ({ enable, view }: Customer) =>
+  enable === null && view.mode === "search";
