@@ -135,3 +135,27 @@ describe("to a member who has no list of a server that counts as down", () => {
     expect(answer).toBe('{"words":"w"}');
   });
 });
+
+test("a call of a server whose list is on its way is to be tried again soon, and works then", async () => {
+  await using evil = await openEvil();
+  await using gateway = await openGateway({
+    upstreams: [{ slug: "evil", at: evil.url }],
+    times: { soon: 20 },
+  });
+  const listed = Promise.withResolvers<void>();
+  evil.behave("hang", { on: ["tools/list"], until: listed.promise });
+  const call = async () =>
+    createRest(gateway.url)(
+      await gateway.tokenFor("bob"),
+      "POST /servers/evil/tools/good_one/call",
+      { params: {} },
+    );
+  const { status, headers, body } = await call();
+  expect([status, headers.get("retry-after")]).toEqual([503, "2"]);
+  expect(body.detail).toMatchObject({
+    code: "upstream_timeout",
+    message: expect.stringContaining("evil does not answer in time"),
+  });
+  listed.resolve();
+  while ((await call()).status !== 200) await Bun.sleep(1);
+});

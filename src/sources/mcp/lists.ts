@@ -56,6 +56,9 @@ export function isConnectOffer(offer: Offer): boolean {
   return connectOffers.has(offer);
 }
 
+/** When a list that is still being waited for may be there. */
+const SOON_MS = 2000;
+
 /** Lists in memory, in characters; the others are in the database. */
 const MAX_KEPT = 67_108_864;
 
@@ -181,7 +184,7 @@ export function createLists(wiring: {
         () => wiring.late(principal),
         () => {},
       );
-      throw slow(upstream);
+      throw slow(upstream, SOON_MS);
     } catch (error) {
       const told = asGatewayError(error);
       const { code, message } = told;
@@ -234,9 +237,10 @@ export function createLists(wiring: {
   };
 }
 
-function slow({ name }: Upstream): GatewayError {
+function slow({ name }: Upstream, retryAfterMs?: number): GatewayError {
   return new GatewayError("timeout", `${name} does not answer in time.`, {
     data: { failureClass: "transport" },
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   });
 }
 
