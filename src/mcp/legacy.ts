@@ -259,12 +259,16 @@ export function createLegacyHttp(
       }
     }
     exchange.holdOpen();
-    const outcomes = await Promise.all(
-      requests.map(
-        (request) =>
-          calls.detached(start(exchange, session, request), null).outcome,
-      ),
+    const calling = requests.map((request) =>
+      calls.detached(start(exchange, session, request), null),
     );
+    const { signal } = exchange.request;
+    const stop = () => calling.forEach((one) => one.stop());
+    // Without a session nobody can cancel in another way, or come back.
+    if (!session) signal.addEventListener("abort", stop, { once: true });
+    const outcomes = await Promise.all(calling.map(({ outcome }) => outcome));
+    signal.removeEventListener("abort", stop);
+    if (signal.aborted) return new Response(null, { status: 499 });
     if (!batch) return plainAnswer(log, outcomes[0]!);
     const answers = outcomes.map(({ text }) => text);
     return new Response(`[${answers.join(",")}]`, { headers: JSON_HEADERS });

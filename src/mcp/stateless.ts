@@ -280,6 +280,7 @@ export function createStateless(wiring: {
     clearTimeout(timer);
     if (soon !== null) {
       signal.removeEventListener("abort", stop);
+      if (signal.aborted) return new Response(null, { status: 499 });
       const { text, status, limited } = soon;
       return limited
         ? tooManyResponse(exchange.log, text, limited)

@@ -4,6 +4,8 @@ import { systemClock } from "../../src/runtime/machine.ts";
 import { openRegistry } from "../../src/store/sqlite/operate.ts";
 import { WORKSPACE_KEY, openRig } from "../support/app.ts";
 import type { Rig } from "../support/app.ts";
+import { call } from "../support/caller.ts";
+import { headersFor, request } from "../support/stateless.ts";
 import { until } from "../support/raw-server.ts";
 
 /** Callers who hang up before they are answered: nothing of ours has failed. */
@@ -17,35 +19,57 @@ afterAll(() => rig[Symbol.asyncDispose]());
 const lineOf = (path: string) =>
   rig.lines.find(({ event, path: at }) => event === "request" && at === path);
 
-test("a call by REST that its caller leaves is cancelled, and no error of the server's", async () => {
-  const path = "/tools/lab_hold/call";
-  const caller = new AbortController();
-  const called = fetch(rig.url + path, {
-    method: "POST",
-    headers: {
-      authorization: `Bearer ${await rig.tokenFor("ada")}`,
-      "content-type": "application/json",
+const hold = { gate: "never" };
+test.each([
+  ["REST", "/tools/lab_hold/call", { params: hold }, {}],
+  ["plain JSON-RPC", "/mcp", call("lab_hold", hold), {}],
+  [
+    "2026-07-28",
+    "/mcp",
+    request("tools/call", { name: "lab_hold", arguments: hold }),
+    {
+      accept: "application/json, text/event-stream",
+      ...headersFor("tools/call", "lab_hold"),
     },
-    body: JSON.stringify({ params: { gate: "never" } }),
-    signal: caller.signal,
-  });
-  await rig.workspace.entered("act_lab_hold");
-  caller.abort();
-  expect(await called.catch(({ name }) => name)).toBe("AbortError");
-  await until(() => lineOf(path) !== undefined);
-  expect(lineOf(path)).toMatchObject({ level: "info", status: 499 });
-  using registry = openRegistry(rig.directory, systemClock);
-  const [entry] = registry.journal.query({
-    workspace: WORKSPACE_KEY,
-    subject: "ada",
-    shared: false,
-    types: ["tool_executed"],
-    beyond: null,
-    order: "newest first",
-    limit: 1,
-  });
-  expect(entry?.data).toMatchObject({ outcome: "failed", code: "conflict" });
-});
+  ],
+] as const)(
+  "a call by %s that its caller leaves is cancelled, and no error of the server's",
+  async (_, path, message, headers) => {
+    const calls = () => {
+      using registry = openRegistry(rig.directory, systemClock);
+      return registry.journal.query({
+        workspace: WORKSPACE_KEY,
+        subject: "ada",
+        shared: false,
+        types: ["tool_executed"],
+        beyond: null,
+        order: "newest first",
+        limit: 10,
+      });
+    };
+    const before = calls().length;
+    rig.lines.length = 0;
+    const caller = new AbortController();
+    const called = fetch(rig.url + path, {
+      method: "POST",
+      headers: {
+        authorization: `Bearer ${await rig.tokenFor("ada")}`,
+        "content-type": "application/json",
+        ...headers,
+      },
+      body: JSON.stringify(message),
+      signal: caller.signal,
+    });
+    await rig.workspace.entered("act_lab_hold", before + 1);
+    caller.abort();
+    expect(await called.catch(({ name }) => name)).toBe("AbortError");
+    await until(() => lineOf(path) !== undefined);
+    expect(lineOf(path)).toMatchObject({ level: "info", status: 499 });
+    const [entry, ...others] = calls();
+    expect(entry?.data).toMatchObject({ outcome: "failed", code: "conflict" });
+    expect(others).toHaveLength(before);
+  },
+);
 
 test("nor is a body that ends before its end", async () => {
   const { hostname, port } = new URL(rig.url);
