@@ -300,6 +300,18 @@ export function createApp(options: AppOptions): App {
   const limit = createFailureLimit(clock);
   const reseal = createResealing({ sealed: store.sealed, vault, log });
 
+  const management = createManagement({
+    vault,
+    ...(options.servers?.(store.upstreams) ?? servers.parts),
+    store: store.upstreams,
+    toolbox,
+    journal,
+    admission,
+    clock,
+    ids,
+    log,
+  });
+
   let draining = false;
   let retaining = false;
   let retainedBytes: number | null = null;
@@ -336,17 +348,7 @@ export function createApp(options: AppOptions): App {
       membraneToken: tokenMint(config, clock),
     }),
     tickets: mcp.sse,
-    management: createManagement({
-      vault,
-      ...(options.servers?.(store.upstreams) ?? servers.parts),
-      store: store.upstreams,
-      toolbox,
-      journal: store.journal,
-      admission,
-      clock,
-      ids,
-      log,
-    }),
+    management,
     webhooks: hooks.webhooks,
     incoming: hooks.incoming,
     tokenInQuery: config.TOKEN_IN_QUERY,
@@ -447,6 +449,7 @@ export function createApp(options: AppOptions): App {
     const stopped = server?.stop();
     await Promise.all([
       mcp.drain(config.DRAIN_TIMEOUT),
+      atMost(config.DRAIN_TIMEOUT, management.calls.idle()),
       hooks.deliveries.stop(Math.min(config.DRAIN_TIMEOUT, LAST_DELIVERY_MS)),
     ]);
     eventStreams.closeAll();
@@ -472,6 +475,14 @@ export function createApp(options: AppOptions): App {
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** Resolves when that has, or its time is up. */
+async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  await Promise.race([work, promise]);
+  clearTimeout(timer);
 }
 
 function bracketed(host: string): string {
