@@ -38,7 +38,11 @@ import { randomIds, systemClock } from "./runtime/machine.ts";
 import { createRegisteredServers } from "./registered-servers.ts";
 import { createOutbound, createOutboundCheck } from "./runtime/outbound.ts";
 import type { OtlpOptions } from "./runtime/otlp.ts";
-import { createScraper, openMetricsListener } from "./runtime/scraper.ts";
+import {
+  createScraper,
+  isLoopback,
+  openMetricsListener,
+} from "./runtime/scraper.ts";
 import { createTelemetry } from "./runtime/telemetry.ts";
 import { createVault } from "./runtime/vault.ts";
 import { wireReadings } from "./readings.ts";
@@ -436,6 +440,12 @@ export function createApp(options: AppOptions): App {
       log.info("metrics", {
         address: `http://${bracketed(at.host)}:${metricsServer.port}/metrics`,
       });
+      if (metricsToken === undefined && !isLoopback(at.host)) {
+        log.warn("metrics are open", {
+          reason:
+            "Whoever reaches that address can read how much is going on here, and what fails. Set METRICS_TOKEN, or METRICS_HOST=127.0.0.1.",
+        });
+      }
     }
     const at = `http://${bracketed(config.HOST)}:${server.port}`;
     address = browserUrl(config, server.port ?? config.PORT);
