@@ -38,7 +38,11 @@ import { randomIds, systemClock } from "./runtime/machine.ts";
 import { createRegisteredServers } from "./registered-servers.ts";
 import { createOutbound, createOutboundCheck } from "./runtime/outbound.ts";
 import type { OtlpOptions } from "./runtime/otlp.ts";
-import { createScraper, openMetricsListener } from "./runtime/scraper.ts";
+import {
+  createScraper,
+  isLoopback,
+  openMetricsListener,
+} from "./runtime/scraper.ts";
 import { createTelemetry } from "./runtime/telemetry.ts";
 import { createVault } from "./runtime/vault.ts";
 import { wireReadings } from "./readings.ts";
@@ -300,6 +304,18 @@ export function createApp(options: AppOptions): App {
   const limit = createFailureLimit(clock);
   const reseal = createResealing({ sealed: store.sealed, vault, log });
 
+  const management = createManagement({
+    vault,
+    ...(options.servers?.(store.upstreams) ?? servers.parts),
+    store: store.upstreams,
+    toolbox,
+    journal,
+    admission,
+    clock,
+    ids,
+    log,
+  });
+
   let draining = false;
   let retaining = false;
   let retainedBytes: number | null = null;
@@ -336,17 +352,7 @@ export function createApp(options: AppOptions): App {
       membraneToken: tokenMint(config, clock),
     }),
     tickets: mcp.sse,
-    management: createManagement({
-      vault,
-      ...(options.servers?.(store.upstreams) ?? servers.parts),
-      store: store.upstreams,
-      toolbox,
-      journal: store.journal,
-      admission,
-      clock,
-      ids,
-      log,
-    }),
+    management,
     webhooks: hooks.webhooks,
     incoming: hooks.incoming,
     tokenInQuery: config.TOKEN_IN_QUERY,
@@ -434,6 +440,12 @@ export function createApp(options: AppOptions): App {
       log.info("metrics", {
         address: `http://${bracketed(at.host)}:${metricsServer.port}/metrics`,
       });
+      if (metricsToken === undefined && !isLoopback(at.host)) {
+        log.warn("metrics are open", {
+          reason:
+            "Whoever reaches that address can read how much is going on here, and what fails. Set METRICS_TOKEN, or METRICS_HOST=127.0.0.1.",
+        });
+      }
     }
     const at = `http://${bracketed(config.HOST)}:${server.port}`;
     address = browserUrl(config, server.port ?? config.PORT);
@@ -447,6 +459,7 @@ export function createApp(options: AppOptions): App {
     const stopped = server?.stop();
     await Promise.all([
       mcp.drain(config.DRAIN_TIMEOUT),
+      atMost(config.DRAIN_TIMEOUT, management.calls.idle()),
       hooks.deliveries.stop(Math.min(config.DRAIN_TIMEOUT, LAST_DELIVERY_MS)),
     ]);
     eventStreams.closeAll();
@@ -472,6 +485,14 @@ export function createApp(options: AppOptions): App {
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** Resolves when that has, or its time is up. */
+async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  await Promise.race([work, promise]);
+  clearTimeout(timer);
 }
 
 function bracketed(host: string): string {

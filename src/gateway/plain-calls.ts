@@ -32,6 +32,8 @@ export type PlainCalls = {
     args: Record<string, unknown>,
     signal: AbortSignal,
   ): Promise<CallToolResult>;
+  /** Resolves when nothing is running. */
+  idle(): Promise<void>;
 };
 
 export function createPlainCalls({
@@ -49,6 +51,14 @@ export function createPlainCalls({
   contents: Pick<UpstreamContents, "requireUsable">;
   admission: Pick<Admission, "enter">;
 }): PlainCalls {
+  let running = 0;
+  let waiters: (() => void)[] = [];
+  function ended(): void {
+    if (--running > 0) return;
+    for (const done of waiters) done();
+    waiters = [];
+  }
+
   const call: PlainCalls["call"] = async (principal, name, args, signal) => {
     const controller = new AbortController();
     const place = admission.enter(principal, controller.signal);
@@ -62,6 +72,7 @@ export function createPlainCalls({
     signal.addEventListener("abort", leave);
     const record = openCallRecord({ journal, log });
     const entries: NewEntry[] = [];
+    running++;
     try {
       if (place.ready) await place.ready;
       const result = await toolbox.call(
@@ -89,6 +100,7 @@ export function createPlainCalls({
       place.leave();
       signal.removeEventListener("abort", leave);
       await record.end(entries);
+      ended();
     }
   };
 
@@ -117,6 +129,10 @@ export function createPlainCalls({
       }
       return call(principal, name, args, signal);
     },
+    idle: () =>
+      running === 0
+        ? Promise.resolve()
+        : new Promise((resolve) => waiters.push(resolve)),
   };
 }
 

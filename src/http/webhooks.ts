@@ -166,13 +166,16 @@ export function webhookRoutes({
     },
     "GET /:id/deliveries": (c, principal) => {
       const { state = null, cursor, limit } = readQuery(c, forms().page);
+      const { enabled } = webhooks.get(principal, idOf(c));
       const before = cursor === undefined ? null : eventOf(cursor);
       const found = webhooks.deliveries(principal, idOf(c), {
         state,
         before,
         limit: limit + 1,
       });
-      const page = found.slice(0, limit).map(shownDelivery);
+      const page = found
+        .slice(0, limit)
+        .map((delivery) => shownDelivery(delivery, enabled));
       return c.json({
         deliveries: page,
         nextCursor: found.length > limit ? (page.at(-1)?.id ?? null) : null,
@@ -182,9 +185,9 @@ export function webhookRoutes({
       webhooks.get(principal, idOf(c));
       await readBody(c, forms().nothing);
       const event = eventOf(c.req.param("delivery") ?? "");
-      return c.json(
-        shownDelivery(await webhooks.replay(principal, idOf(c), event)),
-      );
+      const replayed = await webhooks.replay(principal, idOf(c), event);
+      const { enabled } = webhooks.get(principal, idOf(c));
+      return c.json(shownDelivery(replayed, enabled));
     },
   };
 
@@ -225,7 +228,8 @@ function shown({ scope }: Principal, webhook: Webhook) {
   };
 }
 
-function shownDelivery(delivery: Delivery) {
+/** `enabled`: its webhook is. */
+function shownDelivery(delivery: Delivery, enabled: boolean) {
   const { event, type, state, replayed, attempts, log } = delivery;
   return {
     id: `evt_${event}`,
@@ -233,7 +237,7 @@ function shownDelivery(delivery: Delivery) {
     state,
     replayed,
     attempts,
-    nextAttemptAt: state === "pending" ? time(delivery.dueAt) : null,
+    nextAttemptAt: state === "pending" && enabled ? time(delivery.dueAt) : null,
     log: log.map(({ at, ms, status, error }) => ({
       at: time(at),
       latencyMs: ms,

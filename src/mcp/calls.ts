@@ -146,10 +146,8 @@ export function createCalls(wiring: {
     const { session, request } = start;
     const { principal } = start.customer;
     const entries: NewEntry[] = [];
-    const note = (entry: NewEntry) => {
-      const of = session ? { session: session.id } : {};
-      entries.push({ ...entry, data: { ...entry.data, ...of } });
-    };
+    const note = (entry: NewEntry) =>
+      void entries.push(withSession(entry, session));
     const controller = new AbortController();
     let cancelled = false;
     let over = false;
@@ -302,7 +300,8 @@ export function createCalls(wiring: {
     const record = openCallRecord(wiring);
     const { outcome, entries, stop, settle } = run(start, say, {
       hangUp: () => {},
-      onRecord: record.begin,
+      onRecord: (ifCut) =>
+        record.begin(ifCut && withSession(ifCut, start.session)),
     });
     const answered = outcome.then(async (answer) => {
       // On disk before the answer is sent.
@@ -488,6 +487,11 @@ function ifCut({ request, session, customer }: CallStart): {
   if (request.method !== "tools/call" || typeof name !== "string") return {};
   const of = { tool: name.slice(0, MAX_NAME), session: session!.id };
   return { ifCut: cutEntry(customer.principal, of) };
+}
+
+function withSession(entry: NewEntry, session: Session | null): NewEntry {
+  const { data } = entry;
+  return session ? { ...entry, data: { ...data, session: session.id } } : entry;
 }
 
 /** Names that callers send are anything. */

@@ -80,7 +80,8 @@ export function openMetricsListener(
   }
 }
 
-function isLoopback(host: string): boolean {
+/** Of a host without brackets: only who works on this machine reaches it. */
+export function isLoopback(host: string): boolean {
   // Not every name that begins like one: anybody can have 127.example.com lead here.
   return /^(localhost|::1|127(\.\d{1,3}){3})$/.test(host);
 }

@@ -84,3 +84,20 @@ test("nor is a body that ends before its end", async () => {
   await until(() => lineOf("/webhook/mcp") !== undefined);
   expect(lineOf("/webhook/mcp")).toMatchObject({ level: "info", status: 499 });
 });
+
+test("a call by REST that runs when the server stops has the time of any other", async () => {
+  // Longer than the last bytes of an answer are waited for.
+  const env = { CALL_TIMEOUT: "1500ms", DRAIN_TIMEOUT: "30s" };
+  await using stopping = await openRig({ env });
+  const called = fetch(`${stopping.url}/tools/lab_hold/call`, {
+    method: "POST",
+    headers: {
+      authorization: `Bearer ${await stopping.tokenFor("ada")}`,
+      "content-type": "application/json",
+    },
+    body: JSON.stringify({ params: { gate: "never" } }),
+  });
+  await stopping.workspace.entered("act_lab_hold");
+  const [answer] = await Promise.all([called, stopping.restart()]);
+  expect(answer.status).toBe(504);
+});

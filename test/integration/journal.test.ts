@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { Database } from "bun:sqlite";
 import { BY_ITSELF } from "../../src/core/journal.ts";
 import type { JournalEntry } from "../../src/core/journal.ts";
 import { systemClock } from "../../src/runtime/machine.ts";
+import { databaseFile } from "../../src/store/sqlite/database.ts";
 import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
 import { fakeVault } from "../support/absent-servers.ts";
 import { openSession } from "../support/openings.ts";
@@ -207,6 +209,30 @@ test("a call that the last stop has cut off is in the journal", async () => {
   expect(["failed", "interrupted"]).toContain(
     String(calls[0]!.data["outcome"]),
   );
+});
+
+test("a call of a session that is answered in one piece is on record with its session while it runs", async () => {
+  const session = await gateway.open("piece");
+  const answered = gateway.post(
+    "piece",
+    call("notes_hold", { gate: "piece", nonce: "piece" }),
+    { ...PLAIN, "mcp-session-id": session },
+  );
+  await upstream.held("piece");
+  {
+    using file = new Database(databaseFile(gateway.directory), {
+      readonly: true,
+    });
+    const [row] = file
+      .query<{ ifCut: string }, []>("SELECT if_cut AS ifCut FROM begun")
+      .all();
+    expect(JSON.parse(row!.ifCut)).toMatchObject({
+      subject: "piece",
+      data: { tool: "notes_hold", session, outcome: "interrupted" },
+    });
+  }
+  upstream.open("piece");
+  expect((await answered).status).toBe(200);
 });
 
 test("a call that a crash has cut off is in the journal after the next start", async () => {

@@ -334,6 +334,17 @@ describe("metrics on the main listener", () => {
     expect((await get(`${rig.url}/metrics`)).status).toBe(404);
   });
 
+  test("open to others than this machine without a token, they are warned of", async () => {
+    const warned = async (env: Record<string, string>) => {
+      await using rig = await openRig({ env: { METRICS_PORT: "0", ...env } });
+      return rig.lines.find(({ event }) => event === "metrics are open");
+    };
+    const open = { METRICS_HOST: "0.0.0.0" };
+    expect((await warned(open))?.["reason"]).toContain("Set METRICS_TOKEN");
+    expect(await warned({ ...open, METRICS_TOKEN: TOKEN })).toBeUndefined();
+    expect(await warned({})).toBeUndefined();
+  });
+
   test("with a listener and a token both are asked for", async () => {
     await using rig = await openRig({
       env: { METRICS_TOKEN: TOKEN, METRICS_PORT: "0" },

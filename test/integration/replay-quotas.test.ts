@@ -247,17 +247,49 @@ describe("a database that is nearly as large as it may be", () => {
     expect(rig.store.size().used).toBeLessThan(3 * MB);
   });
 
+  const openIn = (directory: string, database: number) =>
+    openSqlite({
+      directory,
+      clock: fakeClock(),
+      sessionCache: 10,
+      caps: { events: 1000, bytes: MB },
+      quotas: { user: 0, database },
+      vault: fakeVault,
+    });
+
+  test("is no smaller than what a crash has cut off takes: with that the server starts", async () => {
+    using directory = temporaryDirectory();
+    const before = openIn(directory.path, 0);
+    const session = await openSession(before, { subject: "ada" });
+    const cut = entryOf(
+      { workspace: "w", subject: "ada" },
+      "tool_executed",
+      { tool: "x".repeat(100) },
+      BY_ITSELF,
+    );
+    const { events } = before;
+    const running = Array.from({ length: 500 }, (_, n) => {
+      const streamId = events.nextStream();
+      const requestId = String(n);
+      const call = { ...session, streamId, callId: streamId, requestId };
+      return events.record({ ...call, ifCut: cut }, () => ({
+        messages: [],
+        answered: false,
+      }));
+    });
+    await Promise.all(running);
+    await Promise.all(running.map(() => before.journal.begin(cut)));
+    const used = before.size().used;
+    await before.close();
+    await using store = openIn(directory.path, used);
+    expect(await store.events.interrupt(() => "cut")).toBe(500);
+    expect(await store.journal.interrupt()).toBe(500);
+    expect(store.journal.readOn(0, 10_000).slice(-1000)).toHaveLength(1000);
+  });
+
   test("can be made smaller when it is larger than it may be from the start", async () => {
     using directory = temporaryDirectory();
-    const open = (database: number) =>
-      openSqlite({
-        directory: directory.path,
-        clock: fakeClock(),
-        sessionCache: 10,
-        caps: { events: 1000, bytes: MB },
-        quotas: { user: 0, database },
-        vault: fakeVault,
-      });
+    const open = (database: number) => openIn(directory.path, database);
     const before = open(0);
     await before.journal.append(
       Array.from({ length: 30_000 }, (_, n) =>

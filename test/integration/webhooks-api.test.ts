@@ -198,6 +198,12 @@ describe("webhooks over REST", () => {
     const changed = await rest(WRITE, route, change, match('"1"'));
     expect([changed.status, changed.headers.get("etag")]).toEqual([200, '"2"']);
     expect(changed.body).toMatchObject(change);
+    // What changes nothing makes no other version of it.
+    for (const same of [{}, change]) {
+      const kept = await rest(WRITE, route, same, match('"2"'));
+      expect([kept.status, kept.headers.get("etag")]).toEqual([200, '"2"']);
+      expect(kept.body).toEqual(changed.body);
+    }
     expect(
       (await rest(WRITE, `DELETE /webhooks/${id}`, undefined, match('"1"')))
         .status,
@@ -376,6 +382,25 @@ describe("webhooks over REST", () => {
         count: 1,
       }),
     ]);
+  });
+
+  test("what waits for a webhook that is off has no next attempt", async () => {
+    await using receiver = await openReceiver();
+    receiver.answer = (response) => void response.writeHead(500).end();
+    const { id } = await add({ url: receiver.url, types: ["webhook_created"] });
+    await add();
+    await receiver.until(1);
+    const waiting = async () => {
+      const { body } = await rest(WRITE, `GET /webhooks/${id}/deliveries`);
+      return body.deliveries[0];
+    };
+    while ((await waiting()).attempts === 0);
+    expect((await waiting()).nextAttemptAt).toEndWith("Z");
+    const any = { "if-match": "*" };
+    await rest(WRITE, `PATCH /webhooks/${id}`, { enabled: false }, any);
+    const { state, nextAttemptAt } = await waiting();
+    expect([state, nextAttemptAt]).toEqual(["pending", null]);
+    await rest(WRITE, `DELETE /webhooks/${id}`);
   });
 
   // Demanded: journal-asked-for

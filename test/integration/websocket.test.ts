@@ -88,6 +88,26 @@ describe("without a session", () => {
       "call-tool",
     ]);
   });
+
+  test("in dynamic mode a chat keeps what is enabled; without one it is searched", async () => {
+    const names = async (socket: SocketClient, id: string) => {
+      const { result } = await socket.ask({ ...listTools, id });
+      return result.tools.map(({ name }: any) => name);
+    };
+    const query = "?mode=dynamic&chat=on-a-socket";
+    const socket = await connect("dynamic", query);
+    expect(await names(socket, "before")).toEqual(["enable-tools"]);
+    const enable = call("enable-tools", { tools: ["lab_echo"] }, "enable");
+    const { result } = await socket.ask(enable);
+    expect(result.structuredContent.enabled).toEqual(["lab_echo"]);
+    const after = ["enable-tools", "lab_echo"];
+    expect(await names(socket, "after")).toEqual(after);
+    const later = await connect("dynamic", "?chat=on-a-socket");
+    expect(await names(later, "later")).toEqual(after);
+    const alone = await connect("dynamic", "?mode=dynamic");
+    const search = ["call-tool", "search-tools"];
+    expect((await names(alone, "alone")).toSorted()).toEqual(search);
+  });
 });
 
 describe("with a session", () => {

@@ -1,16 +1,24 @@
 import type { Clock, Ids, Log } from "../../src/core/runtime.ts";
 
 /** A clock that stands still until it is told to move. */
-export type FakeClock = Clock & { advance(ms: number): void };
+export type FakeClock = Clock & {
+  advance(ms: number): void;
+  /** Sets another time, as NTP does: back, when it is negative. */
+  set(ms: number): void;
+};
 
 export function fakeClock(start = 1_800_000_000_000): FakeClock {
   let elapsed = 0;
+  let off = 0;
   return {
-    now: () => start + elapsed,
+    now: () => start + elapsed + off,
     // Never 0, as on a machine: lru-cache takes 0 for no time at all.
     monotonic: () => 1 + elapsed,
     advance: (ms) => {
       elapsed += ms;
+    },
+    set: (ms) => {
+      off += ms;
     },
   };
 }

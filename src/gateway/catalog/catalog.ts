@@ -104,6 +104,8 @@ export function createCatalogs(wiring: {
     listed: AllListed;
     whole: boolean;
     bytes: number;
+    /** When its sources were asked, whatever the time is set to meanwhile. */
+    askedAt: number;
     /** Who asked for it last. */
     principal: Principal;
   };
@@ -251,7 +253,7 @@ export function createCatalogs(wiring: {
     previous: AllListed,
   ): Promise<Loaded> {
     const startedAt = clock.monotonic();
-    const askedAt = clock.now();
+    const loadedAt = clock.now();
     const asked = await Promise.all(
       sources.map((source) => ask(source, principal, previous)),
     );
@@ -276,7 +278,7 @@ export function createCatalogs(wiring: {
     const { resources, templates } = listed;
     const unlisted = answers.flatMap((answer) => answer.unlisted);
     const contents = { named, resources, templates, unlisted };
-    const { catalog, bytes } = createCatalog(contents, askedAt, {
+    const { catalog, bytes } = createCatalog(contents, loadedAt, {
       autoStatic: wiring.autoStatic,
       alone: (appKey) => alone(principal, appKey),
       index(list, digest) {
@@ -295,7 +297,7 @@ export function createCatalogs(wiring: {
       ms: Math.round(clock.monotonic() - startedAt),
     });
     const whole = answers.every((answer) => answer.whole);
-    return { catalog, listed, whole, bytes, principal };
+    return { catalog, listed, whole, bytes, askedAt: startedAt, principal };
   }
 
   function alone(who: Identity, appKey: string): Owner | null {
@@ -382,7 +384,7 @@ export function createCatalogs(wiring: {
     warm(principal, maxAgeMs) {
       const key = identityKey(principal);
       const known = cache.peek(key, { allowStale: true });
-      if (known && clock.now() - known.catalog.loadedAt < maxAgeMs) return;
+      if (known && clock.monotonic() - known.askedAt < maxAgeMs) return;
       if (flights.has(key)) return;
       waiting.set(key, principal);
       warmNext();

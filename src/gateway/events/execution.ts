@@ -65,15 +65,17 @@ export function openCallRecord(wiring: {
   log: Log;
 }): CallRecord {
   const { journal, log } = wiring;
-  let begun: number | null = null;
+  let beginning: Promise<number> | null = null;
   return {
     async begin(ifCut) {
-      if (ifCut) begun = await journal.begin(ifCut);
+      if (ifCut) await (beginning = journal.begin(ifCut));
     },
     async end(entries) {
       try {
-        if (begun === null) await journal.append(entries);
-        else await journal.end(begun, entries);
+        // It may be cancelled while it is being put on record.
+        const begun = await beginning?.catch(() => null);
+        if (typeof begun === "number") await journal.end(begun, entries);
+        else await journal.append(entries);
       } catch (error) {
         log.error("call not in the journal", { reason: describeError(error) });
       }

@@ -117,7 +117,7 @@ export function createWebhooks(wiring: {
     principal: Principal,
     id: string,
     action: string,
-    rule: (current: Webhook) => WebhookEdit,
+    rule: (current: Webhook) => WebhookEdit | null,
   ): Promise<Webhook> {
     const edited = await webhooks.edit(
       principal.workspace,
@@ -189,7 +189,10 @@ export function createWebhooks(wiring: {
         if (Object.keys(wanted).some((name) => name !== "enabled")) {
           requireOurs(current);
         }
-        return wanted;
+        // Its version is of what it is, not of how often it was said.
+        return Bun.deepEquals({ ...current, ...wanted }, current)
+          ? null
+          : wanted;
       });
     },
     async remove(principal, id, precondition) {

@@ -43,7 +43,9 @@ const delivery = z
     state: z.enum(deliveryStates),
     replayed: z.boolean(),
     attempts: z.int(),
-    nextAttemptAt: time.nullable(),
+    nextAttemptAt: time.nullable().meta({
+      description: "Null when there is none, as while the webhook is off.",
+    }),
     log: z.array(
       z.object({
         at: time,

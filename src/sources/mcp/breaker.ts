@@ -26,16 +26,28 @@ const FIRST_MS = 15_000;
 const MAX_MS = 300_000;
 
 export function createBreakers(clock: Clock, health: Health): Breakers {
-  const servers = new Map<
-    number,
-    { failures: number; waitMs: number; until: number }
-  >();
+  type State = {
+    failures: number;
+    waitMs: number;
+    until: number;
+    /** One request was let through, and has not come back. */
+    probing: boolean;
+  };
+  const servers = new Map<number, State>();
 
   function failed(upstream: Upstream): void {
     const { id } = upstream;
-    const state = servers.get(id) ?? { failures: 0, waitMs: 0, until: 0 };
+    const state = servers.get(id) ?? {
+      failures: 0,
+      waitMs: 0,
+      until: 0,
+      probing: false,
+    };
+    // What had begun before says nothing new: a restart may cut off any number of calls at once.
+    if (isOut(state) && !state.probing) return;
+    state.probing = false;
     state.failures++;
-    if (state.failures >= FAILURES) {
+    if (isOut(state)) {
       state.waitMs = Math.min(Math.max(state.waitMs * 2, FIRST_MS), MAX_MS);
       state.until = clock.monotonic() + state.waitMs;
     }
@@ -56,7 +68,7 @@ export function createBreakers(clock: Clock, health: Health): Breakers {
   return {
     require({ id, name }) {
       const state = servers.get(id);
-      if (!state || state.failures < FAILURES) return;
+      if (!state || !isOut(state)) return;
       const retryAfterMs = Math.ceil(state.until - clock.monotonic());
       if (retryAfterMs > 0) {
         throw new GatewayError(
@@ -70,6 +82,7 @@ export function createBreakers(clock: Clock, health: Health): Breakers {
       }
       // This one finds out; the others wait for what it finds.
       state.until = clock.monotonic() + state.waitMs;
+      state.probing = true;
     },
     isDown: isDownNow,
     down: () => servers.values().filter(isOut).toArray().length,

@@ -37,6 +37,8 @@ export function createEventLog(wiring: {
   quotas: EventQuotas;
   /** The streams of a session that somebody reads at the moment. */
   streamsRead: (sessionPk: number) => readonly number[];
+  /** Does what has to be, where there may be no room. */
+  withRoom: <T>(work: () => T) => T;
 }): EventLog {
   const { client, db, writer, clock, caps } = wiring;
 
@@ -400,7 +402,7 @@ export function createEventLog(wiring: {
     async interrupt(message) {
       // By hand, as every start waits for it.
       if (!client.prepare("SELECT 1 FROM calls LIMIT 1").get()) return 0;
-      return writer.write(() => {
+      const end = () => {
         const cut = db.select().from(calls).orderBy(asc(calls.callId)).all();
         for (const call of cut) {
           append(call, message(call.requestId));
@@ -408,7 +410,9 @@ export function createEventLog(wiring: {
         }
         db.delete(calls).run();
         return cut.length;
-      });
+      };
+      // A server that cannot start cannot make room either.
+      return writer.write(() => wiring.withRoom(end));
     },
 
     prune: (before, limit) =>

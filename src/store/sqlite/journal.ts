@@ -41,10 +41,10 @@ export function createJournal(wiring: {
   clock: Clock;
   /** Called, within the transaction, before these entries go. */
   beforePrune?: (entries: readonly Leaving[]) => void;
-  /** Does what makes room, where there may be none. */
+  /** Does what has to be, where there may be no room. */
   withRoom?: <T>(work: () => T) => T;
 }): { journal: Journal; write: WriteEntries } {
-  const { client, writer, clock } = wiring;
+  const { client, writer, clock, withRoom = (work) => work() } = wiring;
   const listeners: (() => void)[] = [];
 
   const insert = later(() =>
@@ -182,7 +182,7 @@ export function createJournal(wiring: {
     async interrupt() {
       // By hand, as every start waits for it.
       if (!client.prepare("SELECT 1 FROM begun LIMIT 1").get()) return 0;
-      return writer.write(() => {
+      const end = () => {
         const cut = client
           .query<{ ifCut: string }, []>(
             "DELETE FROM begun RETURNING if_cut AS ifCut",
@@ -190,7 +190,9 @@ export function createJournal(wiring: {
           .all();
         write(cut.map(({ ifCut }) => JSON.parse(ifCut) as NewEntry));
         return cut.length;
-      });
+      };
+      // A server that cannot start cannot make room either.
+      return writer.write(() => withRoom(end));
     },
     readOn: (after, limit) => onwards().all(after, limit).map(toEntry),
     query,
@@ -208,7 +210,7 @@ export function createJournal(wiring: {
       writer,
       last,
       beforePrune: (entries) => wiring.beforePrune?.(entries),
-      withRoom: wiring.withRoom ?? ((work) => work()),
+      withRoom,
     }),
   };
   return { journal, write };

@@ -116,7 +116,7 @@ function openStore(options: SqliteOptions, lock: Disposable | null): Store {
     if (pages > 0) client.run(`PRAGMA max_page_count = ${pages}`);
   };
   bound(quotas.database);
-  /** More of it, for what makes room in the end. SQLite itself counts a file that is larger than its limit as full. */
+  /** More of it, for what makes room in the end, or has to be done before anything can. SQLite itself counts a file that is larger than its limit as full. */
   function withRoom<T>(work: () => T): T {
     const { page_count: pages } = client
       .query<{ page_count: number }, []>("PRAGMA page_count")
@@ -231,6 +231,7 @@ function openStore(options: SqliteOptions, lock: Disposable | null): Store {
       caps: options.caps,
       quotas,
       streamsRead: (sessionPk) => readers(sessionPk),
+      withRoom,
     }),
     readBy(streamsRead) {
       readers = streamsRead;

@@ -96,6 +96,45 @@ test("a call is on record while it runs, and what came of it takes that one's pl
   expect(happened).toEqual(["append"]);
 });
 
+test("a call whose caller leaves while it is put on record leaves nothing that reads as interrupted", async () => {
+  const happened: unknown[] = [];
+  const onDisk = Promise.withResolvers<number>();
+  const asked = Promise.withResolvers<void>();
+  const calls = createPlainCalls({
+    admission: createAdmission({
+      clock: fakeClock(),
+      log: silentLog,
+      limits: noLimits,
+    }),
+    journal: {
+      append: async (entries) => void happened.push(["append", entries]),
+      begin: () => (asked.resolve(), onDisk.promise),
+      end: async (begun, entries) =>
+        void happened.push(["end", begun, entries]),
+    },
+    log: silentLog,
+    upstreams: {} as never,
+    contents: {} as never,
+    toolbox: {
+      async call(_who: unknown, _name: string, _args: unknown, context: any) {
+        void context.onRecord({ data: { outcome: "interrupted" } });
+        const { signal } = context.controller;
+        await new Promise((resolve) => (signal.onabort = resolve));
+        context.note("failed");
+        throw signal.reason;
+      },
+    } as never,
+  });
+  const caller = new AbortController();
+  const called = calls.call(ada, "x", {}, caller.signal).catch(() => {});
+  await asked.promise;
+  caller.abort();
+  // What was to be on disk at once takes a turn longer than the caller.
+  setImmediate(() => onDisk.resolve(7));
+  await called;
+  expect(happened).toEqual([["end", 7, ["failed"]]]);
+});
+
 test("what a tool has answered is told, though the disk takes nothing", async () => {
   const errors: string[] = [];
   const calls = createPlainCalls({

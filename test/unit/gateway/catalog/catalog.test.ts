@@ -341,3 +341,21 @@ test("a server's own tool with the name of one of ours is not shown beside it", 
     ["call-tool", true],
   ]);
 });
+
+test("how old a catalogue is does not depend on what the time is set to", async () => {
+  const clock = fakeClock();
+  const { source, asked } = slowSource("s");
+  const catalogs = open([source], clock);
+  void catalogs.get(ada);
+  asked[0]!.resolve(listing({}));
+  await settle();
+  clock.set(-3_600_000);
+  clock.advance(5000);
+  catalogs.warm(ada, 5000);
+  expect(asked).toHaveLength(2);
+  asked[1]!.resolve(listing({}));
+  await settle();
+  clock.set(7_200_000);
+  catalogs.warm(ada, 5000);
+  expect(asked).toHaveLength(2);
+});

@@ -48,6 +48,20 @@ test("it waits twice as long after each look in vain, up to five minutes", () =>
   }
 });
 
+test("calls that a restart cuts off all at once are no looks in vain: it waits no longer for them", () => {
+  const clock = fakeClock(0);
+  const breakers = createBreakers(clock, quiet);
+  failTimes(breakers, 5);
+  clock.advance(1000);
+  failTimes(breakers, 20);
+  clock.advance(14_000);
+  breakers.require(server);
+  breakers.judge(server, brokeOff("Seven"));
+  failTimes(breakers, 20);
+  clock.advance(30_000);
+  breakers.require(server);
+});
+
 test("a server is not down because another is", () => {
   const breakers = createBreakers(fakeClock(0), quiet);
   failTimes(breakers, 5);
