@@ -191,6 +191,8 @@ export type DeliveryStore = {
   release(id: string, claimed: Claimed, now: number): Promise<void>;
   /** The same for all that processes had claimed which are gone; for the start. */
   releaseAll(now: number): Promise<void>;
+  /** The clock was set back by so much, to `now`: what is due later is due as much earlier. */
+  setBack(ms: number, now: number): Promise<void>;
   /** The newest first, before the event `before`. */
   list(
     id: string,

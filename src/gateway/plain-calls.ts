@@ -160,7 +160,7 @@ function explain(name: string, thrown: unknown): unknown {
   if (code === undefined || error.data?.["code"] !== undefined) return thrown;
   const { rpc, retryAfterMs } = error;
   return new GatewayError(error.code, error.message, {
-    cause: thrown,
+    cause: error.cause,
     ...(rpc ? { rpc } : {}),
     data: { ...error.data, code, ...(rpc ? { rpc } : {}) },
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),

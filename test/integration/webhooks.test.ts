@@ -265,6 +265,26 @@ describe("a receiver that fails", () => {
     expect(rig.deliveries(id)[0]!.dueAt! - rig.clock.now()).toBe(24 * HOUR);
   });
 
+  test("is asked again as soon after the clock was set back", async () => {
+    await using rig = await openWebhookRig();
+    await using receiver = await openReceiver();
+    receiver.answer = status(500);
+    const { id } = await rig.add(receiver.url, { types: ["tool_executed"] });
+    await rig.happen(called("one"));
+    await rig.until(() => rig.deliveries(id)[0]?.attempts === 1);
+    receiver.answer = status(200);
+    rig.clock.set(-3_600_000);
+    // It is noticed with the first of these; nothing is due before its time.
+    rig.pass(0);
+    const left = () => rig.deliveries(id)[0]!.dueAt! - rig.clock.now();
+    await rig.until(() => left() < 3_600_000);
+    expect(left()).toBeGreaterThan(3000);
+    expect(rig.deliveries(id)[0]!.attempts).toBe(1);
+    rig.pass(7000);
+    await rig.until(() => rig.deliveries(id)[0]!.state === "delivered");
+    expect(rig.deliveries(id)[0]!.attempts).toBe(2);
+  });
+
   // Demanded: webhooks-schedule
   test("with 410 is turned off, and goes on with the same event when somebody turns it on", async () => {
     await using rig = await openWebhookRig();

@@ -22,7 +22,7 @@ export type Deliveries = {
   look(version: number): void;
   /** There is something for this webhook that is not new. */
   wake(id: string): void;
-  /** Sends what has become due; happens by itself, unless the clock was set. */
+  /** Sends what has become due; happens by itself, unless the clock was set, which is noticed here. */
   tick(): void;
   /** Begins nothing more, and waits so long for what is under way. What is cut off then is sent again. */
   stop(graceMs: number): Promise<void>;
@@ -51,6 +51,8 @@ const GIVEN_UP_MS = 5 * DAY;
 const LEASE_MS = MINUTE;
 /** Under way at a time, of all webhooks; half as many of those whose last delivery has failed. */
 const MAX_FLYING = 256;
+/** By more than this a clock is set, and does not just go wrong. */
+const SET_MS = 5 * SECOND;
 /** After the store could not be written. */
 const STORE_MS = 5 * SECOND;
 /** Entries of the journal, looked at in one turn. */
@@ -91,6 +93,8 @@ export function createDeliveries(wiring: {
   let busyFailing = 0;
   let pumping = false;
   let timer: Timer | null = null;
+  const ahead = () => clock.now() - clock.monotonic();
+  let wasAhead = ahead();
 
   /** Which webhooks there are. */
   function load(): void {
@@ -234,6 +238,26 @@ export function createDeliveries(wiring: {
     }
   }
 
+  /** What waits for its next attempt does not wait longer because the clock was set back. */
+  function followClock(): void {
+    const is = ahead();
+    const back = wasAhead - is;
+    wasAhead = is;
+    if (back < SET_MS || lanes.size === 0) return;
+    const moved = deliveries.setBack(back, clock.now()).then(
+      () => {
+        for (const lane of lanes.values()) lane.hot = true;
+        soon();
+      },
+      (error: unknown) =>
+        log.error("webhooks wait longer, as the clock was set back", {
+          ms: back,
+          reason: describeError(error),
+        }),
+    );
+    track(moved);
+  }
+
   function waitForStore(lane: Lane, error: unknown): void {
     lane.dueAt = clock.now() + STORE_MS;
     log.error("webhook delivery not recorded", {
@@ -346,7 +370,10 @@ export function createDeliveries(wiring: {
       if (lane) lane.hot = true;
       soon();
     },
-    tick: () => soon(),
+    tick() {
+      if (running) followClock();
+      soon();
+    },
     async stop(graceMs) {
       running = false;
       if (timer !== null) clearTimeout(timer);

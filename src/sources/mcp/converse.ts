@@ -38,8 +38,12 @@ export function createConverse(wiring: {
 }): Converse {
   const { conversations, members, breakers, telemetry } = wiring;
 
-  function explain(upstream: Upstream, error: unknown): unknown {
-    breakers.judge(upstream, error);
+  function explain(
+    upstream: Upstream,
+    error: unknown,
+    begunAt: number,
+  ): unknown {
+    breakers.judge(upstream, error, begunAt);
     const { rpc } = asGatewayError(error);
     if (rpc?.code !== URL_ELICITATION_REQUIRED) return error;
     const fault = safeElicitations(rpc.data);
@@ -54,8 +58,10 @@ export function createConverse(wiring: {
       member: JSON.stringify([workspace, subject]),
       call: JSON.stringify([upstream.uuid, method, named]),
     };
+    // One that waits for answers has begun long ago.
+    let begunAt = 0;
     const begin = (trace: TraceContext | undefined) => {
-      breakers.require(upstream);
+      begunAt = breakers.require(upstream);
       const member = members.of(upstream, principal);
       return conversations.begin(owner, (on, signal) =>
         member.request(
@@ -94,7 +100,9 @@ export function createConverse(wiring: {
           : begin(trace);
         if (waiting) conversation.answer(input!);
         return conversation.next(context).catch((error: unknown) => {
-          throw context.signal.aborted ? error : explain(upstream, error);
+          throw context.signal.aborted
+            ? error
+            : explain(upstream, error, begunAt);
         });
       },
     );

@@ -101,7 +101,7 @@ export function createLists(wiring: {
       listing = await members.of(upstream, principal).list(signal);
     } catch (thrown) {
       const error = signal.aborted ? slow(upstream) : thrown;
-      breakers.judge(upstream, error);
+      breakers.judge(upstream, error, at);
       throw error;
     }
     breakers.succeeded(upstream);

@@ -286,6 +286,13 @@ export function createDeliveryStore(wiring: {
           [now],
         );
       }),
+    setBack: (ms, now) =>
+      writer.write(() => {
+        client.run(
+          "UPDATE deliveries SET due_at = max(due_at - ?1, ?2) WHERE due_at > ?2",
+          [ms, now],
+        );
+      }),
     list(id, { state, before, limit }) {
       const from = before === null ? null : byEvent().get(id, before);
       return client

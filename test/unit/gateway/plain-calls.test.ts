@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { GatewayError, describeError } from "../../../src/core/errors.ts";
 import type { Principal } from "../../../src/core/principal.ts";
 import { createAdmission } from "../../../src/gateway/limits/admission.ts";
 import type { CallJournal } from "../../../src/gateway/events/execution.ts";
@@ -133,6 +134,34 @@ test("a call whose caller leaves while it is put on record leaves nothing that r
   setImmediate(() => onDisk.resolve(7));
   await called;
   expect(happened).toEqual([["end", 7, ["failed"]]]);
+});
+
+test("what has failed is in the log once, with what it came from", async () => {
+  const calls = createPlainCalls({
+    admission: createAdmission({
+      clock: fakeClock(),
+      log: silentLog,
+      limits: noLimits,
+    }),
+    journal,
+    log: silentLog,
+    upstreams: {} as never,
+    contents: {} as never,
+    toolbox: {
+      call: async () => {
+        const cause = new Error("ECONNRESET");
+        throw new GatewayError("timeout", "It is late.", { cause });
+      },
+    } as never,
+  });
+  const { signal } = new AbortController();
+  const thrown = await calls
+    .call(ada, "x", {}, signal)
+    .catch((e: unknown) => e);
+  expect(thrown).toMatchObject({ data: { code: "upstream_timeout" } });
+  const said = describeError(thrown);
+  expect(said.split("It is late.")).toHaveLength(2);
+  expect(said).toContain("ECONNRESET");
 });
 
 test("what a tool has answered is told, though the disk takes nothing", async () => {

@@ -1,12 +1,16 @@
 import { expect, test } from "bun:test";
+import { GatewayError } from "../../../../src/core/errors.ts";
 import { createBreakers } from "../../../../src/sources/mcp/breaker.ts";
 import { brokeOff } from "../../../../src/sources/mcp/failure.ts";
 import { fakeClock } from "../../../support/clock.ts";
 
 const server = { id: 7, name: "Seven" } as never;
 const quiet = { down() {}, up() {} };
-const failTimes = (breakers: ReturnType<typeof createBreakers>, n: number) => {
-  for (let i = 0; i < n; i++) breakers.judge(server, brokeOff("Seven"));
+type Breakers = ReturnType<typeof createBreakers>;
+const fail = (breakers: Breakers, begunAt = Infinity) =>
+  breakers.judge(server, brokeOff("Seven"), begunAt);
+const failTimes = (breakers: Breakers, n: number) => {
+  for (let i = 0; i < n; i++) fail(breakers);
 };
 
 test("a server counts as down after five failures in a row, and not before", () => {
@@ -17,7 +21,7 @@ test("a server counts as down after five failures in a row, and not before", () 
   failTimes(breakers, 4);
   breakers.require(server);
   expect(breakers.isDown(7)).toBeFalse();
-  breakers.judge(server, brokeOff("Seven"));
+  fail(breakers);
   expect(() => breakers.require(server)).toThrow(/does not answer at present/);
   expect(breakers.isDown(7)).toBeTrue();
 });
@@ -44,7 +48,7 @@ test("it waits twice as long after each look in vain, up to five minutes", () =>
     expect(() => breakers.require(server)).toThrow();
     clock.advance(1);
     breakers.require(server);
-    breakers.judge(server, brokeOff("Seven"));
+    fail(breakers);
   }
 });
 
@@ -56,10 +60,22 @@ test("calls that a restart cuts off all at once are no looks in vain: it waits n
   failTimes(breakers, 20);
   clock.advance(14_000);
   breakers.require(server);
-  breakers.judge(server, brokeOff("Seven"));
+  fail(breakers);
   failTimes(breakers, 20);
   clock.advance(30_000);
   breakers.require(server);
+});
+
+test("calls that one restart cuts off have failed once, those that nobody answered each", () => {
+  const clock = fakeClock(0);
+  const breakers = createBreakers(clock, quiet);
+  const begunAt = breakers.require(server);
+  clock.advance(1000);
+  for (let i = 0; i < 20; i++) fail(breakers, begunAt);
+  expect(breakers.isDown(7)).toBeFalse();
+  const slow = new GatewayError("timeout", "It did not answer.");
+  for (let i = 0; i < 4; i++) breakers.judge(server, slow, begunAt);
+  expect(breakers.isDown(7)).toBeTrue();
 });
 
 test("a server is not down because another is", () => {
