@@ -9,6 +9,7 @@ import type { Config } from "./config.ts";
 import type { Authenticator, Principal } from "./core/principal.ts";
 import { describeError } from "./core/errors.ts";
 import type { Peer } from "./core/exchange.ts";
+import { atMost } from "./core/idle.ts";
 import type { Clock, Ids, Log } from "./core/runtime.ts";
 import type { Source } from "./core/source.ts";
 import type { UpstreamStore } from "./core/upstream.ts";
@@ -485,14 +486,6 @@ export function createApp(options: AppOptions): App {
     close,
     [Symbol.asyncDispose]: close,
   };
-}
-
-/** Resolves when that has, or its time is up. */
-async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  await Promise.race([work, promise]);
-  clearTimeout(timer);
 }
 
 function bracketed(host: string): string {

@@ -71,6 +71,12 @@ export function asGatewayError(thrown: unknown): GatewayError {
   );
 }
 
+/** A caller who has left before the answer: no fault of ours. */
+export const hungUp = (): GatewayError =>
+  new GatewayError("conflict", "The caller has hung up.", {
+    data: { code: "hung_up" },
+  });
+
 /** `where`: after "Cannot listen"; `settings`: the names of those that say where. */
 export function cannotListen(
   where: string,

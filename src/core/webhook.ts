@@ -152,7 +152,7 @@ export type Claimed = {
 /** What becomes of a delivery after an attempt. */
 export type Settlement = {
   state: "pending" | "delivered" | "dead";
-  /** When to try again; null for now, or never. */
+  /** When to try again; null when it is done. */
   dueAt: number | null;
   failingSince: number | null;
   /** Turns the webhook off. */

@@ -1,4 +1,5 @@
-import { GatewayError, asGatewayError } from "../core/errors.ts";
+import { GatewayError, asGatewayError, hungUp } from "../core/errors.ts";
+import { createIdle } from "../core/idle.ts";
 import type { NewEntry } from "../core/journal.ts";
 import type { Principal } from "../core/principal.ts";
 import type { Log } from "../core/runtime.ts";
@@ -52,22 +53,12 @@ export function createPlainCalls({
   admission: Pick<Admission, "enter">;
 }): PlainCalls {
   let running = 0;
-  let waiters: (() => void)[] = [];
-  function ended(): void {
-    if (--running > 0) return;
-    for (const done of waiters) done();
-    waiters = [];
-  }
+  const idle = createIdle(() => running > 0);
 
   const call: PlainCalls["call"] = async (principal, name, args, signal) => {
     const controller = new AbortController();
     const place = admission.enter(principal, controller.signal);
-    const leave = () =>
-      controller.abort(
-        new GatewayError("conflict", "The caller has hung up.", {
-          data: { code: "hung_up" },
-        }),
-      );
+    const leave = () => controller.abort(hungUp());
     if (signal.aborted) leave();
     signal.addEventListener("abort", leave);
     const record = openCallRecord({ journal, log });
@@ -100,7 +91,8 @@ export function createPlainCalls({
       place.leave();
       signal.removeEventListener("abort", leave);
       await record.end(entries);
-      ended();
+      running--;
+      idle.ended();
     }
   };
 
@@ -129,10 +121,7 @@ export function createPlainCalls({
       }
       return call(principal, name, args, signal);
     },
-    idle: () =>
-      running === 0
-        ? Promise.resolve()
-        : new Promise((resolve) => waiters.push(resolve)),
+    idle: idle.wait,
   };
 }
 

@@ -1,5 +1,5 @@
-import type { ErrorCode } from "../core/errors.ts";
-import { GatewayError, asGatewayError, describeError } from "../core/errors.ts";
+import type { ErrorCode, GatewayError } from "../core/errors.ts";
+import { asGatewayError, describeError, hungUp } from "../core/errors.ts";
 import type { Peer } from "../core/exchange.ts";
 import type { Clock, Ids, Log, LogFields } from "../core/runtime.ts";
 import type { Telemetry } from "../core/telemetry.ts";
@@ -367,11 +367,7 @@ function factsOf({ message, data }: GatewayError): Record<string, unknown> {
 /** Who has hung up is no fault of ours, whatever was cut off by it. */
 export function explain(thrown: unknown, { signal }: Request): unknown {
   const cut = thrown instanceof Error && thrown.name === "AbortError";
-  return cut && signal.aborted
-    ? new GatewayError("conflict", "The caller has hung up.", {
-        data: { code: "hung_up" },
-      })
-    : thrown;
+  return cut && signal.aborted ? hungUp() : thrown;
 }
 
 /** Refusals with a status that only HTTP has, by their own code. */

@@ -1,5 +1,6 @@
 import { GatewayError, describeError } from "../core/errors.ts";
 import type { EventLog, Recorded, RunningCall } from "../core/event.ts";
+import { createIdle } from "../core/idle.ts";
 import type { Cause, NewEntry } from "../core/journal.ts";
 import { causeOf } from "../core/journal.ts";
 import type { Identity, Principal } from "../core/principal.ts";
@@ -126,15 +127,13 @@ export function createCalls(wiring: {
   type Unstored = { answer: string | null; entries: readonly NewEntry[] };
   type Running = { of: Session | null; id: RequestId; stop: () => void };
   const running = new Set<Running>();
-  let waiters: (() => void)[] = [];
+  const idle = createIdle(() => running.size > 0);
   // Answers that the disk did not take. Until it does, or until the next start, their calls read as running.
   const unstored = new Map<RunningCall, Unstored>();
 
   function settle(entry: Running): void {
     running.delete(entry);
-    if (running.size > 0) return;
-    for (const done of waiters) done();
-    waiters = [];
+    idle.ended();
   }
 
   /** Runs the method. `say` takes notifications; the outcome is the answer, or null when it was cancelled. */
@@ -466,11 +465,7 @@ export function createCalls(wiring: {
       void retryAll();
     },
 
-    idle: () =>
-      running.size === 0
-        ? Promise.resolve()
-        : new Promise((resolve) => waiters.push(resolve)),
-
+    idle: idle.wait,
     count: () => running.size,
     sessions: (who) =>
       [...running]

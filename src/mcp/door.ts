@@ -1,3 +1,4 @@
+import { atMost } from "../core/idle.ts";
 import type { Store } from "../core/store.ts";
 import type { Identity } from "../core/principal.ts";
 import type { Clock, Ids, Log } from "../core/runtime.ts";
@@ -259,12 +260,7 @@ export function createMcpDoor(wiring: {
     expired,
     async drain(graceMs) {
       ws.drain();
-      let timer: Timer | undefined;
-      const grace = new Promise((resolve) => {
-        timer = setTimeout(resolve, graceMs);
-      });
-      await Promise.race([calls.idle(), grace]);
-      clearTimeout(timer);
+      await atMost(graceMs, calls.idle());
       notices.flush();
       streams.closeAll();
       stateless.closeAll();

@@ -3,6 +3,7 @@ import { GatewayError, describeError } from "../../../src/core/errors.ts";
 import type { Principal } from "../../../src/core/principal.ts";
 import { createAdmission } from "../../../src/gateway/limits/admission.ts";
 import type { CallJournal } from "../../../src/gateway/events/execution.ts";
+import type { PlainCalls } from "../../../src/gateway/plain-calls.ts";
 import { createPlainCalls } from "../../../src/gateway/plain-calls.ts";
 import { noLimits } from "../../support/admission.ts";
 import { fakeClock, silentLog } from "../../support/clock.ts";
@@ -23,6 +24,24 @@ const ada: Principal = {
   expiresAt: null,
 };
 
+/** Without limits, and a journal that takes everything, unless said. */
+const open = (
+  parts: Partial<Parameters<typeof createPlainCalls>[0]>,
+): PlainCalls =>
+  createPlainCalls({
+    admission: createAdmission({
+      clock: fakeClock(),
+      log: silentLog,
+      limits: noLimits,
+    }),
+    journal,
+    log: silentLog,
+    upstreams: {} as never,
+    contents: {} as never,
+    toolbox: {} as never,
+    ...parts,
+  });
+
 test("a call whose caller leaves while it waits never runs, and makes room for another", async () => {
   const admission = createAdmission({
     clock: fakeClock(),
@@ -31,12 +50,8 @@ test("a call whose caller leaves while it waits never runs, and makes room for a
   });
   const called: string[] = [];
   const { promise: held, resolve: release } = Promise.withResolvers<void>();
-  const calls = createPlainCalls({
+  const calls = open({
     admission,
-    journal,
-    log: silentLog,
-    upstreams: {} as never,
-    contents: {} as never,
     toolbox: {
       async call(_customer: unknown, name: string) {
         called.push(name);
@@ -64,21 +79,13 @@ test("a call is on record while it runs, and what came of it takes that one's pl
   const happened: unknown[] = [];
   const entry = { data: { outcome: "interrupted" } } as never;
   const ended = { data: { outcome: "ok" } } as never;
-  const calls = createPlainCalls({
-    admission: createAdmission({
-      clock: fakeClock(),
-      log: silentLog,
-      limits: noLimits,
-    }),
+  const calls = open({
     journal: {
       append: async () => void happened.push("append"),
       begin: async (ifCut) => happened.push(["begin", ifCut]),
       end: async (begun, entries) =>
         void happened.push(["end", begun, entries]),
     },
-    log: silentLog,
-    upstreams: {} as never,
-    contents: {} as never,
     toolbox: {
       async call(_who: unknown, name: string, _args: unknown, context: any) {
         if (name === "unknown") throw new Error("Unknown tool");
@@ -101,21 +108,13 @@ test("a call whose caller leaves while it is put on record leaves nothing that r
   const happened: unknown[] = [];
   const onDisk = Promise.withResolvers<number>();
   const asked = Promise.withResolvers<void>();
-  const calls = createPlainCalls({
-    admission: createAdmission({
-      clock: fakeClock(),
-      log: silentLog,
-      limits: noLimits,
-    }),
+  const calls = open({
     journal: {
       append: async (entries) => void happened.push(["append", entries]),
       begin: () => (asked.resolve(), onDisk.promise),
       end: async (begun, entries) =>
         void happened.push(["end", begun, entries]),
     },
-    log: silentLog,
-    upstreams: {} as never,
-    contents: {} as never,
     toolbox: {
       async call(_who: unknown, _name: string, _args: unknown, context: any) {
         void context.onRecord({ data: { outcome: "interrupted" } });
@@ -137,16 +136,7 @@ test("a call whose caller leaves while it is put on record leaves nothing that r
 });
 
 test("what has failed is in the log once, with what it came from", async () => {
-  const calls = createPlainCalls({
-    admission: createAdmission({
-      clock: fakeClock(),
-      log: silentLog,
-      limits: noLimits,
-    }),
-    journal,
-    log: silentLog,
-    upstreams: {} as never,
-    contents: {} as never,
+  const calls = open({
     toolbox: {
       call: async () => {
         const cause = new Error("ECONNRESET");
@@ -166,19 +156,12 @@ test("what has failed is in the log once, with what it came from", async () => {
 
 test("what a tool has answered is told, though the disk takes nothing", async () => {
   const errors: string[] = [];
-  const calls = createPlainCalls({
-    admission: createAdmission({
-      clock: fakeClock(),
-      log: silentLog,
-      limits: noLimits,
-    }),
+  const calls = open({
     journal: {
       ...journal,
       append: () => Promise.reject(new Error("disk full")),
     },
     log: { ...silentLog, error: (event) => void errors.push(event) },
-    upstreams: {} as never,
-    contents: {} as never,
     toolbox: { call: async () => ({ content: [] }) } as never,
   });
   const { signal } = new AbortController();
