@@ -9,13 +9,12 @@ import { createLooks } from "../../src/gateway/events/looks.ts";
 import { createPlaces } from "../../src/gateway/events/journal-places.ts";
 import { createEventStreams } from "../../src/http/event-streams.ts";
 import { databaseFile } from "../../src/store/sqlite/database.ts";
-import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
-import { fakeVault } from "../support/absent-servers.ts";
 import { messages, parseEvents } from "../support/caller.ts";
 import { fakeClock, silentLog } from "../support/clock.ts";
 import { temporaryDirectory } from "../support/directory.ts";
 import { unlike } from "../support/documented.ts";
 import { bounds } from "../support/journal-bounds.ts";
+import { openStore } from "../support/open-store.ts";
 
 /** The event stream and the audit over a real journal, with time in the hand of the test. */
 
@@ -34,13 +33,7 @@ const everybody = someone({ method: "api_key", subject: "bot" });
 function openJournal() {
   const directory = temporaryDirectory();
   const clock = fakeClock();
-  const store = openSqlite({
-    vault: fakeVault,
-    directory: directory.path,
-    clock,
-    sessionCache: 10,
-    caps: { events: 1000, bytes: 5_000_000 },
-  });
+  const store = openStore(directory.path, { clock });
   const { journal } = store;
   let reads = 0;
   const counted = {

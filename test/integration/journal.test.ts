@@ -2,16 +2,14 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
 import { BY_ITSELF } from "../../src/core/journal.ts";
 import type { JournalEntry } from "../../src/core/journal.ts";
-import { systemClock } from "../../src/runtime/machine.ts";
 import { databaseFile } from "../../src/store/sqlite/database.ts";
-import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
-import { fakeVault } from "../support/absent-servers.ts";
 import { openSession } from "../support/openings.ts";
 import { temporaryDirectory } from "../support/directory.ts";
 import { openGateway } from "../support/gateway.ts";
 import type { Gateway } from "../support/gateway.ts";
 import { call } from "../support/caller.ts";
 import { openLegacyServer } from "../support/servers/legacy-v1.ts";
+import { openStore } from "../support/open-store.ts";
 
 /** What the journal says of what callers and administrators do, whichever door they came through. */
 
@@ -30,14 +28,7 @@ afterAll(async () => {
 });
 
 async function entriesOf(of: Gateway): Promise<JournalEntry[]> {
-  await using store = openSqlite({
-    vault: fakeVault,
-    directory: of.directory,
-    clock: systemClock,
-    sessionCache: 1,
-    caps: { events: 1000, bytes: 1e6 },
-    beside: true,
-  });
+  await using store = openStore(of.directory, { beside: true });
   return store.journal.readOn(0, 10_000);
 }
 
@@ -237,13 +228,7 @@ test("a call of a session that is answered in one piece is on record with its se
 
 test("a call that a crash has cut off is in the journal after the next start", async () => {
   using directory = temporaryDirectory();
-  await using store = openSqlite({
-    vault: fakeVault,
-    directory: directory.path,
-    clock: systemClock,
-    sessionCache: 1,
-    caps: { events: 1000, bytes: 1e6 },
-  });
+  await using store = openStore(directory.path);
   const who = { workspace: "w", subject: "cut" };
   const { sessionPk } = await openSession(store, {
     ...who,

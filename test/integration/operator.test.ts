@@ -6,11 +6,10 @@ import type { Principal } from "../../src/core/principal.ts";
 import { parseKeys } from "../../src/runtime/encryption-key.ts";
 import { createVault } from "../../src/runtime/vault.ts";
 import { databaseFile } from "../../src/store/sqlite/database.ts";
-import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
-import { fakeVault } from "../support/absent-servers.ts";
 import { openRig, WORKSPACE_KEY } from "../support/app.ts";
 import { fakeClock } from "../support/clock.ts";
 import { temporaryDirectory } from "../support/directory.ts";
+import { openStore } from "../support/open-store.ts";
 
 /** The app as a command has it: of one person, and also beside a server. */
 
@@ -97,12 +96,8 @@ test("beside a server no number of a stream is taken, and no session opened", as
   const before = nextStream(rig.directory);
   await open(rig.directory).close();
   expect(nextStream(rig.directory)).toEqual(before);
-  await using store = openSqlite({
-    vault: fakeVault,
-    directory: rig.directory,
+  await using store = openStore(rig.directory, {
     clock: fakeClock(),
-    sessionCache: 1,
-    caps: { events: 1, bytes: 1 },
     beside: true,
   });
   expect(() => store.events.nextStream()).toThrow(
@@ -129,12 +124,8 @@ test("without a server it holds the directory, until it is closed", async () => 
 test("beside a server nothing is opened with another key than the server's", async () => {
   const [mine, another] = [newKey(), newKey()];
   await using rig = await openRig({ env: { ENCRYPTION_KEY: mine } });
-  await using store = openSqlite({
-    vault: fakeVault,
-    directory: rig.directory,
+  await using store = openStore(rig.directory, {
     clock: fakeClock(),
-    sessionCache: 1,
-    caps: { events: 1, bytes: 1 },
     beside: true,
   });
   createVault({

@@ -1,4 +1,3 @@
-import { fakeVault } from "../support/absent-servers.ts";
 import { unlimited } from "../support/admission.ts";
 import { describe, expect, test } from "bun:test";
 import { systemClock } from "../../src/runtime/machine.ts";
@@ -6,12 +5,12 @@ import type { Principal } from "../../src/core/principal.ts";
 import { createEventIds } from "../../src/mcp/event-id.ts";
 import { createStreams } from "../../src/mcp/stream.ts";
 import { openRegistry } from "../../src/store/sqlite/operate.ts";
-import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
 import { openRig } from "../support/app.ts";
 import { call, listTools, messages, parseEvents } from "../support/caller.ts";
 import { fakeClock, silentLog } from "../support/clock.ts";
 import { openSession } from "../support/openings.ts";
 import { temporaryDirectory } from "../support/directory.ts";
+import { openStore } from "../support/open-store.ts";
 
 /** Streams over a real log, with time in the hand of the test. */
 
@@ -28,13 +27,7 @@ const ada: Principal = {
 async function openStreams() {
   const directory = temporaryDirectory();
   const clock = fakeClock();
-  const store = openSqlite({
-    vault: fakeVault,
-    directory: directory.path,
-    clock,
-    sessionCache: 10,
-    caps: { events: 1000, bytes: 5_000_000 },
-  });
+  const store = openStore(directory.path, { clock });
   const { events } = store;
   const streams = createStreams({
     events,

@@ -6,14 +6,13 @@ import { systemClock } from "../../src/runtime/machine.ts";
 import { databaseFile, openDatabase } from "../../src/store/sqlite/database.ts";
 import { migrate, migrations } from "../../src/store/sqlite/migrations.ts";
 import { restoreDirectory } from "../../src/store/sqlite/operate.ts";
-import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
-import { fakeVault } from "../support/absent-servers.ts";
 import { openRig } from "../support/app.ts";
 import { initialize, listTools, messages } from "../support/caller.ts";
 import { fakeClock } from "../support/clock.ts";
 import { temporaryDirectory } from "../support/directory.ts";
 import { NEXT_STEP } from "../support/open-database.ts";
 import type { Fixture } from "../support/write-fixture.ts";
+import { openStore } from "../support/open-store.ts";
 
 /** Databases that earlier versions wrote, one for each schema there has been. */
 
@@ -155,13 +154,7 @@ test("a call that was running when the version before was killed is in the journ
       "INSERT INTO calls (call_id, stream_id, session_pk, request_id, tool) SELECT 1000, 1000, pk, '1', 'lab_echo' FROM sessions WHERE subject = 'ben'",
     );
   }
-  await using store = openSqlite({
-    vault: fakeVault,
-    directory: directory.path,
-    clock: systemClock,
-    sessionCache: 1,
-    caps: { events: 1000, bytes: 1e6 },
-  });
+  await using store = openStore(directory.path);
   expect(await store.events.interrupt(() => "{}")).toBe(1);
   const { workspace, subject, type, by, data } = store.journal.get(
     store.journal.last(),

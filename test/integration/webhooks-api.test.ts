@@ -1,18 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Webhook } from "standardwebhooks";
-import { openSqlite } from "../../src/store/sqlite/sqlite.ts";
-import {
-  createRest,
-  fakeAuthenticator,
-  fakeVault,
-} from "../support/absent-servers.ts";
+import { createRest, fakeAuthenticator } from "../support/absent-servers.ts";
 import { WORKSPACE_KEY, openRig } from "../support/app.ts";
 import type { Rig } from "../support/app.ts";
 import { unlike } from "../support/documented.ts";
-import { systemClock } from "../../src/runtime/machine.ts";
 import { openReceiver, status } from "../support/receiver.ts";
 import type { Receiver } from "../support/receiver.ts";
 import { entry } from "../support/webhook-rig.ts";
+import { openStore } from "../support/open-store.ts";
 
 /** Webhooks as those see them who manage them over HTTP. */
 
@@ -311,14 +306,7 @@ describe("webhooks over REST", () => {
     receiver.answer = (response, { json }) =>
       void response.writeHead(json.tool === "t0" ? 410 : 200).end();
     {
-      const beside = openSqlite({
-        vault: fakeVault,
-        directory: rig.directory,
-        clock: systemClock,
-        sessionCache: 1,
-        caps: { events: 1, bytes: 1 },
-        beside: true,
-      });
+      const beside = openStore(rig.directory, { beside: true });
       await beside.journal.append(
         ["t1", "t2", "t3"].map((tool) => entry("tool_executed", { tool })),
       );
